@@ -1,0 +1,139 @@
+"""What several commands share: parameter types, options, progress, and how errors reach a person."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from typing import TypeVar
+
+import click
+
+from pipeline.errors import DataError
+from pipeline.labels import Category
+
+Item = TypeVar("Item")
+CATEGORY_NAMES = [str(c) for c in Category]
+
+
+class LazyGroup(click.Group):
+    """Commands by name, each imported when it is wanted, so that ``--help`` of one does not load torch for all.
+
+    Args:
+        modules: command name -> module that holds a click command called ``command``.
+    """
+
+    def __init__(self, *args, modules: dict[str, str] | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.modules = modules or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.modules)  # in the order of use, not of the alphabet
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return import_module(self.modules[name]).command if name in self.modules else None
+
+    def invoke(self, ctx: click.Context):
+        """Runs the command; a DataError or a full disc ends with a message and exit code 1, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except DataError as error:
+            raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of a pipe has gone: nothing to say
+            raise SystemExit(1) from None
+        except OSError as error:
+            if error.filename is None and error.errno is None:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{place}{error.strerror or error}.") from error
+
+
+class SizeType(click.ParamType):
+    """``HxW`` in pixels -> (height, width)."""
+
+    name = "HxW"
+
+    def __init__(self, multiple: int = 1, largest: int = 4096):
+        self.multiple, self.largest = multiple, largest
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d+)[xX](\d+)", str(value).strip())
+        if not match:
+            self.fail(f"{value!r} is not a size; write height x width in pixels, such as 512x384.", param, ctx)
+        height, width = int(match[1]), int(match[2])
+        if not (0 < height <= self.largest and 0 < width <= self.largest):
+            self.fail(f"{value}: height and width lie between 1 and {self.largest} pixels.", param, ctx)
+        if height % self.multiple or width % self.multiple:
+            near = "x".join(str(max(1, round(n / self.multiple)) * self.multiple) for n in (height, width))
+            self.fail(f"{value}: height and width are multiples of {self.multiple} (the network halves them five "
+                      f"times). The nearest is {near}.", param, ctx)
+        return height, width
+
+
+def available_jobs() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def categories(_ctx, _param, value: tuple[str, ...]) -> tuple[Category, ...]:
+    """Click callback: chosen names, or all three, as Category in their usual order."""
+    return tuple(c for c in Category if not value or str(c) in value)
+
+
+category_option = click.option(
+    "--category", "categories", multiple=True, type=click.Choice(CATEGORY_NAMES), callback=categories,
+    help="Garment category; repeat for several.  [default: all three]")
+
+
+def size_option(default: str = "512x384", multiple: int = 32, help: str = "Height x width in pixels.") -> Callable:
+    return click.option("--size", "size_hw", type=SizeType(multiple), default=default, show_default=True, help=help)
+
+
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(1), default=available_jobs, show_default="all cores", help="Worker processes.")
+
+
+def note(text: str) -> None:
+    """One line for the person at the terminal (stderr); results go to stdout with click.echo."""
+    click.echo(text, err=True)
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr; yields ``advance(n)``. Without a terminal: a line every tenth, so that a log shows life."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                      console=console) as bar:
+            task = bar.add_task(description, total=total)
+            yield lambda n=1: bar.advance(task, n)
+        return
+    done, shown = 0, -1
+
+    def advance(n: int = 1) -> None:
+        nonlocal done, shown
+        done += n
+        tenth = done * 10 // total if total else 0
+        if total and tenth > shown:
+            shown = tenth
+            click.echo(f"{description}: {done}/{total}", err=True)
+
+    yield advance
+
+
+def tracked(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """The same items, with a progress bar that counts finished ones."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)  # type: ignore[arg-type]
+    with progress(description, total) as advance:
+        for item in items:
+            yield item
+            advance(1)

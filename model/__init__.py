@@ -1,0 +1,1 @@
+"""DAFlow: network, training, evaluation, try-on. Reads the shards that ``pipeline`` writes."""

@@ -1,0 +1,1 @@
+"""The demo page: a FastAPI application and its static files."""
