@@ -1,0 +1,24 @@
+# `make demo` and `make test` do all the set-up they need; `make help` lists the rest.
+PY := .venv/bin/python
+
+help:              ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
+
+.venv/ready: setup.cfg constraints.txt scripts/setup.sh
+	@scripts/setup.sh
+
+setup: .venv/ready ## the virtual environment .venv with everything in it
+
+demo: .venv/ready  ## the whole way on a synthetic dataset; pictures and reports in demo/
+	@scripts/demo.sh
+
+test: .venv/ready  ## all tests
+	@$(PY) -m pytest
+
+lint: .venv/ready  ## style and types
+	@$(PY) -m ruff check . && $(PY) -m mypy
+
+clean:             ## removes what demo and tests left behind
+	@rm -rf demo build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+
+.PHONY: help setup demo test lint clean
