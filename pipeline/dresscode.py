@@ -75,7 +75,8 @@ class Tree:
     @cached_property
     def names(self) -> dict[str, set[str]]:
         """Folder below the root, such as ``dresses/dense`` -> names of its entries; a missing folder has none."""
-        folders = {str(Path(pattern).parent).format(category=self.category) for pattern in load_manifest().layout.values()}
+        patterns = load_manifest().layout.values()
+        folders = {str(Path(pattern).parent).format(category=self.category) for pattern in patterns}
         return {folder: set(_listing(self.root / folder)) for folder in sorted(folders)}
 
     def has(self, modality: str, person_id: str) -> bool:
@@ -101,10 +102,10 @@ class Tree:
         facts, person, garment = load_manifest(), row.person_id, row.garment_id
         absent = not any(self.has(m, person) for m in (*facts.required, *facts.one_of)) or not any(
             self.has(m, garment) for m in ("image", "garment"))
-        paths = {m: facts.path(self.root, m, self.category, person) for m in ("image", "keypoints")}
-        optional = {m: self.find(m, person) for m in ("label_map", "dense", "dense_uv", "skeleton")}
-        return PairRecord(self.category, split, person, garment, garment=facts.path(self.root, "garment", self.category,
-                          garment), absent=absent, **paths, **optional)
+        image, keypoints = (facts.path(self.root, m, self.category, person) for m in ("image", "keypoints"))
+        shop = facts.path(self.root, "garment", self.category, garment)
+        optional = (self.find(m, person) for m in ("label_map", "dense", "dense_uv", "skeleton"))
+        return PairRecord(self.category, split, person, garment, image, shop, keypoints, *optional, absent=absent)
 
 
 def index_pairs(root: Path, categories: Sequence[Category] = tuple(Category), split: str = "train",

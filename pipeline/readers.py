@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import stat
 import zipfile
 from pathlib import Path
 
@@ -18,54 +17,18 @@ import numpy as np
 from PIL import Image
 
 from .errors import DataError
+from .files import PICTURES, ReadError, brief, decode_jpeg, decode_png, picture_header, read_bytes
 from .labels import N_ATR, N_DENSE, N_JOINTS
 from .manifest import load_manifest
 
-MAX_PIXELS = 50_000_000
-"""Larger pictures are refused: 64 times the dataset's, 150 MB decoded."""
-MAX_BYTES = {"image": 64 << 20, "map": 16 << 20, "keypoints": 1 << 20, "uv": 16 << 20}
-"""Largest file of each kind that is opened."""
-MAX_SCANS = 100
-"""Scans of a progressive JPEG (ten are usual): thousands of tiny ones over a large picture take minutes to decode."""
 MAX_UV_PIXELS = 2048 * 1536
-
-DOWNLOAD = "Copy or download the file again, or leave the person out"
-
-
-class ReadError(DataError):
-    """DataError of one file, with the kind of defect: ``missing``, ``unreadable``, ``mode``, ``size``, ``shape``,
-    ``values`` or ``frame``."""
-
-    def __init__(self, kind: str, path: Path | str, found: str, expected: str = "", remedy: str = DOWNLOAD):
-        super().__init__(path, found, expected, remedy)
-        self.kind = kind
-        self.args = (kind, str(path), found, expected, remedy)  # what unpickling calls the class with
-
-
-def read_bytes(path: Path, kind: str = "image") -> bytes:
-    """Content of a regular file of at most ``MAX_BYTES[kind]``; ReadError for anything else."""
-    try:
-        facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode):  # a pipe would block for ever
-            raise ReadError("unreadable", path, "not a regular file", "a file")
-        if facts.st_size > MAX_BYTES[kind]:
-            raise ReadError("size", path, f"{facts.st_size:,} bytes", f"at most {MAX_BYTES[kind]:,}")
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise ReadError("missing", path, "no such file", "it here") from None
-    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
-        why = getattr(error, "strerror", None) or error
-        raise ReadError("unreadable", path, f"cannot be read ({why})", remedy="Check the disc and the rights") from None
-    if not data:
-        raise ReadError("unreadable", path, "an empty file", "content")
-    return data
 
 
 def read_image(path: Path, size_hw: tuple[int, int] | None = None, *, reduced: bool = False) -> np.ndarray:
     """A photo as RGB.
 
     Args:
-        path: JPEG, PNG or WebP; grey ones are expanded to RGB, transparency is put on white, CMYK is refused.
+        path: JPEG or PNG; grey ones are expanded to RGB, transparency is put on white, CMYK is refused.
         size_hw: resized to this, by averaging areas; the aspect may change (compare ``image_size`` where it must not).
         reduced: let the JPEG decoder halve the picture where it is at least twice ``size_hw``: 1.6 times as fast,
             55 dB against the full way. Off by default.
@@ -78,11 +41,11 @@ def read_image(path: Path, size_hw: tuple[int, int] | None = None, *, reduced: b
     """
     path = Path(path)
     data = read_bytes(path)
-    stored_hw, format_name, mode = _header(path, data, ("JPEG", "PNG", "WEBP"))
+    stored_hw, format_name, mode = picture_header(path, data, PICTURES)
     if format_name in ("JPEG", "MPO"):
-        image = _decode_jpeg(path, data, stored_hw, mode, bool(reduced and size_hw and _halves(stored_hw, size_hw)))
+        image = decode_jpeg(path, data, stored_hw, mode, bool(reduced and size_hw and _halves(stored_hw, size_hw)))
     else:
-        image = _decode_pillow(path, data)
+        image = decode_png(path, data)
     if size_hw is not None and image.shape[:2] != tuple(size_hw):
         shrinks = image.shape[0] >= size_hw[0] and image.shape[1] >= size_hw[1]
         image = cv2.resize(image, size_hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
@@ -91,81 +54,8 @@ def read_image(path: Path, size_hw: tuple[int, int] | None = None, *, reduced: b
     return image
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture from its header alone; DataError as ``read_image``."""
-    path = Path(path)
-    return _header(path, read_bytes(path), ("JPEG", "PNG", "WEBP"))[0]
-
-
 def _halves(stored_hw: tuple[int, int], size_hw: tuple[int, int]) -> bool:
     return stored_hw[0] >= 2 * size_hw[0] and stored_hw[1] >= 2 * size_hw[1]
-
-
-def _header(path: Path, data: bytes, formats: tuple[str, ...]) -> tuple[tuple[int, int], str, str]:
-    """((height, width), format, mode) without decoding; refuses what is too large to decode."""
-    try:
-        with Image.open(io.BytesIO(data), formats=formats) as image:
-            (width, height), format_name, mode = image.size, str(image.format), image.mode
-    except Image.DecompressionBombError:
-        raise ReadError("size", path, "a picture of absurd size", f"at most {MAX_PIXELS:,} pixels") from None
-    except Exception as error:  # decoders of foreign files fail in every way; each means the same here
-        raise ReadError("unreadable", path, f"not a readable {' or '.join(formats)} file ({_brief(error)})",
-                        "a whole picture") from None
-    if height < 1 or width < 1 or height * width > MAX_PIXELS:
-        raise ReadError("size", path, f"{height} x {width} pixels", f"at most {MAX_PIXELS:,} pixels")
-    return (height, width), format_name, mode
-
-
-def _decode_jpeg(path: Path, data: bytes, stored_hw: tuple[int, int], mode: str, halve: bool) -> np.ndarray:
-    """(H, W, 3) uint8 BGR; half the size if ``halve``."""
-    if mode not in ("RGB", "L"):
-        raise ReadError("mode", path, f"a JPEG of mode {mode}", "RGB", "Convert it to RGB")
-    check_jpeg_is_whole(path, data)
-    flags = (cv2.IMREAD_REDUCED_COLOR_2 if halve else cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
-    image = _imdecode(path, data, flags)
-    shape = tuple(-(-n // 2) for n in stored_hw) if halve else stored_hw
-    if image.shape[:2] != shape:
-        raise ReadError("unreadable", path, "a JPEG that contradicts itself about its size", "one size")
-    return image
-
-
-def check_jpeg_is_whole(path: Path, data: bytes) -> None:
-    """ReadError if a JPEG ends before its end marker: decoders fill the rest with grey, some without a word.
-
-    Within coded data 0xFF is always escaped, so the last start of a scan and the end marker can be searched for.
-    """
-    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        raise ReadError("unreadable", path, "a truncated JPEG (no end marker)", "a whole picture")
-    if data.count(b"\xff\xda") > MAX_SCANS:
-        raise ReadError("unreadable", path, f"a JPEG of more than {MAX_SCANS} scans", "some ten scans at most")
-
-
-def _imdecode(path: Path, data: bytes, flags: int) -> np.ndarray:
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except Exception:  # cv2.error, MemoryError
-        image = None
-    if image is None:
-        raise ReadError("unreadable", path, "corrupted or truncated picture data", "a whole picture")
-    return image
-
-
-def _decode_pillow(path: Path, data: bytes) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a PNG or WebP, whose truncation Pillow notices and OpenCV does not always."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "WEBP")) as image:
-            image.load()
-            if image.mode == "CMYK":
-                raise ReadError("mode", path, "a CMYK picture", "RGB", "Convert it to RGB")
-            if image.mode.startswith(("I", "F")):
-                raise ReadError("mode", path, f"a picture of mode {image.mode}", "8 bits a channel", "Convert it to RGB")
-            if "A" in image.mode or "transparency" in image.info:
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-            return np.ascontiguousarray(image.convert("RGB"))
-    except DataError:
-        raise
-    except Exception as error:
-        raise ReadError("unreadable", path, f"corrupted or truncated ({_brief(error)})", "a whole picture") from None
 
 
 def read_label_map(path: Path, size_hw: tuple[int, int] | None = None) -> np.ndarray:
@@ -201,9 +91,10 @@ def read_dense(path: Path, size_hw: tuple[int, int] | None = None) -> np.ndarray
     return _read_map(Path(path), size_hw, N_DENSE - 1, ("L",), "a grey PNG of part numbers")
 
 
-def _read_map(path: Path, size_hw: tuple[int, int] | None, largest: int, modes: tuple[str, ...], what: str) -> np.ndarray:
+def _read_map(path: Path, size_hw: tuple[int, int] | None, largest: int, modes: tuple[str, ...],
+              what: str) -> np.ndarray:
     data = read_bytes(path, "map")
-    hw, _, mode = _header(path, data, ("PNG",))
+    hw, _, mode = picture_header(path, data, ("PNG",))
     if mode not in modes:
         raise ReadError("mode", path, f"a PNG of mode {mode}", f"{what} (mode {' or '.join(modes)})",
                         "Export the numbers, not their colours")
@@ -212,7 +103,7 @@ def _read_map(path: Path, size_hw: tuple[int, int] | None, largest: int, modes: 
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             labels = np.array(image, dtype=np.uint8)
     except Exception as error:
-        raise ReadError("unreadable", path, f"corrupted or truncated ({_brief(error)})", "a whole PNG") from None
+        raise ReadError("unreadable", path, f"corrupted or truncated ({brief(error)})", "a whole PNG") from None
     if labels.shape != hw:
         raise ReadError("shape", path, f"an array of shape {labels.shape}", f"{hw[0]} x {hw[1]}")
     highest = int(labels.max())
@@ -274,7 +165,7 @@ def _parse_keypoints(path: Path, data: bytes) -> np.ndarray:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ReadError("unreadable", path, f"not readable as JSON ({_brief(error)})", "JSON") from None
+        raise ReadError("unreadable", path, f"not readable as JSON ({brief(error)})", "JSON") from None
     rows = content.get("keypoints") if isinstance(content, dict) else None
     layout = f'{{"keypoints": [[x, y, score, id], ... {N_JOINTS} rows]}}'
     if not isinstance(rows, list):
@@ -319,11 +210,11 @@ def read_dense_uv(path: Path) -> np.ndarray:
     except DataError:
         raise
     except Exception as error:  # zlib, zipfile, header parsing
-        raise ReadError("unreadable", path, f"not a readable .npz with an array uv ({_brief(error)})",
+        raise ReadError("unreadable", path, f"not a readable .npz with an array uv ({brief(error)})",
                         "uv, float32 (2, H, W)") from None
     uv = np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C").astype(np.float32)
     low, high = float(uv.min()), float(uv.max())
-    if not (-1 < low and high < 2):  # false for NaN too
+    if not (low > -1 and high < 2):  # false for NaN too
         raise ReadError("values", path, f"values from {low:g} to {high:g}", "about 0 to 1")
     return uv
 
@@ -341,7 +232,3 @@ def _check_uv_header(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Non
         raise ReadError("shape", path, f"an array of shape {shape}"[:80], "(2, height, width)")
     if shape[1] * shape[2] > MAX_UV_PIXELS:
         raise ReadError("size", path, f"{shape[1]} x {shape[2]} pixels", f"at most {MAX_UV_PIXELS:,}")
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:80].replace("<_io.BytesIO object at ", "<") or type(error).__name__
