@@ -1,0 +1,113 @@
+"""Pictures of the 18 joints: the style that the DAFlow checkpoint knows, and the one of Dress Code's ``skeletons/``.
+
+Both follow OpenPose's drawing (Cao et al., 2017): one colour per joint, one polygon per limb. They differ in canvas,
+order and blending; a network trained on one has never seen the other.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+LIMBS: tuple[tuple[int, int], ...] = (
+    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 0),
+    (0, 14), (14, 16), (0, 15), (15, 17))
+"""Joint rows that are joined, in the order of drawing; limb i has colour i."""
+
+COLOURS: tuple[tuple[int, int, int], ...] = (
+    (0, 0, 255), (0, 85, 255), (0, 170, 255), (0, 255, 255), (0, 255, 170), (0, 255, 85), (0, 255, 0), (85, 255, 0),
+    (170, 255, 0), (255, 255, 0), (255, 170, 0), (255, 85, 0), (255, 0, 0), (255, 0, 85), (255, 0, 170), (255, 0, 255),
+    (170, 0, 255), (85, 0, 255))
+"""RGB, as in the saved files; joint i has colour i."""
+
+_POSE_ROWS = 256  # the checkpoint's canvas: radius and half-width are 4 per 256 rows
+_POSE_THRESHOLD = 0.01
+_LIMB_WEIGHT = 0.6
+_SKELETON_ROWS = 1024
+
+
+def _limb_polygon(start: np.ndarray, end: np.ndarray, half_width: int) -> np.ndarray:
+    """Outline of one limb: an ellipse around its middle, in whole pixels and degrees."""
+    (ax, ay), (bx, by) = start, end
+    half_length = int(math.hypot(ay - by, ax - bx) / 2)
+    angle = int(math.degrees(math.atan2(ay - by, ax - bx)))
+    middle = (int((ax + bx) / 2), int((ay + by) / 2))
+    return cv2.ellipse2Poly(middle, (half_length, half_width), angle, 0, 360, 1)
+
+
+def _present(keypoints: np.ndarray, threshold: float) -> np.ndarray:
+    """(18,) bool: joints that have a place and a score above the threshold (``inf`` and NaN count as missing)."""
+    return np.isfinite(keypoints[:, :2]).all(1) & (keypoints[:, 2] >= threshold)
+
+
+def _joints(keypoints: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    keypoints = np.asarray(keypoints, np.float64)
+    if keypoints.shape != (18, 3):
+        raise ValueError(f"keypoints have shape {keypoints.shape}, expected (18, 3)")
+    return keypoints[:, :2], _present(keypoints, threshold)
+
+
+def render_pose(keypoints: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """Pose picture in the style that the official DAFlow checkpoint was trained on (256 x 192; others in proportion).
+
+    Circles first, then limbs, each blended: 0.4 x the canvas before it + 0.6 x the canvas with it. A limb on black is
+    153 bright. Radius and half-width are 4 per 256 rows, rounded to whole pixels.
+
+    Args:
+        keypoints: (18, 3) x, y in pixels of ``size_hw``, score; NaN, NaN, 0 where missing. Not changed. To mirror a
+            person swap the joints (``labels.MIRROR_JOINTS``) and draw again: each side has its own colours.
+        size_hw: height and width of the picture.
+
+    Returns:
+        (H, W, 3) uint8 RGB on black. A joint with a score below 0.01 is left out, and so are its limbs.
+    """
+    points, present = _joints(keypoints, _POSE_THRESHOLD)
+    radius = max(1, round(4 * size_hw[0] / _POSE_ROWS))
+    canvas = np.zeros((*size_hw, 3), np.uint8)
+    for joint in np.flatnonzero(present):
+        x, y = points[joint]
+        cv2.circle(canvas, (int(x), int(y)), radius, COLOURS[joint], -1)
+    for (a, b), colour in zip(LIMBS, COLOURS):
+        if present[a] and present[b]:
+            polygon = _limb_polygon(points[a], points[b], radius)
+            _blend_polygon(canvas, polygon, colour)
+    return canvas
+
+
+def _blend_polygon(canvas: np.ndarray, polygon: np.ndarray, colour: tuple[int, int, int]) -> None:
+    """Mixes a filled polygon into the canvas; only its bounding box is touched, as outside nothing changes."""
+    (left, top), (right, bottom) = polygon.min(0), polygon.max(0) + 1
+    left, top = max(0, int(left)), max(0, int(top))
+    box = canvas[top:max(top, int(bottom)), left:max(left, int(right))]
+    if box.size == 0:
+        return
+    drawn = box.copy()
+    cv2.fillConvexPoly(drawn, np.ascontiguousarray(polygon - (left, top)), colour)
+    box[:] = cv2.addWeighted(box, 1 - _LIMB_WEIGHT, drawn, _LIMB_WEIGHT, 0)
+
+
+def render_skeleton(keypoints: np.ndarray, size_hw: tuple[int, int] = (1024, 768)) -> np.ndarray:
+    """Pose picture in the style of Dress Code's ``skeletons/`` files: opaque limbs, circles of radius 5 over them.
+
+    At 1024 x 768 and JPEG quality 95 this gives the dataset's own files pixel for pixel; other sizes are in proportion.
+
+    Args:
+        keypoints: (18, 3) x, y in pixels of ``size_hw``, score; a score of 0 or less, or NaN, means missing.
+        size_hw: height and width of the picture.
+
+    Returns:
+        (H, W, 3) uint8 RGB on black.
+    """
+    points, present = _joints(keypoints, np.nextafter(0, 1))
+    scale = size_hw[0] / _SKELETON_ROWS
+    half_width, radius = max(1, round(4 * scale)), max(1, round(5 * scale))
+    canvas = np.zeros((*size_hw, 3), np.uint8)
+    for (a, b), colour in zip(LIMBS, COLOURS):
+        if present[a] and present[b]:
+            cv2.fillConvexPoly(canvas, _limb_polygon(points[a], points[b], half_width), colour)
+    for joint in np.flatnonzero(present):
+        x, y = points[joint]
+        cv2.circle(canvas, (int(x), int(y)), radius, COLOURS[joint], -1)
+    return canvas
