@@ -1,0 +1,197 @@
+"""The training loss: official values, and the lean way equal to the plain one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from model.losses import TERMS, LossWeights, PerceptualNetworks, TryOnLoss, enlargement, gram_matrix
+from model.vgg import WIDTHS
+
+GOLDEN = Path(__file__).parent / "data" / "golden"
+sys.path.insert(0, str(GOLDEN))
+from fill import image, weight  # noqa: E402
+
+
+def filled(dtype: torch.dtype = torch.float64) -> PerceptualNetworks:
+    """Perceptual networks whose weights are functions of their names."""
+    networks = PerceptualNetworks().to(dtype)
+    for name, vgg in (("vgg19", networks.vgg19), ("vgg16", networks.lpips.vgg)):
+        vgg.load_state_dict({key: torch.from_numpy(weight(f"{name}.{key}", tuple(value.shape)))
+                             for key, value in vgg.state_dict().items()})
+    for i, width in enumerate(WIDTHS):
+        linear = np.abs(weight(f"lpips.lin{i}.model.1.weight", (1, width, 1, 1)))
+        getattr(networks.lpips, f"linear{i}").copy_(torch.from_numpy(linear))
+    return networks
+
+
+def picture(name: str, height: int, width: int, batch: int = 1, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.from_numpy(image(name, 3, height, width, batch)).to(dtype)
+
+
+def pyramid(batch: int = 1, dtype: torch.dtype = torch.float64, count: int = 3) -> list[torch.Tensor]:
+    """Predictions at 16 x 12 and its doubles, coarse to fine."""
+    return [picture(f"loss.level{n}", 16 * 2**n, 12 * 2**n, batch, dtype) for n in range(count)]
+
+
+@pytest.fixture(scope="module")
+def networks() -> PerceptualNetworks:
+    return filled()
+
+
+def test_style_and_content_equal_the_official_values(networks):
+    terms = TryOnLoss(networks).values([picture("c.a", 64, 48)] * 2, picture("c.b", 64, 48))
+    style, content = terms["components"][1, 2:].tolist()
+    assert content == pytest.approx(0.8169443069941498, rel=1e-12)
+    assert style == pytest.approx(0.00014585376523541522, rel=1e-12)
+
+
+@pytest.fixture(scope="module")
+def official_step(networks):
+    """One training step of the full network at 256 x 192 in float64: (loss terms, network after backward, values)."""
+    from model.daflow import DAFlow
+
+    with np.load(GOLDEN / "training_loss_256x192.npz") as stored:
+        expected = {key: stored[key] for key in stored.files}
+    network = DAFlow().double()
+    network.load_state_dict({key: torch.from_numpy(weight(key, tuple(value.shape)))
+                             for key, value in network.state_dict().items()})
+    person, pose, agnostic, garment = (picture(f"b.{n}", 256, 192) for n in ("person", "pose", "agnostic", "garment"))
+    _, levels = network.train()(torch.cat([pose, agnostic], 1), garment, agnostic, return_levels=True)
+    return TryOnLoss(networks).backward_through(levels, person), network, expected
+
+
+def test_terms_of_a_training_step_equal_the_official_values(official_step):
+    terms, _, expected = official_step
+    np.testing.assert_allclose(terms["components"].numpy(), expected["loss/components"], rtol=1e-9)
+    assert float(terms["total"]) == pytest.approx(float(expected["loss/total"]), rel=1e-9)
+
+
+def test_gradients_of_a_training_step_equal_the_official_ones(official_step):
+    _, network, expected = official_step
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+    norms = [float(value.norm()) for value in gradients.values()]
+    np.testing.assert_allclose(norms, expected["grad/norms"], rtol=1e-7, atol=1e-12)
+    for key, corner in expected.items():
+        if key.startswith("grad/") and key != "grad/norms":
+            ours = gradients[key[5:]][:8, :4].numpy()
+            np.testing.assert_allclose(ours, corner, rtol=1e-5, atol=1e-6 * np.abs(corner).max(), err_msg=key)
+
+
+@pytest.mark.parametrize("with_networks", [True, False])
+def test_lean_backward_equals_the_plain_sum(networks, with_networks):
+    loss = TryOnLoss(networks if with_networks else None)
+    target = picture("loss.target", 64, 48, batch=2)
+    plain, lean = ([level.requires_grad_() for level in pyramid(batch=2)] for _ in range(2))
+    expected = loss(plain, target)
+    expected["total"].backward()
+    found = loss.backward_through(lean, target)
+    assert set(found) == {"total", "components", *TERMS}
+    for name, value in found.items():
+        assert not value.requires_grad
+        torch.testing.assert_close(value, expected[name].detach(), rtol=1e-12, atol=0)
+    for ours, theirs in zip(lean, plain):
+        assert theirs.grad.abs().max() > 0
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-10, atol=1e-15)
+
+
+def test_terms_are_shares_that_add_up_to_the_total(networks):
+    terms = TryOnLoss(networks).values(pyramid(), picture("loss.target", 64, 48))
+    assert float(sum(terms[name] for name in TERMS)) == pytest.approx(float(terms["total"]), rel=1e-12)
+    by_hand = sum((n + 1) * (row @ torch.tensor([1, 1, 100, 0.1], dtype=row.dtype))
+                  for n, row in enumerate(terms["components"]))
+    assert float(by_hand) == pytest.approx(float(terms["total"]), rel=1e-12)
+
+
+def test_a_perfect_result_costs_nothing(networks):
+    target = picture("loss.target", 64, 48)
+    levels = [F.interpolate(target, scale_factor=0.5 ** (2 - n), mode="bilinear") for n in range(3)]
+    terms = TryOnLoss(networks).values(levels, target)
+    assert float(terms["total"]) == 0
+
+
+def test_accumulated_steps_give_the_gradient_of_their_mean(networks):
+    target = picture("loss.target", 64, 48, batch=2)
+    whole, parts = ([level.requires_grad_() for level in pyramid(batch=2)] for _ in range(2))
+    loss = TryOnLoss(networks)
+    loss.backward_through(whole, target)
+    for one in range(2):
+        loss.backward_through([level[one:one + 1] for level in parts], target[one:one + 1], scale=0.5)
+    for ours, theirs in zip(parts, whole):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-14)
+
+
+def test_half_precision_levels_get_gradients_of_their_own_type_close_to_the_exact_ones():
+    loss = TryOnLoss(filled(torch.float32))
+    target = picture("loss.target", 64, 48, dtype=torch.float32)
+    exact = [level.requires_grad_() for level in pyramid(dtype=torch.float32)]
+    half = [level.detach().bfloat16().requires_grad_() for level in exact]
+    loss.backward_through(exact, target)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = loss.backward_through(half, target, scale=1024.0)
+    assert terms["total"].dtype == torch.float32
+    for ours, theirs in zip(half, exact):
+        assert ours.grad.dtype == torch.bfloat16
+        cosine = F.cosine_similarity(ours.grad.float().flatten() / 1024, theirs.grad.flatten(), dim=0)
+        assert cosine > 0.95
+
+
+def test_terms_that_weigh_nothing_are_not_computed(networks):
+    terms = TryOnLoss(networks, LossWeights(lpips=0, content=0)).values(pyramid(), picture("loss.target", 64, 48))
+    assert terms["components"][:, 1].abs().max() == 0 and terms["components"][:, 3].abs().max() == 0
+    assert float(terms["total"]) == pytest.approx(float(terms["l1"] + terms["style"]), rel=1e-12)
+
+
+def kept_bytes(loss: TryOnLoss, run) -> int:
+    """Most bytes that saved tensors, the weights aside, held at one time while ``run`` ran."""
+    weights = {weight.untyped_storage().data_ptr(): 1 for weight in loss.state_dict().values()}
+    held = dict(weights)
+    now = peak = 0
+
+    class Held:
+        def __init__(self, tensor):
+            nonlocal now, peak
+            self.tensor, self.key = tensor, tensor.untyped_storage().data_ptr()
+            if self.key not in held:
+                now += tensor.untyped_storage().nbytes()
+            held[self.key] = held.get(self.key, 0) + 1
+            peak = max(peak, now)
+
+        def __del__(self):
+            nonlocal now
+            held[self.key] -= 1
+            if not held[self.key]:
+                del held[self.key]
+                now -= self.tensor.untyped_storage().nbytes()
+
+    with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
+        run()
+    return peak
+
+
+def test_memory_does_not_grow_with_the_number_of_levels():
+    loss = TryOnLoss(filled(torch.float32))
+    target = picture("loss.target", 64, 48, dtype=torch.float32)
+    same_size = [picture(f"same{n}", 64, 48, dtype=torch.float32).requires_grad_() for n in range(5)]
+    one = kept_bytes(loss, lambda: loss.backward_through(same_size[1:2] * 2, target))
+    five = kept_bytes(loss, lambda: loss.backward_through(same_size, target))
+    plain = kept_bytes(loss, lambda: loss(same_size, target)["total"].backward())
+    assert five == one
+    assert plain > 3 * five
+
+
+def test_gram_matrices_survive_values_that_overflow_half_precision():
+    features = torch.full((1, 4, 8, 8), 200.0, dtype=torch.float16)
+    assert torch.isfinite(gram_matrix(features)).all()
+    assert float(gram_matrix(features)[0, 0, 0]) == pytest.approx(200**2 / 4)
+
+
+def test_only_the_coarsest_level_is_enlarged_at_official_sizes():
+    for height, width in ((256, 192), (512, 384), (1024, 768)):
+        assert [enlargement(n, (height >> 4 - n, width >> 4 - n)) for n in range(5)] == [2, 1, 1, 1, 1]
+    assert enlargement(0, (4, 3)) == 8  # small training sizes are enlarged until VGG has something to look at
