@@ -104,8 +104,9 @@ class Tree:
             self.has(m, garment) for m in ("image", "garment"))
         image, keypoints = (facts.path(self.root, m, self.category, person) for m in ("image", "keypoints"))
         shop = facts.path(self.root, "garment", self.category, garment)
-        optional = (self.find(m, person) for m in ("label_map", "dense", "dense_uv", "skeleton"))
-        return PairRecord(self.category, split, person, garment, image, shop, keypoints, *optional, absent=absent)
+        return PairRecord(self.category, split, person, garment, image, shop, keypoints, absent=absent,
+                          label_map=self.find("label_map", person), dense=self.find("dense", person),
+                          dense_uv=self.find("dense_uv", person), skeleton=self.find("skeleton", person))
 
 
 def index_pairs(root: Path, categories: Sequence[Category] = tuple(Category), split: str = "train",
@@ -127,7 +128,7 @@ def index_pairs(root: Path, categories: Sequence[Category] = tuple(Category), sp
         DataError: the folder, the lists or every row are missing, or a row cannot be understood.
     """
     root = Path(root)
-    categories = _present_categories(root, categories, split)
+    categories = present_categories(root, categories, split)
     records: list[PairRecord] = []
     for category, rows in _rows_by_category(root, categories, split):
         tree = Tree(root, category)
@@ -138,7 +139,8 @@ def index_pairs(root: Path, categories: Sequence[Category] = tuple(Category), sp
     return records
 
 
-def _present_categories(root: Path, categories: Sequence[Category], split: str) -> list[Category]:
+def present_categories(root: Path, categories: Sequence[Category], split: str) -> list[Category]:
+    """Those of ``categories`` that have a folder; DataError where there is none, or no such split or root."""
     facts = load_manifest()
     if split not in facts.lists:
         raise DataError("--split", f"{split!r}", " or ".join(facts.lists))

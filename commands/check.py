@@ -1,0 +1,114 @@
+"""``check``: every defect of a dataset as a table, as JSON and as a list of what to leave out."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from .common import category_option, jobs_option, note, progress
+
+SPLITS = ("train", "test_paired", "test_unpaired")
+EXAMPLES = 3
+COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@category_option
+@click.option("--split", "splits", multiple=True, type=click.Choice(SPLITS),
+              help="List to look at; repeat for several.  [default: all]")
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+              help="Write every finding to this file; - for standard output in place of the table.")
+@click.option("--exclude", "exclude_path", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write the people to leave out to this file, for preprocess --exclude.")
+@jobs_option
+def command(data: Path, categories, splits, json_path: Path | None, exclude_path: Path | None, jobs: int) -> None:
+    """Find every defect of the dataset in DATA: files, values, keypoints, maps, lists, duplicates.
+
+    Exit code 0 without errors (warnings and notes may remain), 1 with errors.
+
+    Example:
+
+      python cli.py check ~/DressCode --jobs 8 --json defects.json --exclude leave-out.txt
+    """
+    from pipeline.check import check_dataset
+
+    with _bar() as report:
+        result = check_dataset(data, categories, splits or None, jobs, report)
+    if json_path and str(json_path) != "-":
+        _write(json_path, json.dumps(result.to_json(), indent=1))
+    if exclude_path:
+        lines = [f"{key}  # {reason}\n" for key, reason in sorted(result.left_out().items())]
+        _write(exclude_path, "# People to leave out: category/person  # why\n" + "".join(lines))
+        note(f"{len(lines):,} people to leave out: {exclude_path}")
+    if json_path and str(json_path) == "-":
+        click.echo(json.dumps(result.to_json(), indent=1))
+    else:
+        _print_table(result)
+    raise SystemExit(1 if result.errors else 0)
+
+
+class _bar:
+    """A progress bar that learns the number of people with the first report."""
+
+    def __enter__(self):
+        self.bar, self.advance, self.done = None, None, 0
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.bar is None:
+            self.bar = progress("People checked", total)
+            self.advance = self.bar.__enter__()
+        self.advance(done - self.done)
+        self.done = done
+
+    def __exit__(self, *error) -> None:
+        if self.bar:
+            self.bar.__exit__(*error)
+
+
+def _write(path: Path, text: str) -> None:
+    """The whole file or none."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _print_table(result) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from pipeline.defects import KINDS
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (("severity", "left"), ("kind", "left"), ("count", "right"), ("what, and where", "left")):
+        table.add_column(title, justify=justify, overflow="fold", no_wrap=title in ("kind", "count"))
+    counts = result.counts()
+    for kind in sorted(counts, key=lambda k: KINDS[k].severity.rank):
+        found = [d for d in result.defects if d.kind == kind]
+        severity = KINDS[kind].severity.value
+        lines = [f"[italic]{escape(KINDS[kind].what)}[/]", *(escape(line) for line in _examples(found))]
+        table.add_row(f"[{COLOURS[severity]}]{severity}[/]", kind, f"{len(found):,}", "\n".join(lines))
+    console = Console() if Console().is_terminal else Console(width=140)
+    if counts:
+        console.print(table)
+    errors, warnings = (sum(d.severity.value == s for d in result.defects) for s in ("error", "warning"))
+    click.echo(f"{result.people:,} people, {result.files:,} files in {result.root}: {errors:,} errors, "
+               f"{warnings:,} warnings")
+
+
+def _examples(found: list) -> list[str]:
+    """The first findings of one kind, and how many more there are."""
+    lines = [f"{d.path or d.key or 'all'}: {d.detail}" + (" (known)" if d.known else "") for d in found[:EXAMPLES]]
+    known = sum(d.known for d in found)
+    if len(found) > EXAMPLES:
+        published = f"; {known:,} known of the published dataset" if known else ""
+        lines.append(f"... {len(found) - EXAMPLES:,} more{published}")
+    return lines
