@@ -1,0 +1,257 @@
+"""A shard gives back what was packed, says so when it can't, and can be read with h5py and its page alone."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+from folders import contents, ended, in_process
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_dresscode import write_dataset
+
+from pipeline.errors import DataError
+from pipeline.labels import Category
+from pipeline.run import preprocess
+from pipeline.shard_format import decode_jpeg, decode_mask, decode_png, encode_jpeg, encode_mask, encode_png
+from pipeline.shards import Sample, ShardFolder, ShardInfo, ShardReader, ShardWriter, read_index
+
+SIZE = (64, 96)
+STYLES = ("standard", "tight")
+
+
+def sample(number: int, size=SIZE) -> Sample:
+    rng = np.random.default_rng(number)
+    picture = lambda: cv2.resize(rng.integers(0, 256, (4, 6, 3), np.uint8), size[::-1], interpolation=cv2.INTER_CUBIC)
+    joints = rng.uniform(0, 60, (18, 3)).astype(np.float32)
+    joints[number % 18] = np.nan, np.nan, 0
+    return Sample(picture(), picture(), {s: rng.random(size) < 0.3 for s in STYLES}, joints,
+                  rng.integers(0, 18, size, np.uint8) if number % 2 else None,
+                  rng.integers(0, 25, size, np.uint8) if number % 3 else None,
+                  f"{number:06d}", f"{number + 7:06d}", Category.DRESSES, "test_unpaired")
+
+
+def write(path: Path, images: str, numbers=range(5)) -> Path:
+    info = ShardInfo(Category.DRESSES, "test_unpaired", SIZE, images, STYLES, 1, "Drawn", "test", "free")
+    with ShardWriter(path, info) as writer:
+        for number in numbers:
+            writer.add(sample(number))
+    return path
+
+
+@pytest.fixture(params=["jpeg", "raw"])
+def shard(request, tmp_path):
+    return write(tmp_path / "shard.h5", request.param)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    base = tmp_path_factory.mktemp("folder")
+    root = write_dataset(base / "data", train=5)
+    preprocess(root, base / "shards", size_hw=(64, 64), people_per_shard=2)
+    return base / "shards"
+
+
+def test_every_sample_comes_back_as_it_was_packed(shard):
+    reader = ShardReader(shard)
+    assert len(reader) == 5
+    for number in range(5):
+        packed, read = sample(number), reader[number]
+        assert (read.person_id, read.garment_id) == (f"{number:06d}", f"{number + 7:06d}")
+        assert (read.category, read.split) == (Category.DRESSES, "test_unpaired")
+        assert np.array_equal(read.keypoints, packed.keypoints, equal_nan=True)
+        for style in STYLES:
+            assert read.masks[style].dtype == bool and np.array_equal(read.masks[style], packed.masks[style])
+        for name in ("label_map", "dense_i"):
+            there, expected = getattr(read, name), getattr(packed, name)
+            assert (there is None) == (expected is None) and (expected is None or np.array_equal(there, expected))
+        for name in ("person", "garment"):
+            error = np.abs(getattr(read, name).astype(int) - getattr(packed, name))
+            assert error.max() <= (0 if reader.info.images == "raw" else 12)
+
+
+def test_jpeg_keeps_the_edges_of_coloured_cloth():
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, 1::2] = 255, 0, 0  # one-pixel red stripes on black: halved chroma would smear them into one brown
+    error = np.abs(decode_jpeg(encode_jpeg(stripes), (64, 64)).astype(int) - stripes)
+    assert error.mean() < 5
+
+
+def test_parts_can_be_read_alone_and_from_the_end(shard):
+    reader = ShardReader(shard)
+    assert np.array_equal(reader.person(-1), reader[4].person)
+    assert np.array_equal(reader.mask(-2, "tight"), reader[3].masks["tight"])
+    assert reader.label_map(0) is None and reader.dense(0) is None
+    assert [record.key for record in reader.index] == [f"dresses/{n:06d}" for n in range(5)]
+    with pytest.raises(IndexError):
+        reader[5]
+    with pytest.raises(DataError, match="loose.*standard or tight"):
+        reader.mask(0, "loose")
+
+
+def test_changing_what_was_read_changes_nothing_in_the_reader(shard):
+    reader = ShardReader(shard)
+    reader.keypoints(0)[:] = 5
+    assert np.array_equal(reader.keypoints(0), sample(0).keypoints, equal_nan=True)
+
+
+def test_equal_samples_give_equal_bytes(tmp_path):
+    for images in ("jpeg", "raw"):
+        assert write(tmp_path / "a.h5", images).read_bytes() == write(tmp_path / "b.h5", images).read_bytes()
+
+
+def test_a_shard_without_people_can_be_read(tmp_path):
+    for images in ("jpeg", "raw"):
+        assert len(ShardReader(write(tmp_path / f"{images}.h5", images, []))) == 0
+
+
+def test_an_error_while_packing_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match="person of 000001 has shape"):
+        write_one_of_another_size(tmp_path / "shard.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_one_of_another_size(path):
+    info = ShardInfo(Category.DRESSES, "train", SIZE, "jpeg", STYLES, 1)
+    with ShardWriter(path, info) as writer:
+        writer.add(sample(0))
+        writer.add(sample(1, (32, 32)))
+
+
+def test_a_reader_travels_to_other_processes(shard):
+    reader = ShardReader(shard)
+    reader.person(0)  # open by now
+    assert np.array_equal(pickle.loads(pickle.dumps(reader)).person(1), reader.person(1))
+    children = [in_process(lambda: [reader[i] for _ in range(20) for i in range(5)]) for _ in range(2)]
+    assert [ended(child) for child in children] == [0, 0]
+    assert np.array_equal(reader.garment(2), ShardReader(shard).garment(2))
+
+
+@pytest.mark.parametrize("keep", [0, 7, 500, -1])
+def test_a_cut_shard_is_an_error_that_names_it(shard, keep):
+    shard.write_bytes(shard.read_bytes()[:keep])
+    with pytest.raises(DataError, match=r"shard\.h5.*Run preprocess again"):
+        ShardReader(shard)[4]
+
+
+def test_a_missing_shard_and_a_foreign_file_are_errors(tmp_path):
+    with pytest.raises(DataError, match="no such shard"):
+        ShardReader(tmp_path / "none.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(DataError, match="not a shard"):
+        ShardReader(tmp_path / "other.h5")
+
+
+def change(path: Path, name: str, value) -> None:
+    with h5py.File(path, "a") as file:
+        if name in file.attrs:
+            file.attrs[name] = value
+        else:
+            del file[name]
+            file[name] = value
+
+
+@pytest.mark.parametrize("name, value, told", [
+    ("format_version", 99, "format version 99"),
+    ("size_hw", [10**6, 10**6], "size 1000000x1000000"),
+    ("samples", 4, "person_id is not as expected"),
+    ("samples", 10**12, "1000000000000 samples"),
+    ("keypoints", np.zeros((5, 17, 3), np.float32), "keypoints is not as expected"),
+    ("person/offsets", np.array([0, 5, 3, 9, 10, 11]), "person/offsets are damaged"),
+    ("person/offsets", np.array([0, 5, 6, 9, 10, 10**15]), "person/offsets are damaged"),
+    ("mask/tight/offsets", h5py.ExternalLink("/etc/hostname", "x"), "is no readable shard"),
+])
+def test_a_manipulated_header_is_an_error(tmp_path, name, value, told):
+    path = write(tmp_path / "shard.h5", "jpeg")
+    change(path, name, value)
+    with pytest.raises(DataError, match=told):
+        ShardReader(path)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=200), at=st.integers(0, 400), flip=st.integers(1, 255))
+def test_damaged_bytes_are_an_error_or_a_picture_of_the_right_size(data, at, flip):
+    good = sample(1)
+    for encode, decode, value, shape in ((encode_jpeg, decode_jpeg, good.person, (*SIZE, 3)),
+                                         (encode_png, decode_png, good.label_map, SIZE),
+                                         (encode_mask, decode_mask, good.masks["tight"], SIZE)):
+        changed = encode(value).copy()
+        changed[at % len(changed)] ^= flip
+        for bytes_ in (changed, changed[:at], np.frombuffer(data, np.uint8)):
+            try:
+                found = decode(bytes_, SIZE)
+            except (ValueError, cv2.error):
+                continue
+            assert found is None or found.shape == shape
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
+    huge = cv2.imencode(".png", np.zeros((9000, 9000), np.uint8))[1].reshape(-1)
+    with pytest.raises(ValueError, match="no grey PNG of 64x96"):
+        decode_png(huge, SIZE)
+    with pytest.raises(ValueError, match="a JPEG of 3000x3000"):
+        decode_jpeg(cv2.imencode(".jpg", np.zeros((3000, 3000, 3), np.uint8))[1].reshape(-1), SIZE)
+
+
+def test_a_folder_is_one_sequence_in_the_order_of_its_index(folder):
+    shards = ShardFolder(folder)
+    assert len(shards) == 15 and shards.size_hw == (64, 64) and shards.split == "train"
+    assert [r.key for r in shards.records] == [f"{s.category}/{s.person_id}" for s in shards]
+    assert shards.styles == ShardReader(folder / "dresses-00002.h5").styles
+    assert shards[-1].person_id == ShardReader(folder / "dresses-00002.h5").record(0).person_id
+    with pytest.raises(IndexError):
+        shards[15]
+
+
+def test_a_folder_can_be_narrowed_to_a_category_and_sent_on(folder):
+    dresses = pickle.loads(pickle.dumps(ShardFolder(folder, [Category.DRESSES])))
+    assert len(dresses) == 5 and {r.category for r in dresses.records} == {Category.DRESSES}
+
+
+def test_a_folder_keeps_few_files_open(folder, monkeypatch):
+    monkeypatch.setattr("pipeline.shards.OPEN_READERS", 2)
+    shards, before = ShardFolder(folder), len(os.listdir("/proc/self/fd"))
+    order = np.random.default_rng(0).permutation(len(shards))
+    assert sorted(shards[int(i)].person_id for i in order) == sorted(r.person_id for r in shards.records)
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
+def test_an_unfinished_folder_and_a_damaged_index_are_errors(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        ShardFolder(tmp_path / "none")
+    with pytest.raises(DataError, match="has not finished"):
+        ShardFolder(tmp_path)
+    for text in ("{", "[]", '{"format": "fittingroom-shards", "format_version": 1}', '{"format": "other"}',
+                 "[" * 100_000):
+        (tmp_path / "index.json").write_text(text)
+        with pytest.raises(DataError, match=r"index\.json"):
+            read_index(tmp_path)
+
+
+def test_an_index_cannot_point_out_of_its_folder(folder, tmp_path):
+    text = (folder / "index.json").read_text().replace("dresses-00000.h5", "../dresses-00000.h5")
+    (tmp_path / "index.json").write_text(text)
+    with pytest.raises(DataError, match="outside of its folder"):
+        ShardFolder(tmp_path)
+
+
+def test_the_example_of_the_format_page_reads_a_shard_without_this_package(folder):
+    page = (Path(__file__).parent.parent / "docs/shards.md").read_text()
+    code = re.findall(r"```python\n(.*?)```", page, re.S)[0]
+    assert "pipeline" not in code
+    before = contents(folder)
+    names: dict = {"path": str(folder / "dresses-00000.h5")}
+    exec(compile(code, "docs/shards.md", "exec"), names)
+    expected = ShardReader(folder / "dresses-00000.h5")[0]
+    assert np.array_equal(names["photo"], expected.person) and np.array_equal(names["garment"], expected.garment)
+    assert np.array_equal(names["hidden"], expected.masks["standard"])
+    assert np.array_equal(names["labels"], expected.label_map) and np.array_equal(names["dense"], expected.dense_i)
+    assert np.array_equal(names["joints"], expected.keypoints, equal_nan=True)
+    assert contents(folder) == before
