@@ -171,7 +171,7 @@ def check_joints(task: PersonTask, keypoints: np.ndarray, label_map: np.ndarray 
     """Defects of keypoints, (18, 3) in the stored frame, alone and against the person's silhouette."""
     seen = ~np.isnan(keypoints[:, 0])
     points = keypoints[seen, :2]
-    if len(points) == 0 or np.ptp(points, axis=0).max() < 1:
+    if len(points) == 0 or not np.ptp(points, axis=0).any():
         return [_defect(task, "keypoints_empty", "keypoints", f"{len(points)} joints, none of them anywhere")]
     defects = []
     missing = [j.name.lower() for j in BODY if not seen[j]]

@@ -65,28 +65,27 @@ def similar_photos(hashes: np.ndarray, thumbs: np.ndarray) -> list[list[int]]:
             i = parent[i]
         return i
 
-    for one, others in _candidates(hashes):
-        others = others[_near(thumbs[one], thumbs[others])]
-        for other in others:
-            parent[find(int(other))] = find(one)
+    for bucket in _buckets(hashes):
+        while len(bucket) > 1:
+            one, rest = bucket[0], bucket[1:]
+            same = _bits(hashes[rest] ^ hashes[one]) <= MAX_BITS
+            same[same] = _near(thumbs[one], thumbs[rest[same]])
+            for other in rest[same]:
+                parent[find(int(other))] = find(int(one))
+            bucket = rest[~same]  # found ones stand behind their first: a thousand copies cost one round
     groups = defaultdict(list)
     for i in range(len(hashes)):
         groups[find(i)].append(i)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _candidates(hashes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(position, later positions in the same band within ``MAX_BITS``); a pair may come up to four times."""
+def _buckets(hashes: np.ndarray) -> Iterator[np.ndarray]:
+    """Positions, in ascending order, of hashes that share one of the four bands."""
     for shift in range(0, 64, BAND_BITS):
         band = (hashes >> np.uint64(shift)) & np.uint64((1 << BAND_BITS) - 1)
         order = np.argsort(band, kind="stable")
-        starts = np.flatnonzero(np.diff(band[order], prepend=np.uint64(1 << BAND_BITS)))
-        for bucket in np.split(order, starts[1:]):
-            for k in range(len(bucket) - 1):
-                rest = bucket[k + 1:]
-                close = rest[_bits(hashes[rest] ^ hashes[bucket[k]]) <= MAX_BITS]
-                if len(close):
-                    yield int(bucket[k]), close
+        starts = np.flatnonzero(np.diff(band[order])) + 1
+        yield from np.split(order, starts)
 
 
 def _bits(words: np.ndarray) -> np.ndarray:
