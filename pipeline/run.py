@@ -56,7 +56,7 @@ class BadPairs(DataError):
 
     def __init__(self, root: str, skipped: Sequence[dict], allowed: int):
         self.skipped = list(skipped)
-        super().__init__(root, f"{len(self.skipped)} bad pairs", f"at most {allowed}",
+        super().__init__(root, f"{len(self.skipped):,} bad pair{'s' * (len(self.skipped) != 1)}", f"at most {allowed}",
                          "Mend or replace the files and run again, or allow more with --max-skips: finished shards are "
                          "kept. The command check lists every defect")
         self.args = (root, self.skipped, allowed)

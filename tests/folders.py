@@ -17,14 +17,14 @@ def contents(folder: Path) -> dict[str, str]:
             for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def in_process(work: Callable[[], object]) -> int:
-    """Starts ``work`` in a process of its own and returns its id; the process ends 0 if nothing was raised."""
+def in_process(work: Callable[..., object], *args, **kwargs) -> int:
+    """Calls ``work`` in a process of its own and returns its id; the process ends 0 if nothing was raised."""
     sys.stdout.flush(), sys.stderr.flush()
     if child := os.fork():
         return child
     code = 1
     try:
-        work()
+        work(*args, **kwargs)
         code = 0
     except BaseException:
         traceback.print_exc()
