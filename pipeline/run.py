@@ -108,8 +108,12 @@ def run_plan(plan: Plan, out: Path, *, jobs: int = 1, backend: str = "loky", sch
     try:
         with only_run_in(out):
             known = _begin(plan, out)
-            records, made = _make_shards(plan, out, known, max_skips, progress, (jobs, backend, scheduler))
-            return _finish(plan, out, records, made)
+            try:
+                records, made = _make_shards(plan, out, known, max_skips, progress, (jobs, backend, scheduler))
+                return _finish(plan, out, records, made)
+            except BaseException:
+                _clear_unfinished(out / PROGRESS_NAME)  # of workers that were ended with the run
+                raise
     finally:
         cv2.setNumThreads(threads)  # workers in this process set it to one
 
@@ -124,12 +128,16 @@ def _begin(plan: Plan, out: Path) -> dict[str, dict]:
         _refuse_other(out, read_json(scratch / CONFIGURATION_NAME), plan)
     try:
         scratch.mkdir(exist_ok=True)
-        for unfinished in scratch.glob(".*.tmp"):
-            unfinished.unlink(missing_ok=True)
+        _clear_unfinished(scratch)
     except OSError as error:
         raise unwritable(scratch, error) from error
     write_json(scratch / CONFIGURATION_NAME, plan.configuration, scratch)
     return _known_records(index) if index else {}
+
+
+def _clear_unfinished(scratch: Path) -> None:
+    for unfinished in scratch.glob(".*.tmp"):
+        unfinished.unlink(missing_ok=True)
 
 
 def _refuse_other(out: Path, before: dict, plan: Plan) -> None:
