@@ -136,7 +136,7 @@ def _read_photo(task: PersonTask, modality: str, found: Findings, ear) -> np.nda
     if format_name not in ("JPEG", "MPO") or mode not in ("RGB", "L"):
         raise ReadError("mode", path, f"a {format_name} of mode {mode}", "an RGB JPEG")
     check_aspect(path, hw)
-    check_jpeg_is_whole(path, data)
+    check_jpeg_is_whole(path, data, hw)
     flag = cv2.IMREAD_REDUCED_GRAYSCALE_8 if min(hw) >= 8 * 32 else cv2.IMREAD_GRAYSCALE
     with _heard(ear) as complaints:
         grey = imdecode(path, data, flag | cv2.IMREAD_IGNORE_ORIENTATION)

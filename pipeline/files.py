@@ -16,8 +16,8 @@ MAX_PIXELS = 50_000_000
 """Larger pictures are refused: 64 times the dataset's, 150 MB decoded."""
 MAX_BYTES = {"image": 64 << 20, "map": 16 << 20, "keypoints": 1 << 20, "uv": 16 << 20}
 """Largest file of each kind that is opened."""
-MAX_SCANS = 100
-"""Scans of a progressive JPEG (ten are usual): thousands of tiny ones over a large picture take minutes to decode."""
+MAX_SCANS, MAX_SCANNED_PIXELS = 100, 10 ** 9
+"""Scans of a progressive JPEG (ten are usual), and scans times pixels: many over a large picture take minutes."""
 
 PICTURES = ("JPEG", "PNG")
 """Formats of photos. Not WebP: opening one allocates its canvas before its size can be looked at."""
@@ -79,7 +79,7 @@ def decode_jpeg(path: Path, data: bytes, stored_hw: tuple[int, int], mode: str, 
     """(H, W, 3) uint8 BGR; half the size if ``halve``."""
     if mode not in ("RGB", "L"):
         raise ReadError("mode", path, f"a JPEG of mode {mode}", "RGB", "Convert it to RGB")
-    check_jpeg_is_whole(path, data)
+    check_jpeg_is_whole(path, data, stored_hw)
     flags = (cv2.IMREAD_REDUCED_COLOR_2 if halve else cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     image = imdecode(path, data, flags)
     shape = tuple(-(-n // 2) for n in stored_hw) if halve else stored_hw
@@ -88,15 +88,17 @@ def decode_jpeg(path: Path, data: bytes, stored_hw: tuple[int, int], mode: str, 
     return image
 
 
-def check_jpeg_is_whole(path: Path, data: bytes) -> None:
-    """ReadError if a JPEG ends before its end marker: decoders fill the rest with grey, some without a word.
+def check_jpeg_is_whole(path: Path, data: bytes, stored_hw: tuple[int, int]) -> None:
+    """ReadError if a JPEG ends before its end marker (decoders fill the rest with grey, some without a word), or has
+    absurdly many scans.
 
     Within coded data 0xFF is always escaped, so the last start of a scan and the end marker can be searched for.
     """
     if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
         raise ReadError("unreadable", path, "a truncated JPEG (no end marker)", "a whole picture")
-    if data.count(b"\xff\xda") > MAX_SCANS:
-        raise ReadError("unreadable", path, f"a JPEG of more than {MAX_SCANS} scans", "some ten scans at most")
+    scans = data.count(b"\xff\xda")
+    if scans > MAX_SCANS or scans * stored_hw[0] * stored_hw[1] > MAX_SCANNED_PIXELS:
+        raise ReadError("unreadable", path, f"a JPEG of {scans} scans", "some ten scans")
 
 
 def imdecode(path: Path, data: bytes, flags: int) -> np.ndarray:
