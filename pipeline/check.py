@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,12 +84,16 @@ def check_dataset(root: Path, categories: Sequence[Category] = tuple(Category), 
 def _inspect(tasks: list[PersonTask], jobs: int, progress: Callable[[int, int], None] | None) -> Iterator[Findings]:
     batches = [tasks[i:i + BATCH] for i in range(0, len(tasks), BATCH)]
     done = 0
-    for findings in Parallel(n_jobs=jobs, return_as="generator_unordered")(
-            delayed(inspect_people)(batch) for batch in batches):
-        done += len(findings)
-        if progress:
-            progress(done, len(tasks))
-        yield from findings
+    results = Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(inspect_people)(b) for b in batches)
+    try:
+        for findings in results:
+            done += len(findings)
+            if progress:
+                progress(done, len(tasks))
+            yield from findings
+    except BrokenProcessPool:
+        raise DataError("worker process", "ended by the system, probably for lack of memory", "it to finish",
+                        f"Run again with fewer --jobs than {jobs}") from None
 
 
 def _read_lists(root: Path, category: Category, splits: Sequence[str]) -> Lists:

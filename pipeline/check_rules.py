@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -82,21 +83,21 @@ def inspect_person(task: PersonTask, ear) -> Findings:
         ear: an open temporary file that catches what the JPEG decoder prints.
     """
     found = Findings(task.key)
-    with _noted(found, task, "image"):
-        grey = _read_photo(task, "image", found, ear)
+    grey = _attempt(found, task, "image", partial(_read_photo, task, "image", found, ear))
+    if grey is not None:
         found.hash, found.thumb = photo_hash(grey)
     for modality in ("garment", "skeleton"):
-        with _noted(found, task, modality):
-            _read_photo(task, modality, found, ear)
-    maps: dict[str, np.ndarray] = {}
+        _attempt(found, task, modality, partial(_read_photo, task, modality, found, ear))
+    maps = {}
     for modality, read in (("label_map", read_label_map), ("dense", read_dense), ("dense_uv", read_dense_uv)):
-        with _noted(found, task, modality):
-            full = read(task.path(modality))
+        full = _attempt(found, task, modality, partial(read, task.path(modality)))
+        if full is not None:
             found.sizes[modality] = full.shape[-2:]
             step = max(1, full.shape[-2] // ROWS)
             maps[modality] = full[..., ::step, ::step]
-    with _noted(found, task, "keypoints"):
-        keypoints = read_keypoints(task.path("keypoints"), load_manifest().keypoint_hw)
+    frame = load_manifest().keypoint_hw
+    keypoints = _attempt(found, task, "keypoints", partial(read_keypoints, task.path("keypoints"), frame))
+    if keypoints is not None:
         found.digest = keypoints_digest(keypoints)
         found.defects += check_joints(task, keypoints, maps.get("label_map"))
     if "label_map" in maps:
@@ -106,17 +107,15 @@ def inspect_person(task: PersonTask, ear) -> Findings:
     return found
 
 
-@contextlib.contextmanager
-def _noted(found: Findings, task: PersonTask, modality: str) -> Iterator[None]:
-    """Turns a reader's error into a defect; passes over what a listing has shown not to be there."""
+def _attempt(found: Findings, task: PersonTask, modality: str, read: Callable[[], np.ndarray]) -> np.ndarray | None:
+    """What ``read`` gives; None where the file is not asked for, or is bad, which becomes a defect."""
     if modality not in task.modalities:
-        with contextlib.suppress(DataError):
-            yield
-        return
+        return None
     try:
-        yield
+        return read()
     except DataError as error:
         found.defects.append(from_error(error, task.key, _relative(task, modality)))
+        return None
 
 
 def _relative(task: PersonTask, modality: str) -> str:

@@ -299,6 +299,15 @@ def test_json_on_standard_output_is_json_alone(root):
     assert report["people"] == 4 and report["files"] == 28 and report["errors"] == 0
 
 
+def test_garment_of_someone_in_no_list_is_looked_at_alone(root):
+    (root / "dresses/train_pairs.txt").write_text("020714_0.jpg 020715_1.jpg")
+    cut(root / "dresses/images/020715_0.jpg")
+    assert found(root, categories=[Category.DRESSES], splits=["train"]) == {("paired_is_unpaired", "dresses/020714")}
+    cut(root / "dresses/images/020715_1.jpg")
+    result = check_dataset(root, [Category.DRESSES], ["train"])
+    assert result.people == 1 and result.files == 7 and set(result.left_out()) == {"dresses/020714"}
+
+
 def test_choice_of_a_split_looks_at_that_list_alone(root):
     cut(root / "dresses/images/051992_0.jpg")
     assert run(root, "--split", "train").exit_code == 0

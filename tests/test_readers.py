@@ -195,6 +195,13 @@ def test_grey_and_palette_pictures_become_rgb(tmp_path, mode, name):
     assert image.shape == (16, 8, 3) and (image == 255).all()
 
 
+def test_photo_of_another_shape_is_refused_where_annotations_refer_to_it(person, tmp_path):
+    Image.open(person / "images/020714_0.jpg").rotate(90, expand=True).save(tmp_path / "x.jpg")
+    assert read_image(tmp_path / "x.jpg", (64, 48)).shape == (64, 48, 3)
+    with pytest.raises(DataError, match=r"x.jpg: 192 x 256 \(height x width\), expected 1024 x 768, or another size"):
+        read_image(tmp_path / "x.jpg", (64, 48), framed=True)
+
+
 def test_transparency_is_put_on_white(tmp_path):
     Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "x.png")
     assert (read_image(tmp_path / "x.png") == 255).all()

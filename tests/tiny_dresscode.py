@@ -91,5 +91,6 @@ def write_dataset(root: Path, categories=tuple(Category), train: int = 2, test: 
         for name, people, shift in (("train_pairs", ids["train"], 0), ("test_pairs_paired", ids["test"], 0),
                                     ("test_pairs_unpaired", ids["test"], 1)):
             rows = [f"{p}_0.jpg\t{people[(i + shift) % len(people)]}_1.jpg\n" for i, p in enumerate(people)]
-            (root / category.value / f"{name}.txt").write_text("".join(rows))
+            if rows:
+                (root / category.value / f"{name}.txt").write_text("".join(rows))
     return root
