@@ -55,7 +55,7 @@ class PairRecord:
         return self.person_id == self.garment_id
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PairRow:
     """One line of a list: ids, the list it stands in, its line number."""
 
@@ -127,16 +127,21 @@ def index_pairs(root: Path, categories: Sequence[Category] = tuple(Category), sp
     Raises:
         DataError: the folder, the lists or every row are missing, or a row cannot be understood.
     """
-    root = Path(root)
-    categories = present_categories(root, categories, split)
-    records: list[PairRecord] = []
-    for category, rows in _rows_by_category(root, categories, split):
-        tree = Tree(root, category)
-        kept = (row for row in rows if not _is_excluded(row, exclude))
-        records += [tree.record(row, split) for row in islice(kept, limit)]
+    records = list(iter_records(root, categories, split, limit, exclude))
     if not records:
         raise DataError(root, f"every pair of {split} is excluded", "at least one", "Shorten the list of exclusions")
     return records
+
+
+def iter_records(root: Path, categories: Sequence[Category] = tuple(Category), split: str = "train",
+                 limit: int | None = None, exclude: AbstractSet = frozenset()) -> Iterator[PairRecord]:
+    """The records of ``index_pairs`` one by one, for callers that keep only a part of each; possibly none."""
+    root = Path(root)
+    categories = present_categories(root, categories, split)
+    for category, rows in _rows_by_category(root, categories, split):
+        tree = Tree(root, category)
+        kept = (row for row in rows if not _is_excluded(row, exclude))
+        yield from (tree.record(row, split) for row in islice(kept, limit))
 
 
 def present_categories(root: Path, categories: Sequence[Category], split: str) -> list[Category]:

@@ -69,14 +69,18 @@ def make_shard(task: Task) -> tuple[dict, bool]:
     return record, True
 
 
-def read_sample(pair: PairRecord, size_hw: tuple[int, int], styles: Sequence[str] = STYLES) -> Sample:
+def read_sample(pair: PairRecord, size_hw: tuple[int, int], styles: Sequence[str] = STYLES, *,
+                reduced: bool = False) -> Sample:
     """One person read from the dataset's files and masked, everything at ``size_hw``.
+
+    Args:
+        reduced: let the JPEG decoder halve large pictures, see ``readers.read_image``.
 
     Raises:
         DataError: a file of the person or garment is missing or bad.
     """
     check_aspect(pair.image, image_size(pair.image))
-    person, garment = read_image(pair.image, size_hw), read_image(pair.garment, size_hw)
+    person, garment = (read_image(path, size_hw, reduced=reduced) for path in (pair.image, pair.garment))
     keypoints = read_keypoints(pair.keypoints, size_hw)
     label_map = read_label_map(pair.label_map, size_hw) if pair.label_map else None
     dense = read_dense(pair.dense, size_hw) if pair.dense else None
@@ -95,7 +99,8 @@ def _samples(task: Task) -> Iterator[Sample | dict]:
 def _sample_or_skip(pair: PairRecord, task: Task) -> Sample | dict:
     """The pair's sample, or an entry for the index that says why there is none."""
     try:
-        return read_sample(pair, task.info.size_hw, task.info.styles)
+        # Halving while decoding loses 0.2 dB more than JPEG does anyway, and saves a fifth of the time.
+        return read_sample(pair, task.info.size_hw, task.info.styles, reduced=task.info.images == "jpeg")
     except DataError as error:
         file, reason = error.path, error.found + (f", expected {error.expected}" if error.expected else "")
     except MemoryError:

