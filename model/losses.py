@@ -31,6 +31,21 @@ class LossWeights:
     content: float = 0.1
 
 
+class _MeanAbsolute(torch.autograd.Function):
+    """mean |a - b| that keeps only the difference's sign, one byte a value, for the gradient of ``a``."""
+
+    @staticmethod
+    def forward(ctx, a: Tensor, b: Tensor) -> Tensor:
+        difference = a - b
+        ctx.save_for_backward(difference.sign().to(torch.int8))
+        return difference.abs_().mean()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        sign, = ctx.saved_tensors
+        return sign.to(gradient.dtype) * (gradient / sign.numel()), None
+
+
 class PerceptualNetworks(nn.Module):
     """The frozen networks behind the perceptual terms: VGG19 up to relu5_2, and LPIPS over VGG16.
 
@@ -193,7 +208,7 @@ def _resized(target: Tensor, size_hw: tuple[int, int]) -> Tensor:
 
 def _distance(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
     """Sum over layers of the mean absolute difference."""
-    return sum(F.l1_loss(_wide(a), _wide(b)) for a, b in zip(found, wanted))  # type: ignore[return-value]
+    return sum(_MeanAbsolute.apply(_wide(a), _wide(b)) for a, b in zip(found, wanted))  # type: ignore[return-value]
 
 
 def _wide(values: Tensor) -> Tensor:

@@ -41,6 +41,27 @@ class _FrozenConvReLU(torch.autograd.Function):
         return nn.grad.conv2d_input(shape, weight, gradient * positive, padding=1), None, None
 
 
+class _LeanMaxPool(torch.autograd.Function):
+    """2 x 2 max-pooling that remembers which of four pixels won in one byte, where torch keeps an eight-byte index."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        out, index = F.max_pool2d(x, 2, return_indices=True)
+        ctx.shape, width = x.shape, x.shape[3]
+        ctx.save_for_backward((index // width % 2 * 2 + index % width % 2).to(torch.uint8))  # 2 * row + column
+        return out
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        winner, = ctx.saved_tensors
+        h, w = gradient.shape[2:]
+        out = gradient.new_zeros(ctx.shape)
+        for number in range(4):
+            row, column = divmod(number, 2)
+            torch.mul(gradient, winner == number, out=out[:, :, row:2 * h:2, column:2 * w:2])
+        return out
+
+
 class VggFeatures(nn.Module):
     """Feature maps of a frozen VGG after chosen ReLUs; layers behind the last one wanted are not built.
 
@@ -78,7 +99,7 @@ class VggFeatures(nn.Module):
             if len(found) == len(self.taps):
                 break
             if name is None:
-                image = F.max_pool2d(image, 2)
+                image = _LeanMaxPool.apply(image) if needs_gradient(image) else F.max_pool2d(image, 2)
                 continue
             layer = next(layers)
             image = _conv_relu(image, layer)
@@ -95,13 +116,18 @@ class VggFeatures(nn.Module):
         self.load_state_dict(_checked(state, self.state_dict(), path, f"the weights of torchvision's vgg{self.depth}"))
 
 
+def needs_gradient(values: Tensor) -> bool:
+    """Whether a graph behind ``values`` is being recorded."""
+    return values.requires_grad and torch.is_grad_enabled()
+
+
 def _conv_relu(image: Tensor, layer: nn.Conv2d) -> Tensor:
     if torch.is_autocast_enabled(image.device.type):  # custom functions see no autocast: cast here
         dtype = torch.get_autocast_dtype(image.device.type)
         image, weight, bias = image.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype)
     else:
         weight, bias = layer.weight, layer.bias
-    if image.requires_grad and torch.is_grad_enabled():
+    if needs_gradient(image):
         return _FrozenConvReLU.apply(image, weight, bias)
     return F.conv2d(image, weight, bias, padding=1).relu_()
 
@@ -126,7 +152,8 @@ class Lpips(nn.Module):
     def compare(self, features: list[Tensor], others: list[Tensor]) -> Tensor:
         """(B,) distances of two images from their features, in float32 or wider."""
         layers = zip(features, others, (getattr(self, f"linear{i}") for i in range(len(WIDTHS))))
-        return sum(_weighted_distance(a, b, weight) for a, b, weight in layers)  # type: ignore[return-value]
+        return sum(_WeightedDistance.apply(*_wide(a, b, weight)) if needs_gradient(a)
+                   else weighted_distance(*_wide(a, b, weight)) for a, b, weight in layers)
 
     def forward(self, image: Tensor, other: Tensor) -> Tensor:
         """(B,) distances; 0 for equal images."""
@@ -166,8 +193,36 @@ def unit_features(features: Tensor) -> Tensor:
     return features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + 1e-10)
 
 
-def _weighted_distance(features: Tensor, others: Tensor, weight: Tensor) -> Tensor:
-    with torch.autocast(features.device.type, enabled=False):
-        wide = torch.promote_types(features.dtype, torch.float32)  # half precision loses the small differences
-        squared = (unit_features(features.to(wide)) - unit_features(others.to(wide))).square()
-        return F.conv2d(squared, weight.to(wide)).mean(dim=(1, 2, 3))
+def _wide(*values: Tensor) -> list[Tensor]:
+    """float32 at least: half precision loses the small differences."""
+    return [value.to(torch.promote_types(values[0].dtype, torch.float32)) for value in values]
+
+
+def weighted_distance(features: Tensor, others: Tensor, weight: Tensor) -> Tensor:
+    """(B,) one layer's share of LPIPS: mean over pixels of the weighted squared difference of unit features."""
+    squared = (unit_features(features) - unit_features(others)).square()
+    return torch.einsum("bchw,c->b", squared, weight.flatten()) / squared[0, 0].numel()
+
+
+class _WeightedDistance(torch.autograd.Function):
+    """``weighted_distance`` that makes its gradient at once and keeps nothing else.
+
+    Left to autograd it would keep seven maps of the features' size for the one that is needed in the end.
+    """
+
+    @staticmethod
+    def forward(ctx, features: Tensor, others: Tensor, weight: Tensor) -> Tensor:
+        norm = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+        size = norm + 1e-10
+        change = (features / size).sub_(unit_features(others))
+        weighted = change * weight
+        pixels = change[0, 0].numel()
+        value = torch.einsum("bchw,bchw->b", change, weighted) / pixels
+        # d unit / d features = (1 - unit unitᵀ) / size, applied to 2 * weighted / pixels; nothing flows at norm 0
+        along = torch.einsum("bchw,bchw->bhw", features, weighted)[:, None] / (norm * size).clamp(min=1e-30)
+        ctx.save_for_backward(weighted.addcmul_(features, along, value=-1).mul_(2 / pixels / size * (norm > 0)))
+        return value
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        return ctx.saved_tensors[0] * gradient.view(-1, 1, 1, 1), None, None
