@@ -61,3 +61,11 @@ def write_shards(folder: Path, samples: list[Sample], size_hw=SIZE) -> Path:
 def tiny_shards(folder: Path, people: int = 4, size_hw=SIZE, categories=tuple(Category)) -> Path:
     """``people`` of each category."""
     return write_shards(folder, [tiny_sample(c, i, size_hw) for c in categories for i in range(people)], size_hw)
+
+
+def tiny_network(**changes):
+    """A network of a few thousand weights."""
+    from model.config import NetworkConfig
+
+    return NetworkConfig(**{"channels": (4, 4, 8, 8, 8), "fpn": 8, "flows": 2, "head": (8, 8, 8), "self_kernel": 3,
+                            "light": (4, 8)} | changes)

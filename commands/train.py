@@ -1,0 +1,118 @@
+"""``train``: fine-tunes or trains DAFlow on shards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import get_type_hints
+
+import click
+
+from commands.common import note
+from model.train_config import TrainConfig
+from pipeline.errors import DataError
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _type(hint, metadata: dict) -> click.ParamType | None:
+    if metadata["choices"]:
+        return click.Choice(metadata["choices"])
+    if hint is bool:
+        return None
+    return (click.FloatRange if hint is float else click.IntRange)(metadata["low"], metadata["high"])
+
+
+def training_options(function):
+    """Adds an option for every field of TrainConfig, with its default, bounds and help."""
+    hints = get_type_hints(TrainConfig)
+    for item in reversed(fields(TrainConfig)):
+        flag = "--" + item.name.replace("_", "-")
+        if hints[item.name] is bool:
+            flag += "/--no-" + flag[2:]
+        function = click.option(flag, item.name, type=_type(hints[item.name], item.metadata), default=item.default,
+                                show_default=item.default is not None, help=item.metadata["help"])(function)
+    return function
+
+
+def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
+    """Makes the entries of a YAML file the defaults of the options that the command line leaves out."""
+    if path is None:
+        return None
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(path, "not YAML", "lines such as 'epochs: 10'", str(error).replace("\n", " ")) from error
+    if not isinstance(values, dict):
+        raise DataError(path, f"a {type(values).__name__}", "lines such as 'epochs: 10'")
+    values = {str(name).replace("-", "_"): value for name, value in values.items()}
+    known = {item.name for item in fields(TrainConfig)} | {"preset"}
+    for name in sorted(set(values) - known):
+        raise DataError(path, f"unknown option {name!r}", "one of " + ", ".join(sorted(known)))
+    ctx.default_map = values
+    return path
+
+
+@click.command(short_help="Train on shards.")
+@click.argument("shards", nargs=-1, required=True, type=FOLDER)
+@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--config", "config_file", type=FILE, is_eager=True, callback=_read_yaml, expose_value=False,
+              help="YAML file with any of the options below; the command line wins.")
+@click.option("--init", type=FILE, help="Weights to start from: the published checkpoint, or one of an own run.")
+@click.option("--resume", is_flag=True, help="Go on with the run in RUN, exactly where it stopped.")
+@click.option("--preset", type=click.Choice(["full", "small"]),
+              help="Shape of the network: the published one, or a small one for CPUs.  [default: that of --init, "
+                   "or full]")
+@click.option("--unpaired", multiple=True, type=FOLDER, help="Shards of an unpaired list: drawn after each epoch too.")
+@click.option("--vgg19", type=FILE, help="VGG19 weights (torchvision's) for style and content.")
+@click.option("--vgg16", type=FILE, help="VGG16 weights (torchvision's) for LPIPS.")
+@click.option("--lpips", type=FILE, help="Linear layers of LPIPS 0.1 for VGG16.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]")
+@click.option("--dry-run", is_flag=True, help="Print the plan as JSON and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@training_options
+@click.pass_context
+def command(ctx, shards, run, init, resume, preset, unpaired, vgg19, vgg16, lpips, device, dry_run, as_json, **values):
+    """Train DAFlow on SHARDS (one or more folders) and put checkpoints, log, pictures and curves into RUN.
+
+    The defaults fine-tune at the shards' size: give the published checkpoint as --init. Start it with torchrun for
+    several GPUs.
+
+    Example:
+
+        fittingroom train shards/train runs/first --init ckpt_viton.pt --epochs 5
+    """
+    from model.config import NetworkConfig
+    from model.train import train
+
+    if resume and init:
+        raise click.UsageError("--resume goes on from the run's own weights: leave --init out.")
+    config = TrainConfig(**(_of_run(ctx, run, values) if resume else values))
+
+    def perceptual():
+        if config.perceptual == "none":
+            return None
+        from model.perceptual import load_perceptual
+
+        return load_perceptual(vgg19, vgg16, lpips)
+
+    summary = train(shards, run, config, network=NetworkConfig.preset(preset) if preset else None, init=init,
+                    resume=resume, unpaired=unpaired, perceptual=perceptual, device=device, dry_run=dry_run, note=note)
+    if summary is None:
+        return
+    click.echo(json.dumps(summary, indent=1) if as_json or dry_run else f"{summary['text']} {run}")
+
+
+def _of_run(ctx: click.Context, run: Path, values: dict) -> dict:
+    """Options of the run that goes on: its own, unless the command line or a YAML file says something else."""
+    path = run / "config.json"
+    if not path.exists():
+        raise DataError(path, "no such file", "the folder of a run that was stopped", "Start it without --resume.")
+    own = json.loads(path.read_text())["train"]
+    default = click.core.ParameterSource.DEFAULT
+    return {name: own.get(name, value) if ctx.get_parameter_source(name) == default else value
+            for name, value in values.items()}
