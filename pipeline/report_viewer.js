@@ -1,0 +1,35 @@
+// One person in large, with the layers over each other.
+"use strict";
+function lookAt(i) {
+  if (!shown.length) return;
+  select(i, false);
+  const row = shown[current], all = Object.fromEntries(panels(row, stageHeight() * 0.8).map((panel) => [panel[0], panel]));
+  const main = Object.keys(all).filter((name) => name.startsWith("Overlay") || name === "Difference");
+  $("v-title").textContent = row.key;
+  $("v-place").textContent = `${current + 1} of ${shown.length}`;
+  $("v-prev").disabled = current === 0;
+  $("v-next").disabled = current === shown.length - 1;
+  $("v-stage").className = data.against === null ? "" : "compare";
+  $("v-stage").innerHTML = main.map((name) => figure(all[name])).join("") +
+    `<div class="small">${["Agnostic", "Garment", "Label map", "DensePose"].map((name) => figure(all[name])).join("")}</div>`;
+  $("v-words").innerHTML = words(row) || '<p class="dim">Nothing to remark.</p>';
+  $("v-scores").tBodies[0].innerHTML = data.scores.map((score, s) => row.scores[s] === undefined || row.scores[s] === null ? "" :
+    `<tr><td>${escapeText(score.title)}<small>${escapeText(score.meaning)}</small></td>` +
+    `<td class="${toneClass[tone(score, row.scores[s], row.category)]}">${tell(score, row.scores[s])}</td></tr>`).join("");
+  $("v-legend").innerHTML = legend(row);
+  document.documentElement.style.setProperty("--vw", `${stageHeight() * aspect}px`);
+  if (!$("viewer").open) { $("viewer").showModal(); $("v-title").focus(); }
+}
+
+function stageHeight() {
+  const large = data.against === null ? 1.98 : 3.1, side = innerWidth > 860 ? 330 : 0;
+  const byWidth = (innerWidth - side - 60) / (innerWidth > 860 ? large : 1) / aspect;
+  return Math.max(260, Math.min(innerHeight - 120, byWidth, 1100));
+}
+
+$("v-prev").addEventListener("click", () => lookAt(current - 1));
+$("v-next").addEventListener("click", () => lookAt(current + 1));
+$("v-close").addEventListener("click", () => $("viewer").close());
+$("viewer").addEventListener("close", () => select(current));
+addEventListener("resize", () => { if ($("viewer").open) lookAt(current); });
+start();
