@@ -62,7 +62,7 @@ def check_dataset(root: Path, categories: Sequence[Category] = tuple(Category), 
     lists = {c: _read_lists(root, c, chosen) for c in categories}
     defects, tasks = [], []
     for category, tree in trees.items():
-        defects += [*lists[category].defects, *_check_rows(category, lists[category])]
+        defects += [*lists[category].defects, *_check_rows(root, category, lists[category])]
         defects += _check_folders(tree, lists[category], whole=splits is None)
         tasks += _tasks(tree, lists[category])
     if not any(found.rows for found in lists.values()):
@@ -119,14 +119,15 @@ def _read_lists(root: Path, category: Category, splits: Sequence[str]) -> Lists:
     return found
 
 
-def _check_rows(category: Category, found: Lists) -> Iterator[Defect]:
+def _check_rows(root: Path, category: Category, found: Lists) -> Iterator[Defect]:
     """Rows against each other and against the manifest's ids."""
-    facts, name = load_manifest(), load_manifest().lists
+    facts = load_manifest()
     known = {i.key for i in facts.known_issues if i.kind == "unpaired_is_paired"}
     for split, rows in found.rows.items():
+        path = rows[0].list_path.relative_to(root).as_posix() if rows else ""
         ids, seen = facts.ids(category, split), Counter((r.person_id, r.garment_id) for r in rows)
         for (person, garment), times in seen.items():
-            key, path = f"{category}/{person}", f"{category}/{name[split]}"
+            key = f"{category}/{person}"
             if times > 1:
                 yield Defect("row_repeated", key, path, f"{person} with {garment} {times} times")
             if split == "test_unpaired" and person == garment:
@@ -136,8 +137,7 @@ def _check_rows(category: Category, found: Lists) -> Iterator[Defect]:
             if int(person) not in ids:
                 yield Defect("id_unexpected", key, path, f"{person} is not from {ids.first:06} to {ids.last:06}")
         if 0 < len(seen) < ids.count:
-            yield Defect("part_of_dataset", str(category), f"{category}/{name[split]}",
-                         f"{len(seen):,} of {ids.count:,} rows")
+            yield Defect("part_of_dataset", str(category), path, f"{len(seen):,} of {ids.count:,} rows")
     for person in sorted(found.people("train") & found.people("test")):
         yield Defect("in_train_and_test", f"{category}/{person}", "", "in the lists of train and of test")
 

@@ -1,7 +1,9 @@
 """``check`` finds each defect that is planted in a small dataset, says where, and nothing else."""
 
 import json
+import os
 import shutil
+import signal
 
 import cv2
 import numpy as np
@@ -181,6 +183,14 @@ def test_lists_are_compared_with_each_other_and_with_the_folders(root):
         ("in_no_list", "upper_body/000001")}
 
 
+def test_findings_of_a_root_list_name_that_list(root):
+    (root / "upper_body/train_pairs.txt").unlink()
+    (root / "train_pairs.txt").write_text("000000_0.jpg 000001_1.jpg 0\n013563_0.jpg 013563_1.jpg 1\n")
+    defects = check_dataset(root, [Category.UPPER_BODY]).defects
+    assert [(d.kind, d.path) for d in defects if d.kind == "paired_is_unpaired"] == [
+        ("paired_is_unpaired", "train_pairs.txt")]
+
+
 def test_spoilt_and_missing_lists_are_told_apart(root):
     (root / "upper_body/train_pairs.txt").write_text("")
     (root / "lower_body/train_pairs.txt").write_text("013563_0.jpg 013563_1.jpg\nnonsense\n")
@@ -324,6 +334,17 @@ def test_folders_of_no_dataset_are_refused_in_one_sentence(tmp_path, prepare, me
     result = run(tmp_path / "data")
     assert result.exit_code == 1 and result.stderr.startswith("Error: ") and message in result.stderr
     assert "Traceback" not in result.output and result.exception.__class__ is SystemExit
+
+
+def end_the_worker(tasks):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_worker_that_dies_is_told_in_one_sentence(whole, monkeypatch):
+    monkeypatch.setattr("pipeline.check.inspect_people", end_the_worker)
+    result = CliRunner().invoke(main, ["check", str(whole), "--jobs", "2"])
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert "ended by the system" in result.stderr and "fewer --jobs than 2" in result.stderr
 
 
 def test_report_that_cannot_be_written_is_named(root, tmp_path):
