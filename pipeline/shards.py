@@ -22,13 +22,14 @@ from .storage import read_json
 __all__ = ["Record", "Sample", "ShardFolder", "ShardInfo", "ShardReader", "ShardWriter", "read_index"]
 
 INDEX_NAME = "index.json"
-OPEN_READERS = 256  # files that one process keeps open; well below the usual limit of 1,024
+OPEN_FILES = 128  # at once in one process; the usual limit for all its files is 1,024
+KEPT_READERS = 1024  # with their small tables, 50 KB each; opening a file again is then quick
 
 
 class ShardFolder(Sequence):
     """All samples of a folder of shards, as one sequence, in the index's order.
 
-    Holds a few numbers a shard; files are opened when they are read, at most ``OPEN_READERS`` at a time. May be sent to
+    Holds a few numbers a shard; files are opened when they are read, at most ``OPEN_FILES`` at a time. May be sent to
     other processes and forked.
 
     Args:
@@ -50,6 +51,7 @@ class ShardFolder(Sequence):
                             remedy="Run preprocess for this category")
         self._ends = np.cumsum([s["samples"] for s in self.shards])
         self._readers: OrderedDict[int, ShardReader] = OrderedDict()
+        self._open: OrderedDict[int, ShardReader] = OrderedDict()
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -88,19 +90,24 @@ class ShardFolder(Sequence):
         return (self._shard(number) for number in range(len(self.shards)))
 
     def _shard(self, number: int) -> ShardReader:
-        reader = self._readers.pop(number, None)
-        if reader is None:
-            expected = self.shards[number]["samples"]
-            reader = ShardReader(self.folder / self.shards[number]["file"])
-            if len(reader) != expected:
-                raise DataError(reader.path, f"{len(reader)} people", f"{expected} as its index says", REMAKE)
-            while len(self._readers) >= OPEN_READERS:
-                self._readers.popitem(last=False)[1].close()
+        reader = self._readers.pop(number, None) or self._new_reader(number)
         self._readers[number] = reader
+        self._open[number] = reader
+        self._open.move_to_end(number)
+        if len(self._open) > OPEN_FILES:
+            self._open.popitem(last=False)[1].close()
+        if len(self._readers) > KEPT_READERS:
+            self._readers.popitem(last=False)
+        return reader
+
+    def _new_reader(self, number: int) -> ShardReader:
+        reader, expected = ShardReader(self.folder / self.shards[number]["file"]), self.shards[number]["samples"]
+        if len(reader) != expected:
+            raise DataError(reader.path, f"{len(reader)} people", f"{expected} as its index says", REMAKE)
         return reader
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_readers": OrderedDict()}
+        return {**self.__dict__, "_readers": OrderedDict(), "_open": OrderedDict()}
 
 
 def read_index(folder: Path) -> dict:

@@ -216,7 +216,8 @@ def test_a_folder_can_be_narrowed_to_a_category_and_sent_on(folder):
 
 
 def test_a_folder_keeps_few_files_open(folder, monkeypatch):
-    monkeypatch.setattr("pipeline.shards.OPEN_READERS", 2)
+    monkeypatch.setattr("pipeline.shards.OPEN_FILES", 2)
+    monkeypatch.setattr("pipeline.shards.KEPT_READERS", 4)
     shards, before = ShardFolder(folder), len(os.listdir("/proc/self/fd"))
     order = np.random.default_rng(0).permutation(len(shards))
     assert sorted(shards[int(i)].person_id for i in order) == sorted(r.person_id for r in shards.records)
