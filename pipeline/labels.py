@@ -5,12 +5,12 @@ Left and right are the wearer's throughout.
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 
 import numpy as np
 
 
-class Category(str, Enum):
+class Category(StrEnum):
     """Garment category; the value is the folder's name, ``index`` the third column of the root pair lists."""
 
     UPPER_BODY = "upper_body"
@@ -18,11 +18,8 @@ class Category(str, Enum):
     DRESSES = "dresses"
 
     @property
-    def index(self) -> int:
+    def index(self) -> int:  # type: ignore[override]
         return list(Category).index(self)
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Joint(IntEnum):
