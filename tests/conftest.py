@@ -15,3 +15,11 @@ def real_people() -> Path:
     if not root or not Path(root).is_dir():
         pytest.skip("DRESSCODE_ROOT names no folder")
     return Path(root)
+
+
+@pytest.fixture(scope="session")
+def sample_dataset(tmp_path_factory) -> Path:
+    """A synthetic dataset: 256x192, all modalities, 4 training and 2 test people in each category. Read only."""
+    from pipeline.sample import make_sample
+
+    return make_sample(tmp_path_factory.mktemp("sample") / "data", 4, (256, 192), test_pairs=2).out

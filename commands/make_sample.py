@@ -1,0 +1,39 @@
+"""``make-sample``: a synthetic dataset to try everything on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from commands.common import category_option, jobs_option, note, progress, size_option
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--pairs", type=click.IntRange(1), default=24, show_default=True,
+              help="People per category in the training split.")
+@click.option("--test-pairs", type=click.IntRange(1),
+              help="People per category in the test split.  [default: a quarter of --pairs, at least 2]")
+@category_option
+@size_option("1024x768", 1, "Height x width of photos and maps, in pixels; 4 to 3.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed gives other people.")
+@jobs_option
+def command(out: Path, pairs: int, test_pairs: int | None, categories, size_hw, seed: int, jobs: int) -> None:
+    """Draw synthetic people and their garments into OUT, in exactly Dress Code's layout and formats.
+
+    They carry the faults of the real annotations at their rates: missing joints, wrong labels, wrong DensePose parts.
+
+    \b
+    Examples:
+      fittingroom make-sample sample
+      fittingroom make-sample sample --pairs 200 --size 512x384 --seed 7
+    """
+    from pipeline.sample import make_sample
+
+    tests = max(2, pairs // 4) if test_pairs is None else test_pairs
+    with progress("Drawing people", (pairs + tests) * len(categories)) as advance:
+        summary = make_sample(out, pairs, size_hw, seed, jobs, test_pairs=tests, categories=categories,
+                              progress=advance)
+    note(f"{summary.total:,} people in {summary.out}")
+    click.echo(str(summary.out))

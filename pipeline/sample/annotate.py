@@ -1,0 +1,93 @@
+"""Keypoints with scores, and the faults of real annotations: what a parser, a pose network and DensePose get wrong."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from pipeline.labels import Atr, Joint
+from pipeline.sample.body import Body
+from pipeline.sample.person import Person
+from pipeline.sample.scene import Picture, joints_in_photo
+
+KEYPOINT_HW = (512, 384)
+_MISSING = [-1.0, -1.0, 0.0, -1.0]
+_NAMED = {"left shoulder": Joint.L_SHOULDER, "right hip": Joint.R_HIP, "left hip": Joint.L_HIP,
+          "right elbow": Joint.R_ELBOW, "left elbow": Joint.L_ELBOW, "right wrist": Joint.R_WRIST,
+          "left wrist": Joint.L_WRIST}
+_KEPT_OF_FEW = (Joint.NECK, Joint.R_SHOULDER, Joint.L_SHOULDER, Joint.R_HIP, Joint.L_HIP, Joint.R_KNEE, Joint.NOSE)
+
+
+def missing_joints(person: Person, body: Body, rng: np.random.Generator) -> set[int]:
+    """Rows of the joints that the pose network did not find."""
+    missing = {int(joint) for name, joint in _NAMED.items() if f"missing {name}" in person.defects}
+    if body.facing < 0:
+        missing |= {int(Joint.NOSE), int(Joint.R_EYE), int(Joint.L_EYE)}
+    elif abs(body.turn) > 0.4:
+        missing.add(int(Joint.L_EAR if body.turn < 0 else Joint.R_EAR))
+    if "few joints" in person.defects:
+        missing |= set(range(18)) - {int(j) for j in _KEPT_OF_FEW[:int(rng.integers(4, 8))]}
+    points = joints_in_photo(body)
+    outside = (points[:, 0] < 0) | (points[:, 0] >= 768) | (points[:, 1] < 0) | (points[:, 1] >= 1024)
+    return missing | set(np.flatnonzero(outside).tolist())
+
+
+def keypoint_rows(person: Person, body: Body, rng: np.random.Generator) -> list[list[float]]:
+    """18 rows [x, y, score, id] in the 384 x 512 frame: whole numbers as floats, a running id, -1 -1 0 -1 if missing."""
+    missing, rows, number = missing_joints(person, body, rng), [], 0
+    for joint, (x, y) in enumerate(np.round(joints_in_photo(body) / 2)):
+        if joint in missing:
+            rows.append(list(_MISSING))
+            continue
+        head = joint == Joint.NOSE or joint >= Joint.R_EYE
+        score = rng.uniform(0.12, 0.85) if head else np.clip(rng.normal(0.86, 0.08), 0.1, 1.076)
+        number += int(rng.random() < 0.04)  # peaks of other people or of nothing take a number too
+        rows.append([float(min(x, 383.0)), float(min(y, 511.0)), float(np.float32(score)), float(number)])
+        number += 1
+    return rows
+
+
+def _blob(rng: np.random.Generator, size_hw: tuple[int, int], cell: int) -> np.ndarray:
+    """(H, W) float32 smooth noise, spread about 1."""
+    small = rng.normal(0, 1, (size_hw[0] // cell + 2, size_hw[1] // cell + 2)).astype(np.float32)
+    return cv2.resize(small, size_hw[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def spoil_labels(person: Person, picture: Picture, rng: np.random.Generator) -> None:
+    """Faults of the label map, in place: only labels of clothes and bags change, no outline does."""
+    labels, unit = picture.labels, max(4, int(90 * picture.ratio))
+    noise = _blob(rng, labels.shape, unit)
+    if "label fragment" in person.defects:
+        worn = person.garment.cut.label
+        other = {Atr.UPPER_CLOTHES: Atr.DRESS, Atr.DRESS: Atr.UPPER_CLOTHES, Atr.PANTS: Atr.UPPER_CLOTHES}[worn]
+        labels[(labels == worn) & (noise > 1.55)] = other
+    if "half dress" in person.defects:
+        legs = int((person.centre and 330 + 20 * rng.random()) * picture.ratio)
+        below = labels[legs:]
+        below[(below == Atr.DRESS) & (noise[legs:] > -1.3)] = Atr.PANTS
+    if "bag in pieces" in person.defects:
+        labels[(labels == Atr.BAG) & (noise > 0.5)] = person.garment.cut.label
+    if "skirt called upper clothes" in person.defects:
+        labels[labels == Atr.PANTS] = Atr.UPPER_CLOTHES
+
+
+# legs of the wrong side or face, as DensePose guesses them below a skirt
+_CONFUSED = np.arange(256, dtype=np.uint8)
+_CONFUSED[[9, 10, 13, 14, 7, 8, 11, 12]] = [8, 7, 12, 12, 10, 9, 14, 13]
+
+
+def spoil_dense(person: Person, picture: Picture, rng: np.random.Generator) -> None:
+    """Wrong parts in patches below skirts and dresses, in place."""
+    if "wrong dense patches" not in person.defects:
+        return
+    cloth = (picture.labels == Atr.PANTS) | (picture.labels == Atr.DRESS)
+    patches = cloth & (_blob(rng, cloth.shape, max(4, int(48 * picture.ratio))) > 0.75)
+    picture.dense[patches] = _CONFUSED[picture.dense[patches]]
+
+
+def finish_uv(picture: Picture) -> None:
+    """UV in the range of real files, exactly 0 on the background, in place."""
+    outside = picture.dense == 0
+    np.clip(picture.uv, -0.02, 1.01, out=picture.uv)
+    for channel in picture.uv:
+        channel[outside] = 0

@@ -1,0 +1,205 @@
+"""One person's photo with its label map and DensePose, layer by layer from the background to the bag in front."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from pipeline.labels import Atr, DensePart, Joint
+from pipeline.sample import things
+from pipeline.sample.backdrop import render_backdrop
+from pipeline.sample.body import Body, build_body
+from pipeline.sample.cut import Piece
+from pipeline.sample.mesh import Box, warp_piece
+from pipeline.sample.person import Garment, Person
+from pipeline.sample.shop import tailor
+from pipeline.sample.skin import BodyPass, arm, draw_hand, foot, hand, head, leg, torso
+from pipeline.sample.tailor import shaded
+from pipeline.sample.wear import worn_grid
+
+
+@dataclass
+class Picture:
+    """The canvas: photo (H, W, 3) uint8, label map, DensePose parts and UV, at one size; ``ratio`` pixels per unit."""
+
+    photo: np.ndarray
+    labels: np.ndarray
+    dense: np.ndarray
+    uv: np.ndarray
+    ratio: float
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self.labels.shape
+
+    def paint(self, rgb: np.ndarray, alpha: np.ndarray, box: Box, label: Atr | None, shadow: float = 0.3) -> None:
+        """Lays colours on the photo where ``alpha`` (h, w) is above 0, and the label where it is above a half."""
+        if shadow:
+            self._shade(alpha, box, shadow)
+        view = self.photo[box.of]
+        view[:] = cv2.blendLinear(np.ascontiguousarray(rgb), view, alpha, 1 - alpha)
+        if label is not None:
+            self.labels[box.of][alpha > 0.5] = label
+
+    def _shade(self, alpha: np.ndarray, box: Box, strength: float) -> None:
+        """A soft shadow on what is already there of the person, none on the background."""
+        r = max(2, int(9 * self.ratio))
+        grown = Box(max(0, box.top - r), max(0, box.left - r), min(self.size_hw[0], box.bottom + r),
+                    min(self.size_hw[1], box.right + r))
+        spread = np.zeros(grown.size_hw, np.float32)
+        spread[box.top - grown.top:box.bottom - grown.top, box.left - grown.left:box.right - grown.left] = alpha
+        small = cv2.resize(spread, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+        k = max(3, int(5 * self.ratio) | 1)
+        soft = cv2.resize(cv2.blur(cv2.blur(small, (k, k)), (k, k)), grown.size_hw[::-1])
+        gain = 1 - strength * soft * (self.labels[grown.of] > 0)
+        view = self.photo[grown.of]
+        view[:] = cv2.multiply(view, cv2.merge([gain] * 3), dtype=cv2.CV_8U)
+
+    def paint_mask(self, mask: np.ndarray, rgb, label: Atr | None, shadow: float = 0.25) -> None:
+        """Paints one colour (3,) or picture (H, W, 3) through a hard mask (H, W), its edge softened."""
+        columns, rows = (np.flatnonzero(mask.any(axis)) for axis in (0, 1))
+        if not len(rows):
+            return
+        box = Box(max(0, rows[0] - 2), max(0, columns[0] - 2), min(mask.shape[0], rows[-1] + 3),
+                  min(mask.shape[1], columns[-1] + 3))
+        part = np.ascontiguousarray(mask[box.of])
+        alpha = cv2.GaussianBlur(part, (3, 3), 0).astype(np.float32) * (1 / 255)
+        colours = rgb[box.of] if np.ndim(rgb) == 3 else np.broadcast_to(np.asarray(rgb, np.uint8), (*part.shape, 3))
+        self.paint(colours, alpha, box, None, shadow)
+        if label is not None:
+            self.labels[box.of][part > 0] = label
+
+
+def _skin_tone(person: Person, light: np.ndarray) -> np.ndarray:
+    """Colours of lit skin: shadows are warmer than lights."""
+    tone = np.array(person.skin, np.float32)
+    light = np.clip(light, 0, 1.15)
+    channels = [np.clip(tone[k] * light ** power, 0, 255) for k, power in enumerate((0.85, 1.1, 1.2))]
+    return cv2.merge(channels).astype(np.uint8)
+
+
+def _paint_body(picture: Picture, person: Person, parts: list, shadow: float = 0.0) -> None:
+    """Skin into photo and label map, and its parts into DensePose."""
+    drawn = BodyPass(parts, picture.size_hw, picture.ratio)
+    field = drawn.field()
+    inside = drawn.index >= 0
+    picture.paint_mask(inside.astype(np.uint8) * 255, _skin_tone(person, field[..., 2]), None, shadow)
+    picture.labels[inside] = drawn.labels[inside]
+    picture.dense[inside] = drawn.dense[inside]
+    for k in (0, 1):
+        np.copyto(picture.uv[k], field[..., k], where=inside)
+
+
+def _paint_hand(picture: Picture, person: Person, body: Body, right: bool, visible: bool) -> None:
+    shape = hand(body, right)
+    mask = draw_hand(shape, picture.size_hw, picture.ratio)
+    inside = mask > 0
+    picture.dense[inside] = DensePart.RIGHT_HAND if right else DensePart.LEFT_HAND
+    ys, xs = np.nonzero(inside)
+    if len(ys):
+        picture.uv[0][ys, xs] = np.clip((xs - xs.min() + 1) / (np.ptp(xs) + 2), 0.02, 0.98)
+        picture.uv[1][ys, xs] = np.clip((ys - ys.min() + 1) / (np.ptp(ys) + 2), 0.02, 0.98)
+    if not visible:
+        return
+    tone = np.array(person.skin, float)
+    picture.paint_mask(mask, tone * (0.95, 0.92, 0.9), Atr.RIGHT_ARM if right else Atr.LEFT_ARM, 0.3)
+    for (start, end), half in zip(shape.strokes[3:7] * picture.ratio, shape.widths[3:7] * picture.ratio):
+        offset = np.array([-shape.axis[1], shape.axis[0]]) * half
+        a, b = (tuple(int(v) for v in np.round((p + offset) * 16)) for p in (start, start + (end - start) * 0.8))
+        cv2.line(picture.photo, a, b, (tone * (0.80, 0.72, 0.68)).tolist(), max(1, round(1.3 * picture.ratio)),
+                 cv2.LINE_AA, 4)
+
+
+def _paint_piece(picture: Picture, garment: Garment, body: Body, piece: Piece, label: Atr, shadow: float = 0.35) -> None:
+    source, target = worn_grid(garment, body, piece)
+    across = target[:, -1] - target[:, 0]
+    across /= np.maximum(np.hypot(across[:, 0], across[:, 1]), 1e-6)[:, None]
+    texture = shaded(garment, piece, True, across @ np.array([-0.8, -0.6]))
+    drawn = warp_piece(texture, source, target * picture.ratio, picture.size_hw)
+    if drawn is not None:
+        picture.paint(*drawn, label, shadow)
+
+
+class Wardrobe:
+    """The tailored pieces of all that a person wears."""
+
+    def __init__(self, person: Person, size_hw: tuple[int, int], behind: bool):
+        self.person, self.behind = person, behind
+        self.garments = person.worn
+        self.pieces = {part: tailor(garment, size_hw, behind) for part, garment in person.worn.items()}
+
+    def shop_pieces(self, size_hw: tuple[int, int]) -> list[Piece]:
+        """The pieces of the in-shop picture, which shows the front even of those seen from behind."""
+        if self.behind:
+            return tailor(self.person.garment, size_hw)
+        return self.pieces[self.person.shown]
+
+    def label(self, part: str) -> Atr:
+        return self.garments[part].cut.label
+
+    def paint(self, picture: Picture, body: Body, part: str, names: tuple[str, ...]) -> None:
+        """Paints those pieces of a garment whose name starts with one of ``names``."""
+        for piece in self.pieces.get(part, ()):
+            if piece.name.startswith(names):
+                _paint_piece(picture, self.garments[part], body, piece, self.label(part))
+
+    def paint_sleeve(self, picture: Picture, body: Body, right: bool) -> None:
+        name = f"sleeve {'right' if right == (body.facing > 0) else 'left'}"
+        for part in ("upper", "dress", "coat"):
+            self.paint(picture, body, part, (name,))
+
+
+def _paint_arm(picture: Picture, person: Person, body: Body, clothes: Wardrobe, right: bool) -> None:
+    what = body.arm(right).hand
+    _paint_body(picture, person, [arm(body, right)], 0.3)
+    _paint_hand(picture, person, body, right, what not in ("pocket",))
+    clothes.paint_sleeve(picture, body, right)
+    if what == "pocket":
+        things.paint_pocket(picture, body, right)
+
+
+def render_person(person: Person, size_hw: tuple[int, int]) -> tuple[Picture, Body, Wardrobe]:
+    """The photo and its annotations, still without faults; the body; and the garments, for the in-shop picture."""
+    body = build_body(person)
+    ratio = size_hw[0] / 1024
+    photo = render_backdrop(person, size_hw, body)
+    picture = Picture(photo, np.zeros(size_hw, np.uint8), np.zeros(size_hw, np.uint8),
+                      np.zeros((2, *size_hw), np.float32), ratio)
+    clothes = Wardrobe(person, size_hw, body.facing < 0)
+    behind = [r for r in (True, False) if body.arm(r).place == "behind"]
+    if body.facing > 0:
+        things.paint_back_hair(picture, person, body)
+    for right in behind:
+        _paint_arm(picture, person, body, clothes, right)
+    drop = 242 * (0.2 + 0.1 * (1 + np.tanh(person.jitter[12])))
+    legs = (True, False) if person.jitter[13] > 0 else (False, True)
+    parts = [p for r in legs for p in (foot(body, r), leg(body, r))]
+    _paint_body(picture, person, [*parts, torso(body, drop), *head(body)])
+    things.paint_face(picture, person, body)
+    for right in legs:
+        things.paint_shoe(picture, person, body, right)
+    _paint_clothes(picture, person, body, clothes)
+    for right in (True, False):
+        if right not in behind:
+            _paint_arm(picture, person, body, clothes, right)
+    things.paint_front(picture, person, body, lambda r: _paint_hand(picture, person, body, r, True))
+    return picture, body, clothes
+
+
+def _paint_clothes(picture: Picture, person: Person, body: Body, clothes: Wardrobe) -> None:
+    """Trousers or skirt and top, tucked in or not; then the coat."""
+    order = ("upper", "lower") if person.tucked else ("lower", "upper")
+    for part in (*order, "dress"):
+        clothes.paint(picture, body, part, ("leg", "skirt"))
+        clothes.paint(picture, body, part, ("trunk",))
+    things.paint_belt(picture, person, body)
+    clothes.paint(picture, body, "coat", ("panel",))
+
+
+def joints_in_photo(body: Body) -> np.ndarray:
+    """(18, 2) joints in units of the frame (768 x 1024)."""
+    joints = body.joints.copy()
+    joints[[Joint.NOSE, Joint.R_EYE, Joint.L_EYE, Joint.R_EAR, Joint.L_EAR], 1] = 0
+    return joints

@@ -1,0 +1,77 @@
+"""The in-shop picture: the garment's pieces laid out flat before white."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from pipeline.sample.cloth import colour
+from pipeline.sample.cut import NECK_SHAPES, Piece, add_textures, cut_pieces, shoulder_line
+from pipeline.sample.person import Garment
+from pipeline.sample.tailor import sew, shaded
+
+_FILL = 690.0, 900.0  # the garment's largest width and height in a frame 768 x 1024
+_LARGEST = 1.8
+
+
+def layout(pieces: list[Piece]) -> tuple[float, np.ndarray]:
+    """Units to frame: the scale at which the garment fills the picture, and its shift (2,)."""
+    corners = np.concatenate([piece.corners() for piece in pieces])
+    low, high = corners.min(0), corners.max(0)
+    scale = float(min(_LARGEST, *(np.array(_FILL) / (high - low))))
+    return scale, np.array([384.0, 512.0]) - scale * (low + high) / 2
+
+
+def tailor(garment: Garment, size_hw: tuple[int, int], behind: bool = False) -> list[Piece]:
+    """The garment's pieces with cloth and details, at the resolution of the in-shop picture."""
+    pieces = cut_pieces(garment)
+    scale, _ = layout(pieces)
+    add_textures(garment, pieces, scale * size_hw[0] / 1024)
+    sew(garment, pieces, behind)
+    return pieces
+
+
+def render_shop(garment: Garment, pieces: list[Piece], size_hw: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: the in-shop picture."""
+    height, width = size_hw
+    scale, shift = layout(pieces)
+    to_pixels = np.diag([width / 768, height / 1024])
+    picture = np.full((height, width, 3), 255 if garment.seed % 3 else 246, np.uint8)
+    parts = []
+    for piece in pieces:
+        angle = np.radians(piece.turn)
+        turn = np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
+        linear = to_pixels @ turn * scale / piece.scale
+        offset = to_pixels @ (np.array(piece.at) * scale + shift) - linear @ np.array(piece.origin)
+        parts.append((piece, np.hstack([linear, offset[:, None]])))
+    _draw_inside(garment, picture, to_pixels, scale, shift)
+    for piece, matrix in parts:
+        drawn = cv2.warpAffine(shaded(garment, piece, False), matrix, (width, height), flags=cv2.INTER_LINEAR)
+        alpha = drawn[..., 3].astype(np.float32) * (1 / 255)
+        if piece.name.startswith("sleeve"):
+            _edge_shadow(picture, drawn[..., 3])
+        picture = cv2.blendLinear(np.ascontiguousarray(drawn[..., :3]), picture, alpha, 1 - alpha)
+    return picture
+
+
+def _edge_shadow(picture: np.ndarray, alpha: np.ndarray) -> None:
+    """A sleeve lies upon the body: a soft dark edge on what is below it, not on the white around."""
+    soft = cv2.blur(cv2.resize(alpha, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA), (7, 7))
+    soft = cv2.resize(soft, picture.shape[1::-1]).astype(np.float32) * (0.22 / 255)
+    soft[picture.min(2) > 244] = 0
+    picture[:] = cv2.multiply(picture, cv2.merge([1 - soft] * 3), dtype=cv2.CV_8U)
+
+
+def _draw_inside(garment: Garment, picture: np.ndarray, to_pixels: np.ndarray, scale: float, shift: np.ndarray) -> None:
+    """The inside of the back that shows in the neck opening."""
+    if garment.neck not in NECK_SHAPES or garment.neck == "turtle":
+        return
+    half, depth, power = NECK_SHAPES[garment.neck]
+    x = np.linspace(-half, half, 25)
+    top = float(shoulder_line(half))
+    front = np.stack([x, top + (depth + 4 - top) * (1 - np.abs(x / half) ** power)], 1)
+    back = np.stack([x[::-1], top + (-9 - top if garment.neck != "boat" else 6) * (1 - np.abs(x / half) ** 2.2) * 0.8], 1)
+    shape = (np.vstack([front, back]) * scale + shift) @ to_pixels.T
+    base = colour(garment.colours[0])
+    inside = base * 0.62 + (14 if base.mean() < 60 else 0)
+    cv2.fillPoly(picture, [np.round(shape * 16).astype(np.int32)], inside.tolist(), cv2.LINE_AA, 4)

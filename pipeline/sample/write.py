@@ -1,0 +1,230 @@
+"""A synthetic dataset on disc, in Dress Code's layout and formats."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from pipeline.errors import DataError
+from pipeline.labels import Category
+from pipeline.pose import render_skeleton
+from pipeline.sample.annotate import finish_uv, keypoint_rows, spoil_dense, spoil_labels
+from pipeline.sample.person import describe_person
+from pipeline.sample.scene import render_person
+from pipeline.sample.shop import render_shop
+
+MARK = "sample.json"
+FOLDERS = ("images", "keypoints", "skeletons", "label_maps", "dense")
+
+
+@dataclass(frozen=True)
+class SampleSummary:
+    """What ``make_sample`` wrote: people by category and split."""
+
+    out: Path
+    people: dict[str, dict[str, int]]
+
+    @property
+    def total(self) -> int:
+        return sum(n for splits in self.people.values() for n in splits.values())
+
+
+def voc_palette() -> list[int]:
+    """768 values: RGB of 256 classes in the customary colours of segmentation maps."""
+    numbers = np.arange(256)
+    rgb = np.zeros((256, 3), int)
+    for bit in range(8):
+        for channel in range(3):
+            rgb[:, channel] |= ((numbers >> (3 * bit + channel)) & 1) << (7 - bit)
+    return rgb.ravel().tolist()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The whole file or none: it gets its name when it is complete."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _jpeg(rgb: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def _png(values: np.ndarray, palette: list[int] | None = None) -> bytes:
+    image = Image.fromarray(values)
+    if palette:
+        image.putpalette(palette)
+    stream = io.BytesIO()
+    image.save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def _npz(uv: np.ndarray) -> bytes:
+    """A .npz with the key ``uv``. The same bytes each time: the archive carries no date."""
+    array, stream = io.BytesIO(), io.BytesIO()
+    np.lib.format.write_array(array, uv, allow_pickle=False)
+    with zipfile.ZipFile(stream, "w") as archive:
+        info = zipfile.ZipInfo("uv.npy", (1980, 1, 1, 0, 0, 0))
+        info.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(info, array.getbuffer(), compresslevel=1)
+    return stream.getvalue()
+
+
+def person_files(category: Category, person_id: str, seed: int, size_hw: tuple[int, int]) -> dict[str, bytes]:
+    """All files of one person, by their path below the category's folder."""
+    person = describe_person(category, person_id, seed)
+    picture, body, clothes = render_person(person, size_hw)
+    rng = np.random.default_rng([*person.seed, 3])
+    rows = keypoint_rows(person, body, rng)
+    spoil_labels(person, picture, rng)
+    spoil_dense(person, picture, rng)
+    finish_uv(picture)
+    shop_pieces = clothes.shop_pieces(size_hw)
+    keypoints = np.array(rows)[:, :3] * (size_hw[1] / 384, size_hw[0] / 512, 1)
+    return {
+        f"images/{person_id}_0.jpg": _jpeg(picture.photo),
+        f"images/{person_id}_1.jpg": _jpeg(render_shop(person.garment, shop_pieces, size_hw)),
+        f"keypoints/{person_id}_2.json": json.dumps({"keypoints": rows}).encode(),
+        f"skeletons/{person_id}_5.jpg": _jpeg(render_skeleton(keypoints, size_hw)),
+        f"label_maps/{person_id}_4.png": _png(picture.labels, voc_palette()),
+        f"dense/{person_id}_5.png": _png(picture.dense),
+        f"dense/{person_id}_5_uv.npz": _npz(picture.uv)}
+
+
+def _make_one(out: Path, category: Category, person_id: str, seed: int, size_hw: tuple[int, int]) -> None:
+    cv2.setNumThreads(1)
+    for name, data in person_files(category, person_id, seed, size_hw).items():
+        _write(out / str(category) / name, data)
+
+
+def sample_ids(category: Category, split: str, count: int) -> list[str]:
+    """The first ``count`` ids of the real dataset's range for this category and split ("train" or "test")."""
+    first = {"train": {"upper_body": 0, "lower_body": 13563, "dresses": 20714},
+             "test": {"upper_body": 48392, "lower_body": 50192, "dresses": 51992}}[split][str(category)]
+    return [f"{number:06d}" for number in range(first, first + count)]
+
+
+def _rows(ids: list[str], shift: int = 0) -> list[tuple[str, str]]:
+    garments = ids[shift:] + ids[:shift]
+    return [(f"{person}_0.jpg", f"{garment}_1.jpg") for person, garment in zip(ids, garments)]
+
+
+def _text(rows) -> bytes:
+    return "".join("\t".join(str(cell) for cell in row) + "\n" for row in rows).encode()
+
+
+def _write_lists(out: Path, ids: dict[str, dict[Category, list[str]]], seed: int) -> None:
+    """Pair lists of each category and of the whole, and the triplets of dressing from head to foot."""
+    whole: dict[str, list] = {}
+    for category in ids["train"]:
+        test = ids["test"][category]
+        shift = 1 + seed % (len(test) - 1) if len(test) > 1 else 0
+        lists = {"train_pairs.txt": _rows(ids["train"][category]), "test_pairs_paired.txt": _rows(test),
+                 "test_pairs_unpaired.txt": _rows(test, shift) if shift else []}
+        for name, rows in lists.items():
+            whole.setdefault(name, []).extend((*row, category.index) for row in rows)
+            _write(out / str(category) / name, _text(rows))
+    for name, rows in whole.items():
+        _write(out / name, _text(rows))
+    upper, lower = (ids["test"].get(c, []) for c in (Category.UPPER_BODY, Category.LOWER_BODY))
+    people = [person for category in ids["test"] for person in ids["test"][category]] if upper and lower else []
+    _write(out / "multigarment_test_triplets.txt", _text(
+        (f"{person}_0.jpg", f"{upper[(k + 1) % len(upper)]}_1.jpg", f"{lower[(k + 2) % len(lower)]}_1.jpg")
+        for k, person in enumerate(people)))
+
+
+def _claim(out: Path, settings: dict) -> None:
+    """Makes the folders; refuses a folder with other contents than a sample of these settings."""
+    if out.exists() and not out.is_dir():
+        raise DataError(out, "is a file", "a folder to write to", "Name another folder.")
+    found = {}
+    if out.is_dir() and any(out.iterdir()):
+        try:
+            found = json.loads((out / MARK).read_text())
+        except (OSError, ValueError):
+            raise DataError(out, "holds other files", "an empty folder, or a sample made before",
+                            "Name a new folder; nothing was written.") from None
+        if found != settings:
+            raise DataError(out, f"holds a sample with other settings ({_told(found)})", _told(settings),
+                            "Name a new folder, or remove this one first.")
+    for category in settings["categories"]:
+        for folder in FOLDERS:
+            (out / category / folder).mkdir(parents=True, exist_ok=True)
+    _write(out / MARK, (json.dumps(settings, indent=1) + "\n").encode())
+
+
+def _told(settings: dict) -> str:
+    return ", ".join(f"{name} {settings.get(name)}" for name in ("pairs", "test_pairs", "size", "seed", "categories"))
+
+
+def make_sample(out: Path | str, pairs: int = 24, size_hw: tuple[int, int] = (1024, 768), seed: int = 0, jobs: int = 1,
+                *, test_pairs: int | None = None, categories: tuple[Category, ...] = tuple(Category),
+                progress: Callable[[int], None] | None = None) -> SampleSummary:
+    """Writes a synthetic dataset in exactly Dress Code's layout and formats.
+
+    Each person depends on category, id and seed alone (``describe_person``), not on the number of people or workers.
+
+    Args:
+        out: folder to write; new or empty, or holding a sample of the same settings.
+        pairs: people per category in the training split.
+        size_hw: size of photos and maps; keypoints stay in the 384 x 512 frame, as they do in the dataset.
+        seed: another seed gives other people.
+        jobs: worker processes.
+        test_pairs: people per category in the test split; a quarter of ``pairs``, at least two, by default.
+        categories: which folders to make.
+        progress: called with 1 for each finished person.
+
+    Returns:
+        How many people were written, by category and split.
+
+    Raises:
+        DataError: ``out`` holds something else, or a number or size makes no sense.
+    """
+    out, categories = Path(out), tuple(c for c in Category if c in categories)
+    test_pairs = max(2, pairs // 4) if test_pairs is None else test_pairs
+    _check(out, pairs, test_pairs, size_hw, categories)
+    ids = {split: {c: sample_ids(c, split, count) for c in categories}
+           for split, count in (("train", pairs), ("test", test_pairs))}
+    _claim(out, {"pairs": pairs, "test_pairs": test_pairs, "size": f"{size_hw[0]}x{size_hw[1]}", "seed": seed,
+                 "categories": [str(c) for c in categories]})
+    work = [(out, c, person, seed, size_hw) for split in ids for c in categories for person in ids[split][c]]
+    for _ in _each(work, jobs):
+        if progress:
+            progress(1)
+    _write_lists(out, ids, seed)
+    return SampleSummary(out, {str(c): {"train": pairs, "test": test_pairs} for c in categories})
+
+
+def _each(work: list[tuple], jobs: int) -> Iterator[None]:
+    """Makes people one after another, or in worker processes; the files are the same."""
+    if jobs == 1 or len(work) < 2:
+        yield from (_make_one(*one) for one in work)
+        return
+    from joblib import Parallel, delayed
+
+    yield from Parallel(n_jobs=min(jobs, len(work)), return_as="generator_unordered")(
+        delayed(_make_one)(*one) for one in work)
+
+
+def _check(out: Path, pairs: int, test_pairs: int, size_hw: tuple[int, int], categories) -> None:
+    if not categories:
+        raise DataError(out, "no category was named", ", ".join(str(c) for c in Category), "Name at least one.")
+    for number, name, most in ((pairs, "training people", 7151), (test_pairs, "test people", 1800)):
+        if not 1 <= number <= most:
+            raise DataError(out, f"{number} {name} per category were asked for", f"1 to {most}",
+                            "The dataset has no more ids than that.")
+    if min(size_hw) < 64 or max(size_hw) > 4096 or abs(size_hw[0] * 3 - size_hw[1] * 4) > 0.02 * size_hw[0] * 3:
+        raise DataError(out, f"size {size_hw[0]}x{size_hw[1]}", "3 columns to 4 rows, between 64 and 4096 pixels",
+                        "Take 1024x768, 512x384 or 256x192.")
