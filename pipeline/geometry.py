@@ -33,8 +33,6 @@ TEMPLATE = np.array([
     (-.1, -.7), (.1, -.7), (-.2, -.65), (.2, -.65)])
 """(18, 2): a standing person seen from the front, in body units around the neck."""
 _TRUNK = (Joint.NECK, Joint.R_SHOULDER, Joint.L_SHOULDER, Joint.R_HIP, Joint.L_HIP)
-_ANGLES = np.arange(20) * (2 * np.pi / 20)
-_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)
 
 
 @dataclass(frozen=True)
@@ -206,14 +204,14 @@ def draw_hull(canvas: np.ndarray, points: np.ndarray, value: int = 255) -> None:
     cv2.fillConvexPoly(canvas, cv2.convexHull(fixed(points)), value, shift=BITS)
 
 
-def round_points(centres, radii) -> np.ndarray:
-    """(N * 20, 2): points on circles around N centres, whose hull is a rounded shape."""
-    centres = np.asarray(centres, np.float64).reshape(-1, 1, 2)
-    return (centres + _CIRCLE * np.asarray(radii, np.float64).reshape(-1, 1, 1)).reshape(-1, 2)
-
-
-def draw_limb(canvas: np.ndarray, joints, radii, value: int = 255) -> None:
-    """Fills a limb through ``joints``, as thick at each as its radius says, changing ``canvas``."""
-    for a in range(len(joints) - 1):
-        draw_hull(canvas, round_points(joints[a:a + 2], radii[a:a + 2]), value)
-
+def draw_limb(canvas: np.ndarray, joints: np.ndarray, radii, value: int = 255) -> None:
+    """Fills a limb through (N, 2) ``joints``, as thick at each as its radius says, changing ``canvas``."""
+    places = np.clip(joints, -4096, 4096).tolist()
+    one = 1 << BITS
+    for (x, y), radius in zip(places, radii):
+        cv2.circle(canvas, (round(x * one), round(y * one)), round(radius * one), value, -1, shift=BITS)
+    for (ax, ay), (bx, by), a, b in zip(places, places[1:], radii, radii[1:]):
+        length = max(((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5, 1e-6)
+        nx, ny = (ay - by) / length, (bx - ax) / length
+        draw_polygon(canvas, ((ax + nx * a, ay + ny * a), (bx + nx * b, by + ny * b),
+                              (bx - nx * b, by - ny * b), (ax - nx * a, ay - ny * a)), value)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.agnostic import RULES, STYLES, apply_mask, render_agnostic_mask
+from pipeline.agnostic import STYLES, apply_mask, render_agnostic_mask
 from pipeline.geometry import TEMPLATE
 from pipeline.labels import GARMENT_LABELS, Category, is_in
+from pipeline.rules import RULES
 
 
 def standing(category: Category, size_hw=(256, 192)):

@@ -1,0 +1,102 @@
+"""Face, hands and bare feet: skin that stays visible although a garment of the category covers the skin next to it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from pipeline.geometry import LIMBS, Body, draw_polygon
+from pipeline.labels import Atr, Joint
+from pipeline.rules import HAND_PARTS, Rule
+
+HEAD_LINE = 0.30
+"""Height over the shoulders, in body units, where the face begins; neck and chest below it may be covered."""
+_HALF_TURN = np.linspace(-np.pi / 2, np.pi / 2, 13)
+
+
+def protect(target: np.ndarray, value: int, labels: np.ndarray, dense: np.ndarray | None, body: Body, size: float,
+            rule: Rule) -> None:
+    """Sets ``target`` to ``value`` at face, hands and feet that the rule keeps.
+
+    Args:
+        target: (H, W) uint8, changed.
+        value: what to write.
+        labels: (H, W) uint8 ATR classes.
+        dense: (H, W) uint8 DensePose parts, or None.
+        body: joints on the canvas.
+        size: pixels of ``target`` for one of the canvas.
+        rule: a category that covers the trunk keeps face and hands; one that covers the legs keeps feet.
+    """
+    if rule.trunk:
+        _protect_face(target, value, labels, body, size)
+        _protect_hands(target, value, labels, dense, body, size)
+    if rule.legs:
+        _protect_feet(target, value, labels, body, size)
+
+
+def _write(target: np.ndarray, value: int, where: np.ndarray) -> None:
+    if value:
+        cv2.bitwise_or(target, where, dst=target)
+    else:
+        cv2.subtract(target, where, dst=target)
+
+
+def head_rows(height: int, width: int, body: Body, size: float) -> tuple[np.ndarray, int]:
+    """(rows, W) uint8, 255 above the line where the face begins, and how many rows of the picture that takes."""
+    x, y = (body.shoulders + body.up * HEAD_LINE * body.unit) * size
+    slope = np.clip(body.side[1] / body.side[0], -2, 2) if abs(body.side[0]) > 1e-3 else 0.0
+    ends = y - slope * x, y + slope * (width - x)
+    rows = int(np.clip(np.ceil(max(ends)), 0, height))
+    above = np.zeros((rows, width), np.uint8)
+    if rows:
+        draw_polygon(above, [(0, ends[0] - .5), (0, -1), (width, -1), (width, ends[1] - .5)])
+    return above, rows
+
+
+def _protect_face(target: np.ndarray, value: int, labels: np.ndarray, body: Body, size: float) -> None:
+    above, rows = head_rows(*labels.shape, body, size)
+    if rows:
+        _write(target[:rows], value, cv2.bitwise_and(cv2.compare(labels[:rows], int(Atr.HEAD), cv2.CMP_EQ), above))
+
+
+def _protect_hands(target: np.ndarray, value: int, labels: np.ndarray, dense: np.ndarray | None, body: Body,
+                   size: float) -> None:
+    if dense is None:
+        for limb, label in zip(LIMBS[:2], (Atr.RIGHT_ARM, Atr.LEFT_ARM)):
+            past = _past_wrist(labels.shape, body, limb, size)
+            _write(target, value, cv2.bitwise_and(cv2.compare(labels, int(label), cv2.CMP_EQ), past))
+        return
+    hands = cv2.inRange(dense, HAND_PARTS[0], HAND_PARTS[1])
+    margin = 0
+    x, y, width, height = cv2.boundingRect(hands)
+    if not width:
+        return
+    box = slice(max(y - margin, 0), y + height + margin), slice(max(x - margin, 0), x + width + margin)
+    near = cv2.dilate(hands[box], np.ones((2 * margin + 1,) * 2, np.uint8))
+    arms = cv2.inRange(labels[box], int(Atr.LEFT_ARM), int(Atr.RIGHT_ARM))
+    _write(target[box], value, cv2.bitwise_and(arms, near))
+
+
+def _past_wrist(shape: tuple[int, int], body: Body, limb: tuple, size: float) -> np.ndarray:
+    """(H, W) uint8: half a disc beyond the wrist, as large as a hand."""
+    elbow, wrist = body.joints[limb[1]], body.joints[limb[2]]
+    forearm = wrist - elbow
+    length = float(np.hypot(*forearm))
+    angles = np.arctan2(forearm[1], forearm[0]) + _HALF_TURN
+    radius = 0.8 * max(length, 0.6 * body.unit)
+    half = np.zeros(shape, np.uint8)
+    draw_polygon(half, (wrist + radius * np.stack([np.cos(angles), np.sin(angles)], 1)) * size)
+    return half
+
+
+def _protect_feet(target: np.ndarray, value: int, labels: np.ndarray, body: Body, size: float) -> None:
+    """Bare skin of the legs from just above the ankle that is nearest from left to right."""
+    first, second = sorted(tuple(body.joints[j] * size) for j in (Joint.R_ANKLE, Joint.L_ANKLE))
+    height, width = labels.shape
+    lift = 0.05 * body.unit * size
+    middle = int(np.clip((first[0] + second[0]) / 2, 0, width))
+    for columns, ankle in ((slice(0, middle), first), (slice(middle, width), second)):
+        top = int(np.clip(ankle[1] - lift, 0, height))
+        if top < height and columns.start < columns.stop:
+            legs = cv2.inRange(labels[top:, columns], int(Atr.LEFT_LEG), int(Atr.RIGHT_LEG))
+            _write(target[top:, columns], value, legs)
