@@ -88,6 +88,8 @@ def spoil_dense(person: Person, picture: Picture, rng: np.random.Generator) -> N
 def finish_uv(picture: Picture) -> None:
     """UV in the range of real files, exactly 0 on the background, in place."""
     outside = picture.dense == 0
+    np.round(picture.uv * 512, out=picture.uv)  # fine enough, and packs in half the time
+    picture.uv *= 1 / 512
     np.clip(picture.uv, -0.02, 1.01, out=picture.uv)
     for channel in picture.uv:
         channel[outside] = 0

@@ -166,7 +166,11 @@ def make_cloth(rng: np.random.Generator, pattern: str, names: tuple[str, str, st
     """
     base, second, third = (colour(name) for name in names)
     cloth = PATTERNS[pattern](rng, size, scale, base, second, third)
-    grain = _grain()[:size, :size] * (_WEAVE_GRAIN.get(pattern, 2.2) * min(1.0, scale))
+    rest = max(0, size - 1024)
+    grain = _grain()[:size, :size]
+    if rest:
+        grain = cv2.copyMakeBorder(grain, 0, rest, 0, rest, cv2.BORDER_WRAP)
+    grain = grain * (_WEAVE_GRAIN.get(pattern, 2.2) * min(1.0, scale))
     if pattern == "knit":
         grain = grain + (12 * np.sin(np.arange(size, dtype=np.float32) * (2 * np.pi / max(4.0, 7.5 * scale))))[None]
     return cv2.add(cloth, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
@@ -177,11 +181,13 @@ def write_word(texture: np.ndarray, word: str, centre: tuple[float, float], widt
     probe = ImageFont.load_default(40)
     left, _, right, _ = probe.getbbox(word)
     font = ImageFont.load_default(max(6, 40 * width / max(1, right - left)))
-    layer = Image.new("L", texture.shape[1::-1])
-    stroke = max(1, round(width / 70))
-    ImageDraw.Draw(layer).text(centre, word, 255, font, anchor="mm", stroke_width=stroke)
+    x0, y0 = (max(0, int(c - width * f)) for c, f in zip(centre, (0.6, 0.4)))
+    view = texture[y0:y0 + int(width * 0.8), x0:x0 + int(width * 1.2)]
+    layer = Image.new("L", view.shape[1::-1])
+    ImageDraw.Draw(layer).text((centre[0] - x0, centre[1] - y0), word, 255, font, anchor="mm",
+                               stroke_width=max(1, round(width / 70)))
     alpha = np.asarray(layer, np.float32)[..., None] / 255
-    texture[..., :3] = (texture[..., :3] * (1 - alpha) + ink * alpha).astype(np.uint8)
+    view[:] = (view * (1 - alpha) + ink * alpha).astype(np.uint8)
 
 
 @functools.lru_cache(maxsize=1)

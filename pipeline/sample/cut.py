@@ -7,7 +7,7 @@ garment bends them over the body (``wear``). Both use the same texture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -31,7 +31,7 @@ class Piece:
         outline: list of (N, 2) polygons in units: filled where there is cloth.
         turn: degrees that the in-shop picture turns the piece about its origin, clockwise positive.
         at: where the in-shop picture puts the piece's origin, in units.
-        texture: (h, w, 4) uint8 RGBA, unshaded; alpha is the outline.
+        rgb, alpha: (h, w, 3) and (h, w) uint8: the unshaded cloth, and where there is some.
         scale: texture pixels per unit.
         origin: texture pixel of the piece's (0, 0).
     """
@@ -43,7 +43,8 @@ class Piece:
     outline: list[np.ndarray]
     turn: float = 0.0
     at: tuple[float, float] = (0.0, 0.0)
-    texture: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 4), np.uint8))
+    rgb: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    alpha: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
     scale: float = 1.0
     origin: tuple[float, float] = (0.0, 0.0)
 
@@ -172,10 +173,11 @@ def leg_edges(garment: Garment, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     below = np.clip(ys - CROTCH_Y, 0, None)
     half = np.interp(ys, [CROTCH_Y, 400, 512, 570, 750], [44, 37, 29, 28, 21]) + garment.ease
     half = half + garment.flare * np.clip(below / max(60.0, garment.hem - CROTCH_Y), 0, 1) ** 1.1
-    outer = np.where(ys < CROTCH_Y, np.maximum(hip, 0), LEG_AXIS + half)
+    apart = half + 4 * np.clip(below / 60, 0, 1) - 4 * (below == 0)
+    leg_axis = np.maximum(LEG_AXIS + 0.05 * below, apart)  # so that the in-shop picture shows two legs
     blend = np.clip((ys - 285) / (CROTCH_Y + 30 - 285), 0, 1)
-    outer = hip * (1 - blend) + (LEG_AXIS + half) * blend
-    inner = np.where(ys < CROTCH_Y, -3.0, np.maximum(-3.0, LEG_AXIS - half) * np.clip(below / 40, 0, 1)
+    outer = hip * (1 - blend) + (leg_axis + half) * blend
+    inner = np.where(ys < CROTCH_Y, -3.0, np.maximum(-3.0, leg_axis - half) * np.clip(below / 40, 0, 1)
                      - 3 * (1 - np.clip(below / 40, 0, 1)))
     return inner, outer
 
@@ -189,7 +191,7 @@ def _leg(garment: Garment, right: bool) -> Piece:
     a, b = leg_edges(garment, line)
     polygon = np.vstack([np.stack([a, line], 1), np.stack([b, line], 1)[::-1]]) * (side, 1)
     left, right_edge = (-outer, -inner) if right else (inner, outer)
-    return Piece(f"leg {'right' if right else 'left'}", ys, left, right_edge, [polygon], 2.2 * -side)
+    return Piece(f"leg {'right' if right else 'left'}", ys, left, right_edge, [polygon])
 
 
 def sleeve_half(garment: Garment, share) -> np.ndarray:
@@ -197,21 +199,22 @@ def sleeve_half(garment: Garment, share) -> np.ndarray:
     top = 25 + 5 * min(garment.sleeve_ease, 2.0)
     wrist = 9 + 6.5 * garment.sleeve_ease if garment.sleeve_ease < 2 else 18 * (garment.sleeve_ease - 0.75)
     middle = 17 * min(garment.sleeve_ease, 1.9) + (4 if garment.sleeve_ease > 2 else 0)
-    return np.interp(share, [-0.05, 0.0, 0.03, 0.08, 0.22, 0.52, 1.0, 1.1],
-                     [0.45 * top, 0.62 * top, 0.82 * top, 0.96 * top, top * 0.98, max(middle, top * 0.68), wrist, wrist])
+    return np.interp(share, [-0.035, 0.0, 0.03, 0.08, 0.22, 0.52, 1.0, 1.1],
+                     [0.3 * top, 0.66 * top, 0.82 * top, 0.92 * top, top * 0.95, max(middle, top * 0.68),
+                      wrist, wrist])
 
 
 def _sleeve(garment: Garment, right: bool) -> Piece:
     side = -1 if right else 1
     end = garment.sleeve * ARM_LENGTH
-    ys = np.unique(np.concatenate([np.linspace(-16, 30, 7), np.linspace(30, end + 10, int(5 + end / 18))]))
+    ys = np.unique(np.concatenate([np.linspace(-12, 30, 7), np.linspace(30, end + 10, int(5 + end / 18))]))
     half = sleeve_half(garment, ys / ARM_LENGTH)
-    line = np.concatenate([np.linspace(-13, 30, 8), np.linspace(36, end, 14)])
+    line = np.concatenate([np.linspace(-8, 30, 8), np.linspace(36, end, 14)])
     edge = np.stack([sleeve_half(garment, line / ARM_LENGTH), line], 1)
     cuff = np.array([(x, end + 4 * (1 - (x / edge[-1, 0]) ** 2)) for x in np.linspace(edge[-1, 0], -edge[-1, 0], 9)])
     turn = (13 + 8 * min(1.0, garment.sleeve_ease - 1)) * -side
     return Piece(f"sleeve {'right' if right else 'left'}", ys, -half, half, [np.vstack([edge, cuff, edge[::-1] * (-1, 1)])],
-                 turn, (side * 76.0, 8.0))
+                 turn, (side * 72.0, 10.0))
 
 
 def _panels(garment: Garment) -> list[Piece]:
@@ -249,8 +252,6 @@ def cut_pieces(garment: Garment) -> list[Piece]:
 
 def _shortened(garment: Garment) -> Garment:
     """The upper half of a jumpsuit."""
-    from dataclasses import replace
-
     return replace(garment, hem=WAIST_Y + 8, flare=0.0)
 
 
@@ -273,4 +274,4 @@ def add_textures(garment: Garment, pieces: list[Piece], scale: float) -> None:
         alpha = np.zeros((height, width), np.uint8)
         for polygon in piece.outline:
             cv2.fillPoly(alpha, [np.round(piece.pixels(polygon) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-        piece.texture = np.dstack([cloth[y:y + height, x:x + width], alpha])
+        piece.rgb, piece.alpha = cloth[y:y + height, x:x + width].copy(), alpha

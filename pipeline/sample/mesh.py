@@ -161,14 +161,14 @@ def warp_piece(texture: np.ndarray, source: np.ndarray, target: np.ndarray, size
     fill_triangles(index, corners)
     field = look_up(index, affine_of(corners, triangles(source)))
     valid = (index >= 0).astype(np.uint8) * 255
-    where = _enlarged(field, step, box.size_hw), _enlarged(valid, step, box.size_hw)
+    where = enlarged(field, step, box.size_hw), enlarged(valid, step, box.size_hw)
     drawn = cv2.remap(texture, where[0], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     alpha = drawn[..., 3].astype(np.float32) * (1 / 255)
     alpha[where[1] < 255] = 0
     return cv2.cvtColor(drawn, cv2.COLOR_RGBA2RGB), alpha, box
 
 
-def _enlarged(field: np.ndarray, step: int, size_hw: tuple[int, int]) -> np.ndarray:
+def enlarged(field: np.ndarray, step: int, size_hw: tuple[int, int]) -> np.ndarray:
     """Linear enlargement in which sample i of the small field lies exactly on pixel i * step."""
     if step == 1:
         return np.ascontiguousarray(field[:size_hw[0], :size_hw[1]])

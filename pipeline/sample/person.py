@@ -226,8 +226,10 @@ def make_garment(rng: np.random.Generator, part: str, kind: str | None = None) -
     pattern = pick(rng, cut.patterns)
     if pattern == "denim":
         colours = pick(rng, ("denim", "navy", "sky", "charcoal")), "cream", "camel"
-    return Garment(kind, cut, pattern, colours, pick(rng, cut.necks) if cut.necks else "", rng.uniform(*cut.hem),
-                   rng.uniform(*cut.ease), rng.uniform(*cut.flare), rng.uniform(low, high),
+    neck = pick(rng, cut.necks) if cut.necks else ""
+    length = 0.0 if neck in ("straps", "strapless", "one shoulder") else rng.uniform(low, high)
+    return Garment(kind, cut, pattern, colours, neck, rng.uniform(*cut.hem),
+                   rng.uniform(*cut.ease), rng.uniform(*cut.flare), length,
                    rng.uniform(*cut.sleeve_ease), pick(rng, WORDS), int(rng.integers(1 << 30)))
 
 

@@ -57,54 +57,66 @@ class Picture:
         view = self.photo[grown.of]
         view[:] = cv2.multiply(view, cv2.merge([gain] * 3), dtype=cv2.CV_8U)
 
-    def paint_mask(self, mask: np.ndarray, rgb, label: Atr | None, shadow: float = 0.25) -> None:
-        """Paints one colour (3,) or picture (H, W, 3) through a hard mask (H, W), its edge softened."""
-        columns, rows = (np.flatnonzero(mask.any(axis)) for axis in (0, 1))
-        if not len(rows):
+    def paint_mask(self, mask: np.ndarray, rgb, label: Atr | None, shadow: float = 0.25, at: Box | None = None) -> None:
+        """Paints through a hard mask, its edge softened.
+
+        Args:
+            mask: uint8, of the photo's size, or of the size of ``at``.
+            rgb: one colour (3,), or colours of the mask's size.
+        """
+        x, y, w, h = cv2.boundingRect(mask)
+        if not w:
             return
-        box = Box(max(0, rows[0] - 2), max(0, columns[0] - 2), min(mask.shape[0], rows[-1] + 3),
-                  min(mask.shape[1], columns[-1] + 3))
-        part = np.ascontiguousarray(mask[box.of])
+        y0, x0, y1, x1 = max(0, y - 2), max(0, x - 2), min(mask.shape[0], y + h + 2), min(mask.shape[1], x + w + 2)
+        part = np.ascontiguousarray(mask[y0:y1, x0:x1])
+        top, left = (at.top, at.left) if at else (0, 0)
+        box = Box(top + y0, left + x0, top + y1, left + x1)
         alpha = cv2.GaussianBlur(part, (3, 3), 0).astype(np.float32) * (1 / 255)
-        colours = rgb[box.of] if np.ndim(rgb) == 3 else np.broadcast_to(np.asarray(rgb, np.uint8), (*part.shape, 3))
+        if np.ndim(rgb) == 3:
+            colours = rgb[y0:y1, x0:x1]
+        else:
+            colours = np.empty((*part.shape, 3), np.uint8)
+            colours[:] = np.asarray(rgb).astype(np.uint8)
         self.paint(colours, alpha, box, None, shadow)
         if label is not None:
             self.labels[box.of][part > 0] = label
 
 
-def _skin_tone(person: Person, light: np.ndarray) -> np.ndarray:
-    """Colours of lit skin: shadows are warmer than lights."""
-    tone = np.array(person.skin, np.float32)
-    light = np.clip(light, 0, 1.15)
-    channels = [np.clip(tone[k] * light ** power, 0, 255) for k, power in enumerate((0.85, 1.1, 1.2))]
-    return cv2.merge(channels).astype(np.uint8)
+def _skin_table(person: Person) -> np.ndarray:
+    """(256, 1, 3) uint8: colours of skin by light (200 is full); shadows are warmer than lights."""
+    light = np.arange(256)[:, None] / 200
+    return np.clip(np.array(person.skin) * light ** (0.85, 1.1, 1.2), 0, 255).astype(np.uint8)[:, None]
 
 
 def _paint_body(picture: Picture, person: Person, parts: list, shadow: float = 0.0) -> None:
     """Skin into photo and label map, and its parts into DensePose."""
     drawn = BodyPass(parts, picture.size_hw, picture.ratio)
-    field = drawn.field()
-    inside = drawn.index >= 0
-    picture.paint_mask(inside.astype(np.uint8) * 255, _skin_tone(person, field[..., 2]), None, shadow)
-    picture.labels[inside] = drawn.labels[inside]
-    picture.dense[inside] = drawn.dense[inside]
+    if not drawn.inside.any():
+        return
+    light = cv2.convertScaleAbs(drawn.field[..., 2], alpha=200)
+    tone = cv2.LUT(cv2.merge([light] * 3), _skin_table(person))
+    mask = drawn.inside.astype(np.uint8)
+    picture.paint_mask(mask * 255, tone, None, shadow, drawn.box)
+    cv2.copyTo(drawn.labels, mask, picture.labels[drawn.box.of])
+    cv2.copyTo(drawn.dense, mask, picture.dense[drawn.box.of])
     for k in (0, 1):
-        np.copyto(picture.uv[k], field[..., k], where=inside)
+        cv2.copyTo(np.ascontiguousarray(drawn.field[..., k]), mask, picture.uv[k][drawn.box.of])
 
 
 def _paint_hand(picture: Picture, person: Person, body: Body, right: bool, visible: bool) -> None:
     shape = hand(body, right)
-    mask = draw_hand(shape, picture.size_hw, picture.ratio)
+    mask, box = draw_hand(shape, picture.size_hw, picture.ratio)
+    if box.empty:
+        return
     inside = mask > 0
-    picture.dense[inside] = DensePart.RIGHT_HAND if right else DensePart.LEFT_HAND
-    ys, xs = np.nonzero(inside)
-    if len(ys):
-        picture.uv[0][ys, xs] = np.clip((xs - xs.min() + 1) / (np.ptp(xs) + 2), 0.02, 0.98)
-        picture.uv[1][ys, xs] = np.clip((ys - ys.min() + 1) / (np.ptp(ys) + 2), 0.02, 0.98)
+    picture.dense[box.of][inside] = DensePart.RIGHT_HAND if right else DensePart.LEFT_HAND
+    for k, length in ((0, mask.shape[1]), (1, mask.shape[0])):
+        ramp = np.linspace(0.03, 0.97, length, dtype=np.float32)
+        np.copyto(picture.uv[k][box.of], ramp[None] if k == 0 else ramp[:, None], where=inside)
     if not visible:
         return
     tone = np.array(person.skin, float)
-    picture.paint_mask(mask, tone * (0.95, 0.92, 0.9), Atr.RIGHT_ARM if right else Atr.LEFT_ARM, 0.3)
+    picture.paint_mask(mask, tone * (0.95, 0.92, 0.9), Atr.RIGHT_ARM if right else Atr.LEFT_ARM, 0.3, box)
     for (start, end), half in zip(shape.strokes[3:7] * picture.ratio, shape.widths[3:7] * picture.ratio):
         offset = np.array([-shape.axis[1], shape.axis[0]]) * half
         a, b = (tuple(int(v) for v in np.round((p + offset) * 16)) for p in (start, start + (end - start) * 0.8))
@@ -112,7 +124,8 @@ def _paint_hand(picture: Picture, person: Person, body: Body, right: bool, visib
                  cv2.LINE_AA, 4)
 
 
-def _paint_piece(picture: Picture, garment: Garment, body: Body, piece: Piece, label: Atr, shadow: float = 0.35) -> None:
+def _paint_piece(picture: Picture, garment: Garment, body: Body, piece: Piece, label: Atr,
+                 shadow: float = 0.35) -> None:
     source, target = worn_grid(garment, body, piece)
     across = target[:, -1] - target[:, 0]
     across /= np.maximum(np.hypot(across[:, 0], across[:, 1]), 1e-6)[:, None]
@@ -128,7 +141,8 @@ class Wardrobe:
     def __init__(self, person: Person, size_hw: tuple[int, int], behind: bool):
         self.person, self.behind = person, behind
         self.garments = person.worn
-        self.pieces = {part: tailor(garment, size_hw, behind) for part, garment in person.worn.items()}
+        self.pieces = {part: tailor(garment, size_hw, behind, part != person.shown)
+                       for part, garment in person.worn.items()}
 
     def shop_pieces(self, size_hw: tuple[int, int]) -> list[Piece]:
         """The pieces of the in-shop picture, which shows the front even of those seen from behind."""

@@ -7,11 +7,13 @@ import numpy as np
 
 from pipeline.sample.cloth import colour
 from pipeline.sample.cut import NECK_SHAPES, Piece, add_textures, cut_pieces, shoulder_line
+from pipeline.sample.mesh import Box
 from pipeline.sample.person import Garment
 from pipeline.sample.tailor import sew, shaded
 
 _FILL = 690.0, 900.0  # the garment's largest width and height in a frame 768 x 1024
-_LARGEST = 1.8
+_LARGEST = 2.0
+_WORN = 1.2
 
 
 def layout(pieces: list[Piece]) -> tuple[float, np.ndarray]:
@@ -22,10 +24,10 @@ def layout(pieces: list[Piece]) -> tuple[float, np.ndarray]:
     return scale, np.array([384.0, 512.0]) - scale * (low + high) / 2
 
 
-def tailor(garment: Garment, size_hw: tuple[int, int], behind: bool = False) -> list[Piece]:
-    """The garment's pieces with cloth and details, at the resolution of the in-shop picture."""
+def tailor(garment: Garment, size_hw: tuple[int, int], behind: bool = False, worn_only: bool = False) -> list[Piece]:
+    """The garment's pieces with cloth and details, at the resolution of the in-shop picture or of the photo."""
     pieces = cut_pieces(garment)
-    scale, _ = layout(pieces)
+    scale = _WORN if worn_only else layout(pieces)[0]
     add_textures(garment, pieces, scale * size_hw[0] / 1024)
     sew(garment, pieces, behind)
     return pieces
@@ -46,20 +48,32 @@ def render_shop(garment: Garment, pieces: list[Piece], size_hw: tuple[int, int])
         parts.append((piece, np.hstack([linear, offset[:, None]])))
     _draw_inside(garment, picture, to_pixels, scale, shift)
     for piece, matrix in parts:
-        drawn = cv2.warpAffine(shaded(garment, piece, False), matrix, (width, height), flags=cv2.INTER_LINEAR)
-        alpha = drawn[..., 3].astype(np.float32) * (1 / 255)
-        if piece.name.startswith("sleeve"):
-            _edge_shadow(picture, drawn[..., 3])
-        picture = cv2.blendLinear(np.ascontiguousarray(drawn[..., :3]), picture, alpha, 1 - alpha)
+        _lay_down(picture, garment, piece, matrix)
     return picture
 
 
-def _edge_shadow(picture: np.ndarray, alpha: np.ndarray) -> None:
+def _lay_down(picture: np.ndarray, garment: Garment, piece: Piece, matrix: np.ndarray) -> None:
+    """Places one piece by an affine matrix, texture to picture; only its box of the picture is touched."""
+    h, w = piece.alpha.shape
+    corners = np.array([(0, 0, 1), (w, 0, 1), (w, h, 1), (0, h, 1)]) @ matrix.T
+    box = Box.around(corners, picture.shape[:2])
+    if box.empty:
+        return
+    matrix = matrix - [(0, 0, box.left), (0, 0, box.top)]
+    drawn = cv2.warpAffine(shaded(garment, piece, False), matrix, box.size_hw[::-1], flags=cv2.INTER_LINEAR)
+    alpha = drawn[..., 3].astype(np.float32) * (1 / 255)
+    view = picture[box.of]
+    if piece.name.startswith("sleeve"):
+        _edge_shadow(view, alpha)
+    view[:] = cv2.blendLinear(cv2.cvtColor(drawn, cv2.COLOR_RGBA2RGB), view, alpha, 1 - alpha)
+
+
+def _edge_shadow(view: np.ndarray, alpha: np.ndarray) -> None:
     """A sleeve lies upon the body: a soft dark edge on what is below it, not on the white around."""
     soft = cv2.blur(cv2.resize(alpha, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA), (7, 7))
-    soft = cv2.resize(soft, picture.shape[1::-1]).astype(np.float32) * (0.22 / 255)
-    soft[picture.min(2) > 244] = 0
-    picture[:] = cv2.multiply(picture, cv2.merge([1 - soft] * 3), dtype=cv2.CV_8U)
+    soft = cv2.resize(soft, view.shape[1::-1]) * 0.22
+    soft[cv2.cvtColor(view, cv2.COLOR_RGB2GRAY) > 244] = 0
+    view[:] = cv2.multiply(view, cv2.merge([1 - soft] * 3), dtype=cv2.CV_8U)
 
 
 def _draw_inside(garment: Garment, picture: np.ndarray, to_pixels: np.ndarray, scale: float, shift: np.ndarray) -> None:

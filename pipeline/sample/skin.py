@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.labels import Atr, DensePart, Joint
 from pipeline.sample.body import HIP_Y, TORSO, Body
 from pipeline.sample.cut import smooth_line
-from pipeline.sample.mesh import affine_of, fill_triangles, look_up, triangles
+from pipeline.sample.mesh import Box, affine_of, enlarged, fill_triangles, look_up, triangles
 
 COLUMNS = np.array([-1, -0.8, -0.4, 0, 0.4, 0.8, 1.0])
 LIGHT = np.array([-0.55, -0.45])  # towards the light, in the image
@@ -123,22 +123,6 @@ def leg(body: Body, right: bool) -> Part:
     return Part(points, _values(points, COLUMNS), dense, Atr.RIGHT_LEG if right else Atr.LEFT_LEG)
 
 
-def foot_outline(body: Body, right: bool, shape) -> np.ndarray:
-    """(N, 2) points of a foot-like outline given as (across, down) from the ankle; feet turn outwards a little."""
-    ankle, knee = body.chain("leg", right)[2], body.chain("leg", right)[1]
-    side = body.side(right)
-    shin = np.arctan2(side * (ankle - knee)[0], (ankle - knee)[1])
-    angle = side * (0.35 * shin + 0.10) - 0.22 * body.turn
-    c, s = np.cos(angle), np.sin(angle)
-    points = smooth_line(np.vstack([shape, shape[:1]]), 5)
-    points = np.stack([points[:, 0] * c + points[:, 1] * s, points[:, 1] * c - points[:, 0] * s], 1)
-    return ankle + points * body.scale
-
-
-FOOT = np.array([(-13, -12), (-15, 12), (-20, 38), (-21, 56), (-13, 70), (2, 72), (16, 66), (21, 52), (18, 34), (15, 12),
-                 (13, -12)], float)
-
-
 def foot(body: Body, right: bool) -> Part:
     """A foot seen from the front: a grid over its outline."""
     ys = np.array([-12, 2, 16, 30, 44, 58, 66, 71])
@@ -186,7 +170,7 @@ def hand(body: Body, right: bool) -> Hand:
     c, s = np.cos(bend), np.sin(bend)
     along = np.array([along[0] * c - along[1] * s, along[0] * s + along[1] * c])
     across = np.array([-along[1], along[0]]) * side  # towards the thumb
-    size = body.scale * (1.0 if body.build == "slim" else 1.13)
+    size = body.scale * (0.9 if body.build == "slim" else 1.06)
     strokes = [((0, -6), (0, 12), 11), ((-4, 16), (-4, 32), 13), ((4, 16), (5, 30), 12)]
     for x, y, length, lean in FINGERS[what]:
         tip = x + length * np.sin(np.radians(lean)), y + length * np.cos(np.radians(lean))
@@ -197,41 +181,49 @@ def hand(body: Body, right: bool) -> Hand:
     return Hand(placed, np.array([s[2] for s in strokes]) * size, along)
 
 
-def draw_hand(shape: Hand, size_hw: tuple[int, int], ratio: float) -> np.ndarray:
-    """(H, W) uint8 mask of a hand."""
-    mask = np.zeros(size_hw, np.uint8)
-    for (start, end), half in zip(shape.strokes * ratio, shape.widths * ratio):
+def draw_hand(shape: Hand, size_hw: tuple[int, int], ratio: float) -> tuple[np.ndarray, Box]:
+    """(h, w) uint8 mask of a hand, and the box of the photo that it fills."""
+    box = Box.around(shape.strokes * ratio, size_hw, int(16 * ratio) + 2)
+    mask = np.zeros((max(0, box.size_hw[0]), max(0, box.size_hw[1])), np.uint8)
+    if box.empty:
+        return mask, box
+    for (start, end), half in zip(shape.strokes * ratio - (box.left, box.top), shape.widths * ratio):
         a, b = (tuple(int(v) for v in np.round(p * 16)) for p in (start, end))
         cv2.line(mask, a, b, 255, max(1, round(2 * half)), cv2.LINE_8, 4)
-    return mask
+    return mask, box
 
 
 class BodyPass:
-    """Some parts drawn at once, later ones over earlier ones, at the size of the photo."""
+    """Some parts drawn at once, later ones over earlier ones, at the size of the photo.
+
+    Attributes:
+        box: the part of the photo that they fill; everything else has its size.
+        inside: (h, w) bool; dense, labels: (h, w) uint8; field: (h, w, 3) float32 U, V and light.
+    """
 
     def __init__(self, parts: list[Part], size_hw: tuple[int, int], ratio: float):
-        self.index = np.full(size_hw, -1, np.int32)
-        corners, values, dense, labels = [], [], [], []
-        for part in parts:
-            corners.append(triangles(part.points * ratio))
-            values.append(triangles(part.values))
-            dense.append(np.repeat(part.dense.ravel(), 2))
-            labels.append(np.full(part.dense.size * 2, part.label))
-        self._corners = np.concatenate(corners)
-        self._values = np.concatenate(values)
-        fill_triangles(self.index, self._corners)
-        self.dense = np.append(np.concatenate(dense), 0).astype(np.uint8)[self.index]  # the last entry is background
-        self.labels = np.append(np.concatenate(labels), 0).astype(np.uint8)[self.index]
+        self.box = Box.around(np.concatenate([p.points.reshape(-1, 2) for p in parts]) * ratio, size_hw)
+        self.inside = np.zeros((0, 0), bool)
+        if self.box.empty:
+            return
+        corner = self.box.left, self.box.top
+        corners = np.concatenate([triangles(part.points * ratio - corner) for part in parts])
+        values = np.concatenate([triangles(part.values) for part in parts])
+        index = np.full(self.box.size_hw, -1, np.int32)
+        fill_triangles(index, corners)
+        self.inside = index >= 0
+        self.dense, self.labels = (np.concatenate([*columns, [0]]).astype(np.uint8)[index] for columns in (
+            [np.repeat(p.dense.ravel(), 2) for p in parts], [np.full(p.dense.size * 2, p.label) for p in parts]))
+        self.field = self._field(index, corners, values, 2 if size_hw[0] >= 600 else 1)
 
-    def field(self) -> np.ndarray:
-        """(H, W, 3) float32 U, V and light, computed at half size for large photos."""
-        height, width = self.index.shape
-        step = 2 if height >= 600 else 1
-        field = look_up(np.ascontiguousarray(self.index[::step, ::step]),
-                        affine_of(self._corners / step, self._values))
+    def _field(self, index: np.ndarray, corners: np.ndarray, values: np.ndarray, step: int) -> np.ndarray:
+        """Values at every pixel, looked up at every second one of large photos; the last entry is the background."""
+        small = np.ascontiguousarray(index[::step, ::step])
+        field = look_up(small, affine_of(corners / step, values))
         if step == 1:
             return field
-        known = (self.index[::step, ::step] >= 0).astype(np.float32)
-        weight = cv2.resize(known, (width, height))
-        field = cv2.resize(field, (width, height))
-        return cv2.divide(field, cv2.merge([np.maximum(weight, 0.05)] * 3))
+        known = (small >= 0).astype(np.float32)
+        both = enlarged(cv2.merge([*cv2.split(field), known]), step, index.shape)
+        *channels, weight = cv2.split(both)
+        scale = 1 / np.maximum(weight, 0.05)
+        return cv2.merge([channel * scale for channel in channels])

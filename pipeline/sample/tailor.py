@@ -19,33 +19,32 @@ def _ink(garment: Garment, amount: float) -> tuple[int, int, int]:
     return tuple(int(v) for v in np.clip(tone, 0, 255))
 
 
+def _fixed(piece: Piece, points) -> np.ndarray:
+    """Points in units -> texture pixels with four bits of fraction, as OpenCV's drawing takes them."""
+    return np.round(piece.pixels(points) * 16).astype(np.int32)
+
+
 def _stroke(piece: Piece, points, ink, width: float = 1.0, closed: bool = False) -> None:
-    line = np.round(piece.pixels(points) * 16).astype(np.int32)
-    rgb = np.ascontiguousarray(piece.texture[..., :3])
-    cv2.polylines(rgb, [line], closed, ink, max(1, round(width * piece.scale)), cv2.LINE_AA, 4)
-    piece.texture[..., :3] = rgb
+    cv2.polylines(piece.rgb, [_fixed(piece, points)], closed, ink, max(1, round(width * piece.scale)), cv2.LINE_AA, 4)
 
 
-def _fill(piece: Piece, points, ink, cut: bool = True) -> None:
-    """A filled shape on the piece; ``cut=False`` adds cloth where there was none (a collar above the neckline)."""
-    shape = [np.round(piece.pixels(points) * 16).astype(np.int32)]
-    rgb = np.ascontiguousarray(piece.texture[..., :3])
-    cv2.fillPoly(rgb, shape, ink, cv2.LINE_AA, 4)
-    piece.texture[..., :3] = rgb
-    if not cut:
-        alpha = np.ascontiguousarray(piece.texture[..., 3])
-        cv2.fillPoly(alpha, shape, 255, cv2.LINE_AA, 4)
-        piece.texture[..., 3] = alpha
+def _fill(piece: Piece, points, ink) -> None:
+    cv2.fillPoly(piece.rgb, [_fixed(piece, points)], ink, cv2.LINE_AA, 4)
 
 
 def _tone(piece: Piece, points, factor: float) -> None:
     """Darkens or lightens the cloth inside a shape, its pattern kept."""
-    shape = np.round(piece.pixels(points) * 16).astype(np.int32)
-    mask = np.zeros(piece.texture.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [shape], 255, cv2.LINE_AA, 4)
+    shape = _fixed(piece, points)
+    x, y, w, h = cv2.boundingRect(shape // 16)
+    height, width = piece.alpha.shape
+    x0, y0, x1, y1 = max(0, x - 1), max(0, y - 1), min(width, x + w + 2), min(height, y + h + 2)
+    if x1 <= x0 or y1 <= y0:
+        return
+    mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    cv2.fillPoly(mask, [shape - (x0 * 16, y0 * 16)], 255, cv2.LINE_AA, 4)
     gain = 1 + (factor - 1) * mask.astype(np.float32) * (1 / 255)
-    piece.texture[..., :3] = cv2.multiply(np.ascontiguousarray(piece.texture[..., :3]), cv2.merge([gain] * 3),
-                                          dtype=cv2.CV_8U)
+    view = piece.rgb[y0:y1, x0:x1]
+    view[:] = cv2.multiply(view, cv2.merge([gain] * 3), dtype=cv2.CV_8U)
 
 
 def _buttons(piece: Piece, garment: Garment, x: float, ys, radius: float = 2.6) -> None:
@@ -94,10 +93,8 @@ def _lapel(piece: Piece, garment: Garment) -> None:
 
 
 def _fill_cloth(piece: Piece, shape, factor: float) -> None:
-    """Adds cloth with the pattern that lies there, a little lighter."""
-    alpha = np.ascontiguousarray(piece.texture[..., 3])
-    cv2.fillPoly(alpha, [np.round(piece.pixels(shape) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    piece.texture[..., 3] = alpha
+    """Adds cloth with the pattern that lies there, a little lighter: a collar above the neckline."""
+    cv2.fillPoly(piece.alpha, [_fixed(piece, shape)], 255, cv2.LINE_AA, 4)
     _tone(piece, shape, factor)
 
 
@@ -199,7 +196,7 @@ def sew(garment: Garment, pieces: list[Piece], behind: bool = False) -> None:
         _hem(piece, garment)
         if garment.pattern == "lettering" and piece.name == "trunk" and not behind:
             ink = colour(garment.colours[1])
-            write_word(piece.texture, garment.word, tuple(piece.pixels(np.array([(0, 100)]))[0]), 96 * piece.scale, ink)
+            write_word(piece.rgb, garment.word, tuple(piece.pixels(np.array([(0, 100)]))[0]), 96 * piece.scale, ink)
 
 
 def _front_details(piece: Piece, garment: Garment) -> None:
@@ -226,8 +223,8 @@ def _hem(piece: Piece, garment: Garment) -> None:
 
 
 # fold kind and strength by piece: (kind, strength worn, strength in the shop)
-_FOLDS = {"trunk": ("soft", 0.055, 0.02), "skirt": ("hanging", 0.09, 0.045), "panel": ("hanging", 0.05, 0.02),
-          "sleeve": ("creased", 0.085, 0.03), "leg": ("creased", 0.05, 0.02)}
+_FOLDS = {"trunk": ("soft", 0.07, 0.02), "skirt": ("hanging", 0.11, 0.045), "panel": ("hanging", 0.06, 0.02),
+          "sleeve": ("creased", 0.09, 0.03), "leg": ("creased", 0.07, 0.02)}
 _STIFF = {"leather": 1.5, "denim": 1.0, "knit": 0.6}
 
 
@@ -237,7 +234,7 @@ def shaded(garment: Garment, piece: Piece, worn: bool, light: np.ndarray | None 
     Args:
         light: (R,) how much each row's right side looks towards the light, -1..1; None for a garment lying flat.
     """
-    height, width = piece.texture.shape[:2]
+    height, width = piece.alpha.shape
     rng = np.random.default_rng([garment.seed, sum(map(ord, piece.name)), worn])
     first = piece.name.split()[0]
     kind, strong, weak = _FOLDS[first]
@@ -258,8 +255,8 @@ def shaded(garment: Garment, piece: Piece, worn: bool, light: np.ndarray | None 
         round_shade = round_shade + 0.075 * np.interp(ys, piece.ys, light)[:, None] * t
     gain = (round_shade * (1 + np.clip(gain, -0.2, 0.2))).astype(np.float32)
     gain = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
-    rgb = cv2.multiply(np.ascontiguousarray(piece.texture[..., :3]), cv2.merge([gain] * 3), dtype=cv2.CV_8U)
-    return np.dstack([rgb, piece.texture[..., 3]])
+    rgb = cv2.multiply(piece.rgb, cv2.merge([gain] * 3), dtype=cv2.CV_8U)
+    return cv2.merge([*cv2.split(rgb), piece.alpha])
 
 
 def _fold_growth(garment: Garment, first: str, ys: np.ndarray) -> np.ndarray:

@@ -218,8 +218,8 @@ def _front_hair(picture, person: Person, body: Body) -> None:
     x, reach = neck[0] + 16 * body.turn * s, (150 + 35 * np.tanh(person.jitter[15]) + 40) * s
     for side in sides:
         wide = 1.25 if len(sides) == 1 else 1.0
-        points = [(x + side * 50 * s, -30), (x + side * 46 * s, neck[1] - 40 * s), (x + side * 54 * s, neck[1] + 40 * s),
-                  (x + side * 50 * s, neck[1] + reach)]
+        points = [(x + side * 50 * s, -30), (x + side * 46 * s, neck[1] - 40 * s), (x + side * 62 * s, neck[1] + 36 * s),
+                  (x + side * 60 * s, neck[1] + 90 * s), (x + side * 50 * s, neck[1] + reach)]
         _paint_strand(picture, person, points, np.array([(0, 20, 20), (0.4, 22, 22), (0.75, 27, 27), (1, 15, 15)])
                       * (1, wide * s, wide * s))
 

@@ -80,7 +80,7 @@ def _sleeve_edges(garment: Garment, body: Body, piece: Piece) -> tuple[np.ndarra
     right_arm = piece.name.endswith("right") == (body.facing > 0)
     side, s = body.side(right_arm), body.scale
     chain = body.chain("arm", right_arm).copy()
-    chain[0] += np.array([-side * 3.0, -1.0]) * s
+    chain[0] += np.array([-side * 4.0, 0.0]) * s
     length = np.hypot(*np.diff(chain, axis=0).T).sum()
     end = chain[-1] + (chain[-1] - chain[-2]) / np.hypot(*(chain[-1] - chain[-2])) * 20 * s
     step = (chain[1] - chain[0]) / np.hypot(*(chain[1] - chain[0])) * 18 * s
