@@ -7,10 +7,12 @@ import numpy as np
 
 from pipeline.geometry import LIMBS, Body, draw_polygon
 from pipeline.labels import Atr, Joint
-from pipeline.rules import HAND_PARTS, Rule
+from pipeline.rules import HAND_PARTS, Rule, label_table
 
 HEAD_LINE = 0.30
 """Height over the shoulders, in body units, where the face begins; neck and chest below it may be covered."""
+HEM_RING = 1.75
+"""Cells of the canvas around a garment where bare feet are hidden with it."""
 _HALF_TURN = np.linspace(-np.pi / 2, np.pi / 2, 13)
 
 
@@ -31,7 +33,7 @@ def protect(target: np.ndarray, value: int, labels: np.ndarray, dense: np.ndarra
         _protect_face(target, value, labels, body, size)
         _protect_hands(target, value, labels, dense, body, size)
     if rule.legs:
-        _protect_feet(target, value, labels, body, size)
+        _protect_feet(target, value, labels, body, size, rule)
 
 
 def _write(target: np.ndarray, value: int, where: np.ndarray) -> None:
@@ -89,14 +91,20 @@ def _past_wrist(shape: tuple[int, int], body: Body, limb: tuple, size: float) ->
     return half
 
 
-def _protect_feet(target: np.ndarray, value: int, labels: np.ndarray, body: Body, size: float) -> None:
-    """Bare skin of the legs from just above the ankle that is nearest from left to right."""
+def _protect_feet(target: np.ndarray, value: int, labels: np.ndarray, body: Body, size: float, rule: Rule) -> None:
+    """Bare skin from just above the ankle that is nearest from left to right; not where a hem touches it."""
     first, second = sorted(tuple(body.joints[j] * size) for j in (Joint.R_ANKLE, Joint.L_ANKLE))
     height, width = labels.shape
     lift = 0.05 * body.unit * size
     middle = int(np.clip((first[0] + second[0]) / 2, 0, width))
+    top = int(np.clip(min(first[1], second[1]) - lift, 0, height))
+    if top >= height:
+        return
+    feet = cv2.inRange(labels[top:], int(Atr.LEFT_LEG), int(Atr.RIGHT_LEG))
     for columns, ankle in ((slice(0, middle), first), (slice(middle, width), second)):
-        top = int(np.clip(ankle[1] - lift, 0, height))
-        if top < height and columns.start < columns.stop:
-            legs = cv2.inRange(labels[top:, columns], int(Atr.LEFT_LEG), int(Atr.RIGHT_LEG))
-            _write(target[top:, columns], value, legs)
+        feet[:int(np.clip(ankle[1] - lift, top, height)) - top, columns] = 0
+    if not feet.any():
+        return
+    hem = cv2.LUT(labels[top:], label_table(rule.garment))
+    reach = 2 * round(HEM_RING * size) + 1
+    _write(target[top:], value, cv2.subtract(feet, cv2.dilate(hem, np.ones((reach, reach), np.uint8))))

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.geometry import LIMB_PARTS, LIMBS, Body, draw_limb, draw_polygon, fixed
 from pipeline.labels import Joint
 from pipeline.protect import HEAD_LINE
-from pipeline.rules import ARM_PARTS, HAND_PARTS, LEG_PARTS, TRUNK_PARTS, Rule
+from pipeline.rules import ARM_PARTS, HAND_PARTS, LEG_PARTS, TRUNK_PARTS, Rule, label_table
 
 RING = 3.0
 """Cells of the canvas that a garment is grown at least: 12 pixels of a picture with 1024 rows."""
@@ -22,13 +22,6 @@ HEM = 0.7
 """Where a skirt is taken to be widest, between hips (0) and ankles (1)."""
 STEEPEST = 0.55
 """Widening per length that a skirt is taken to have at most below the thigh."""
-
-
-def label_table(ids, value: int = 255) -> np.ndarray:
-    """(256,) uint8 look-up table: ``value`` at ``ids``, 0 elsewhere."""
-    table = np.zeros(256, np.uint8)
-    table[list(ids)] = value
-    return table
 
 
 def pick(labels: np.ndarray, ids) -> np.ndarray:
@@ -107,29 +100,31 @@ def legs_outline(body: Body, rule: Rule, dense: np.ndarray | None, worn: np.ndar
     for joints, margin in zip(((8, 11), (9, 12), (10, 13)), margins):
         for j in joints:
             points += [k[j] - across * margin, k[j] + across * margin]
-    shape = leg_shape(body, rule, dense, worn)
+    shape, legs = leg_shape(body, rule, dense, worn)
     edge = outline_points(shape)
     if len(edge):
         down = np.clip((edge[:, 1] - body.hips[1]) / (2.8 * u), 0, 1)[:, None]
         shift = u * (rule.sway[0] + (rule.sway[1] - rule.sway[0]) * down) * across
-        points = np.concatenate([points, edge - shift, edge + shift, flare_points(shape, body, rule)])
+        points = np.concatenate([points, edge - shift, edge + shift])
+        points = np.concatenate([points, np.reshape(flare_points(shape, legs, body, rule), (-1, 2))])
     return np.asarray(points)
 
 
-def leg_shape(body: Body, rule: Rule, dense: np.ndarray | None, worn: np.ndarray | None) -> np.ndarray:
+def leg_shape(body: Body, rule: Rule, dense: np.ndarray | None, worn: np.ndarray | None):
     """(h, w) uint8: legs and what is worn on them; for a dress only below the hips, without the arms beside it."""
-    top = max(int(body.hips[1]), 0)
+    top, legs = max(int(body.hips[1]), 0), None
     if dense is None:
         shape = np.zeros((1, 1), np.uint8) if worn is None else worn.copy()
     else:
         shape = pick(dense, LEG_PARTS + TRUNK_PARTS)
         shape[:top] = 0
+        legs = shape
         if worn is not None:
             arms = grown(pick(dense, ARM_PARTS + HAND_PARTS), 2) if rule.trunk else np.zeros_like(worn)
             shape = cv2.max(shape, cv2.subtract(worn, arms))
     if rule.trunk:
         shape[:top] = 0
-    return shape
+    return shape, legs
 
 
 def outline_points(shape: np.ndarray) -> np.ndarray:
@@ -140,23 +135,25 @@ def outline_points(shape: np.ndarray) -> np.ndarray:
     return np.concatenate(large).astype(np.float64) if large else np.zeros((0, 2))
 
 
-def flare_points(shape: np.ndarray, body: Body, rule: Rule) -> np.ndarray:
-    """(0 or 2, 2): where the sides of a skirt would be at the knees if it widened there as it does above the thigh."""
+def flare_points(shape: np.ndarray, legs: np.ndarray | None, body: Body, rule: Rule) -> list[tuple[float, float]]:
+    """Where the sides of a skirt may be far below the thigh: at least so much wider than the legs, and as wide as what
+    is worn becomes if it goes on as it does above the thigh."""
     k = body.joints
-    hips, knees = body.hips[1], (k[9, 1] + k[12, 1]) / 2
+    hips, knees, ankles = body.hips[1], (k[9, 1] + k[12, 1]) / 2, (k[10, 1] + k[13, 1]) / 2
     top, thigh = max(int(hips), 0), int((hips + knees) / 2)
     height = (thigh - top) // 3
     if height < 1:
-        return np.zeros((0, 2))
-    middle = body.hips[0]
-    least, share = rule.flare
+        return []
+    middle, hem = body.hips[0], hips + HEM * (ankles - hips)
     points = []
     for sign in (-1, 1):
         upper, lower = (reach(shape[a:a + height], middle, sign) for a in (top, thigh - height))
-        slope = least + min(max((lower - upper) / (thigh - height - top), 0), STEEPEST) * share
-        hem = hips + HEM * ((k[10, 1] + k[13, 1]) / 2 - hips)
-        points.append((middle + sign * (lower + slope * (hem - thigh)), hem))
-    return np.array(points)
+        slope = min(max((lower - upper) / (thigh - height - top), 0), STEEPEST) * rule.flare[1]
+        widest = lower + slope * (hem - thigh)
+        if legs is not None:
+            widest = max(widest, reach(legs[thigh - height:thigh], middle, sign) + rule.flare[0] * (hem - thigh))
+        points.append((middle + sign * widest, hem))
+    return points
 
 
 def reach(band: np.ndarray, middle: float, sign: int) -> float:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from pipeline.labels import Atr, Category
 
 ARMS = (Atr.LEFT_ARM, Atr.RIGHT_ARM)
@@ -70,13 +72,13 @@ _UPPER = Rule(
 _LOWER = Rule(
     garment=BOTTOMS, keep=(*HAIR_AND_HAT, Atr.HEAD, Atr.UPPER_CLOTHES, *ARMS, *SHOES, Atr.BAG), skin=LEGS,
     also=(Atr.DRESS, Atr.BELT), keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS + ARM_PARTS, parts=LEG_PARTS,
-    legs=(0.00, 0.22, 0.36, 0.24), sway=(0.02, 0.06), flare=(0.0, 0.10), grow=(0.03, 0.10))
+    legs=(0.00, 0.16, 0.30, 0.24), sway=(0.02, 0.06), flare=(0.20, 0.10), grow=(0.03, 0.10))
 _DRESSES = Rule(
     garment=(Atr.DRESS, Atr.UPPER_CLOTHES, *BOTTOMS), keep=(*HAIR_AND_HAT, *SHOES, Atr.BAG),
     skin=(*ARMS, *LEGS, Atr.HEAD), also=(Atr.SCARF, Atr.BELT), keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS,
     parts=TRUNK_PARTS + ARM_PARTS + LEG_PARTS, arms=(0.14, 0.15, 0.18), trunk=(0.06, 0.06, 0.20, 0.15),
-    legs=(0.04, 0.30, 0.50, 0.18), sway=(0.10, 0.10),
-    flare=(0.32, 0.40), grow=(0.04, 0.15))
+    legs=(0.04, 0.25, 0.50, 0.18), sway=(0.10, 0.10),
+    flare=(0.36, 0.20), grow=(0.04, 0.18))
 _BARE = {"skin": (), "also": (), "parts": (), "arms": (), "trunk": (), "legs": ()}
 """Nothing but the garment itself."""
 
@@ -102,3 +104,10 @@ RULES: dict[tuple[Category, str], Rule] = {
 }
 """(category, style) -> rule. "standard" is the default; "recipe" trusts no labels to keep anything; "tight" follows
 the garment, "loose" tells as little of it as possible."""
+
+
+def label_table(ids, value: int = 255) -> np.ndarray:
+    """(256,) uint8 look-up table: ``value`` at ``ids``, 0 elsewhere."""
+    table = np.zeros(256, np.uint8)
+    table[list(ids)] = value
+    return table
