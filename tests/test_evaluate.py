@@ -1,0 +1,189 @@
+"""``evaluate``: figures whose truth is known, by category, paired and unpaired, in JSON and as a page."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from test_metrics import TinyInception
+from tiny import tiny_network, tiny_sample, write_shards
+
+from cli import main
+from model.daflow import DAFlow
+from model.dresser import Dresser
+from model.evaluate import evaluate, pick
+from model.evaluation_page import figure_table, render_page
+from model.fid import Inception
+from model.vgg import WIDTHS, Lpips
+from pipeline.labels import Category
+from pipeline.storage import file_sha256
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Shards of a paired and an unpaired test list: three and two people a category."""
+    root = tmp_path_factory.mktemp("evaluate")
+    paired = [tiny_sample(c, i, split="test_paired") for c in Category for i in range(3)]
+    unpaired = [tiny_sample(c, i, split="test_unpaired", garment=i + 1) for c in Category for i in range(2)]
+    return [write_shards(root / "paired", paired), write_shards(root / "unpaired", unpaired)]
+
+
+@pytest.fixture(scope="module")
+def inception_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("inception") / "tiny.pt"
+    torch.jit.script(TinyInception()).save(str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A training checkpoint whose moving average and trained weights differ."""
+    torch.manual_seed(0)
+    network = DAFlow(tiny_network())
+    average = {key: value.clone() for key, value in network.state_dict().items()}
+    trained = {key: value + 0.1 if value.is_floating_point() else value for key, value in average.items()}
+    path = tmp_path_factory.mktemp("weights") / "best.pt"
+    torch.save({"format": "fittingroom", "version": 1, "config": {"network": network.config.to_dict()},
+                "network": average, "trained": trained}, path)
+    return path
+
+
+class Shows(torch.nn.Module):
+    """Instead of a network: the agnostic picture, hidden part filled with one value."""
+
+    def __init__(self, value: float):
+        super().__init__()
+        self.value = value
+
+    def forward(self, reference, garment, agnostic):
+        return torch.where((agnostic == -1).all(1, keepdim=True), self.value, agnostic)
+
+
+def dresser(value: float) -> Dresser:
+    return Dresser(Shows(value), facts={"file": "shows.pt", "sha256": "0", "choice": "raw"})
+
+
+def test_figures_inside_the_mask_are_those_of_the_filled_region(folders):
+    grey = 102
+    found = evaluate(dresser(grey / 127.5 - 1), folders[:1], batch_size=4)
+    l1, whole = [], []
+    for category in Category:
+        for i in range(3):
+            reader, at = found.dataset.folders[0].reader(category.index * 3 + i)
+            person, mask = reader.person(at).astype(float), reader.mask(at, "standard")
+            difference = np.abs(person - np.where(mask[..., None], grey, person)) / 255
+            l1.append(difference[mask].mean())
+            whole.append(difference.mean())
+    figures = found.result["metrics"]["paired"]
+    assert figures["all"]["count"] == 9 and figures["dresses"]["count"] == 3
+    assert figures["all"]["l1_inside"] == pytest.approx(np.mean(l1), abs=1e-6)
+    assert figures["all"]["l1"] == pytest.approx(np.mean(whole), abs=1e-6)
+    assert figures["upper_body"]["l1_inside"] == pytest.approx(np.mean(l1[:3]), abs=1e-6)
+    assert found.result["metrics"]["unpaired"] == {}
+
+
+def test_the_batch_size_changes_no_figure(folders):
+    one, many = (evaluate(dresser(0.0), folders, batch_size=size).result["metrics"] for size in (1, 7))
+    assert one == many
+
+
+def test_unpaired_people_count_for_the_distances_alone(folders, inception_file):
+    found = evaluate(dresser(0.0), folders, inception=Inception(inception_file)).result["metrics"]
+    assert found["unpaired"]["all"]["count"] == 6 and found["unpaired"]["lower_body"]["count"] == 2
+    assert set(found["unpaired"]["all"]) == {"count", "fid", "kid"}
+    assert found["paired"]["all"]["count"] == 9
+    for pairing in found.values():
+        assert all(figures["fid"] > 0 for figures in pairing.values())
+
+
+def test_distances_are_zero_where_the_results_are_the_photos(folders, inception_file):
+    class Truth(Dresser):
+        def __call__(self, reference, garment, agnostic):
+            return self.people.pop(0)
+
+    perfect = Truth(Shows(0), facts=dresser(0).facts)
+    from model.dataset import TryOnDataset
+
+    perfect.people = [sample["person"][None] for sample in TryOnDataset(folders)]
+    found = evaluate(perfect, folders, batch_size=1, inception=Inception(inception_file)).result["metrics"]
+    assert found["paired"]["all"]["ssim"] == pytest.approx(1) and found["paired"]["all"]["l1"] == 0
+    assert found["unpaired"]["all"]["fid"] == pytest.approx(0, abs=1e-9)
+
+
+def test_putting_back_visible_pixels_leaves_errors_inside_only(folders):
+    class Noise(torch.nn.Module):
+        def forward(self, reference, garment, agnostic):
+            return torch.zeros_like(agnostic)
+
+    noisy = Dresser(Noise(), facts=dresser(0).facts)
+    own, put_back = (evaluate(noisy, folders[:1], composited=c) for c in (False, True))
+    assert put_back.result["metrics"]["paired"]["all"]["l1"] < own.result["metrics"]["paired"]["all"]["l1"]
+    assert put_back.result["settings"]["picture"] != own.result["settings"]["picture"]
+
+
+def test_lpips_is_the_mean_over_people(folders):
+    torch.manual_seed(0)
+    network = Lpips()
+    for i in range(len(WIDTHS)):
+        getattr(network, f"linear{i}").fill_(0.1)
+    found = evaluate(dresser(0.0), folders[:1], lpips=network)
+    values = [row["lpips"] for row in found.rows]
+    assert min(values) > 0
+    assert found.result["metrics"]["paired"]["all"]["lpips"] == pytest.approx(np.mean(values))
+
+
+def test_best_median_and_worst_are_in_order(folders):
+    people = pick(evaluate(dresser(0.0), folders[:1]))
+    assert set(people) == {str(c) for c in Category}
+    for shown in people.values():
+        assert [name for name, _ in shown] == ["best", "median", "worst"]
+        figures = [row["ssim_inside"] for _, row in shown]
+        assert figures == sorted(figures, reverse=True) and figures[0] > figures[-1]
+
+
+def test_page_holds_table_pictures_and_settings_and_loads_nothing(folders):
+    found = evaluate(dresser(0.0), folders)
+    page = render_page(found)
+    heads, rows = figure_table(found.result["metrics"])
+    assert all(f"<th>{head}</th>" in page for head in heads) and all(f"<td>{row[1]}</td>" in page for row in rows)
+    assert page.count("<img ") == 3 * 3 * 4 and "http" not in page
+    assert len(re.findall(r"src='data:image/jpeg;base64,", page)) == 36
+    assert "scikit-image" in page and "shows.pt" in page
+
+
+def run(*arguments) -> str:
+    done = CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_command_writes_figures_with_everything_they_depend_on(folders, inception_file, checkpoint, tmp_path):
+    out = run(checkpoint, *folders, "--inception", inception_file, "--json", tmp_path / "figures.json", "--html",
+              tmp_path / "page.html", "--device", "cpu", "--mask-style", "loose")
+    stored = json.loads((tmp_path / "figures.json").read_text())
+    assert f"{stored['metrics']['paired']['all']['ssim']:.4f}" in out
+    assert stored["weights"] == {"file": "best.pt", "sha256": file_sha256(checkpoint), "choice": "ema"}
+    assert stored["settings"]["mask_style"] == "loose" and stored["settings"]["size"] == "64x64"
+    assert stored["settings"]["fid, kid"]["backbone"] == "tiny.pt"
+    assert "299" in stored["settings"]["fid, kid"]["resize"] and "scikit-image" in stored["settings"]["ssim, psnr"]
+    assert stored["software"].startswith("fittingroom ") and stored["metrics"]["paired"]["all"]["count"] == 9
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_trained_weights_are_measured_on_request(folders, checkpoint, tmp_path):
+    for choice in ("ema", "raw"):
+        run(checkpoint, folders[0], "--weights", choice, "--json", tmp_path / choice, "--limit", 1, "--device", "cpu")
+    ema, raw = (json.loads((tmp_path / choice).read_text()) for choice in ("ema", "raw"))
+    assert raw["weights"]["choice"] == "raw"
+    assert ema["metrics"]["paired"]["all"]["l1"] != raw["metrics"]["paired"]["all"]["l1"]
+
+
+def test_a_moving_average_that_is_not_there_is_told(folders, tmp_path):
+    torch.save({"config": {"network": tiny_network().to_dict()}, "network": DAFlow(tiny_network()).state_dict()},
+               tmp_path / "plain.pt")
+    done = CliRunner().invoke(main, ["evaluate", str(tmp_path / "plain.pt"), str(folders[0]), "--weights", "ema"])
+    assert done.exit_code == 1 and "no moving average" in done.output and "Traceback" not in done.output
