@@ -171,9 +171,10 @@ def leg_edges(garment: Garment, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     table = TORSO["slim"]
     hip = np.interp(np.clip(ys, 0, 285), table[:, 0], table[:, 1]) + garment.ease * np.interp(ys, [180, 230], [0.2, 1])
     below = np.clip(ys - CROTCH_Y, 0, None)
-    half = np.interp(ys, [CROTCH_Y, 400, 512, 570, 750], [44, 37, 29, 28, 21]) + garment.ease
+    half = np.interp(ys, [CROTCH_Y, 400, 512, 570, 750], [42, 37, 29, 28, 21])
+    half = half + garment.ease * np.interp(ys, [CROTCH_Y, 420], [0.45, 1])
     half = half + garment.flare * np.clip(below / max(60.0, garment.hem - CROTCH_Y), 0, 1) ** 1.1
-    apart = half + 4 * np.clip(below / 60, 0, 1) - 4 * (below == 0)
+    apart = np.minimum(half + 4 * np.clip(below / 60, 0, 1), LEG_AXIS + 0.3 * below)
     leg_axis = np.maximum(LEG_AXIS + 0.05 * below, apart)  # so that the in-shop picture shows two legs
     blend = np.clip((ys - 285) / (CROTCH_Y + 30 - 285), 0, 1)
     outer = hip * (1 - blend) + (leg_axis + half) * blend
@@ -199,17 +200,17 @@ def sleeve_half(garment: Garment, share) -> np.ndarray:
     top = 25 + 5 * min(garment.sleeve_ease, 2.0)
     wrist = 9 + 6.5 * garment.sleeve_ease if garment.sleeve_ease < 2 else 18 * (garment.sleeve_ease - 0.75)
     middle = 17 * min(garment.sleeve_ease, 1.9) + (4 if garment.sleeve_ease > 2 else 0)
-    return np.interp(share, [-0.035, 0.0, 0.03, 0.08, 0.22, 0.52, 1.0, 1.1],
-                     [0.3 * top, 0.66 * top, 0.82 * top, 0.92 * top, top * 0.95, max(middle, top * 0.68),
+    return np.interp(share, [-0.045, 0.0, 0.03, 0.08, 0.22, 0.52, 1.0, 1.1],
+                     [0.3 * top, 0.72 * top, 0.82 * top, 0.92 * top, top * 0.95, max(middle, top * 0.68),
                       wrist, wrist])
 
 
 def _sleeve(garment: Garment, right: bool) -> Piece:
     side = -1 if right else 1
     end = garment.sleeve * ARM_LENGTH
-    ys = np.unique(np.concatenate([np.linspace(-12, 30, 7), np.linspace(30, end + 10, int(5 + end / 18))]))
+    ys = np.unique(np.concatenate([np.linspace(-16, 30, 7), np.linspace(30, end + 10, int(5 + end / 18))]))
     half = sleeve_half(garment, ys / ARM_LENGTH)
-    line = np.concatenate([np.linspace(-8, 30, 8), np.linspace(36, end, 14)])
+    line = np.concatenate([np.linspace(-12, 30, 8), np.linspace(36, end, 14)])
     edge = np.stack([sleeve_half(garment, line / ARM_LENGTH), line], 1)
     cuff = np.array([(x, end + 4 * (1 - (x / edge[-1, 0]) ** 2)) for x in np.linspace(edge[-1, 0], -edge[-1, 0], 9)])
     turn = (13 + 8 * min(1.0, garment.sleeve_ease - 1)) * -side
@@ -224,7 +225,7 @@ def _panels(garment: Garment) -> list[Piece]:
     for right in (True, False):
         side = -1 if right else 1
         low, high = (-200.0, 0.5) if right else (-0.5, 200.0)
-        outline = [np.column_stack([np.clip(p[:, 0], low, high), p[:, 1]]) for p in whole.outline]
+        outline = [p[(p[:, 0] >= low) & (p[:, 0] <= high)] for p in whole.outline]
         zero = np.zeros_like(whole.ys)
         left, right_edge = (whole.left, zero) if side < 0 else (zero, whole.right)
         pieces.append(Piece(f"panel {'right' if right else 'left'}", whole.ys, left, right_edge, outline))

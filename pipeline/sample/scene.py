@@ -71,7 +71,8 @@ class Picture:
         part = np.ascontiguousarray(mask[y0:y1, x0:x1])
         top, left = (at.top, at.left) if at else (0, 0)
         box = Box(top + y0, left + x0, top + y1, left + x1)
-        alpha = cv2.GaussianBlur(part, (3, 3), 0).astype(np.float32) * (1 / 255)
+        soft = (5, 5) if self.ratio > 0.7 else (3, 3)
+        alpha = cv2.GaussianBlur(part, soft, 0).astype(np.float32) * (1 / 255)
         if np.ndim(rgb) == 3:
             colours = rgb[y0:y1, x0:x1]
         else:
@@ -116,7 +117,10 @@ def _paint_hand(picture: Picture, person: Person, body: Body, right: bool, visib
     if not visible:
         return
     tone = np.array(person.skin, float)
-    picture.paint_mask(mask, tone * (0.95, 0.92, 0.9), Atr.RIGHT_ARM if right else Atr.LEFT_ARM, 0.3, box)
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3) * (200 * 0.022 / picture.ratio)
+    light = np.minimum(depth + 200 * 0.80, 200 * 0.97).astype(np.uint8)
+    colours = cv2.LUT(cv2.merge([light] * 3), _skin_table(person))
+    picture.paint_mask(mask, colours, Atr.RIGHT_ARM if right else Atr.LEFT_ARM, 0.1, box)
     for (start, end), half in zip(shape.strokes[3:7] * picture.ratio, shape.widths[3:7] * picture.ratio):
         offset = np.array([-shape.axis[1], shape.axis[0]]) * half
         a, b = (tuple(int(v) for v in np.round((p + offset) * 16)) for p in (start, start + (end - start) * 0.8))

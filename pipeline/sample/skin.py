@@ -98,7 +98,7 @@ def arm(body: Body, right: bool) -> Part:
     """An arm with a rounded shoulder, wrist included."""
     outer, inner = body.limb_edges("arm", right, 22)
     start = (outer[0] + inner[0]) / 2
-    up = (outer[0] - outer[1]) / np.hypot(*(outer[0] - outer[1])) * 15 * body.scale
+    up = (outer[0] - outer[1]) / np.hypot(*(outer[0] - outer[1])) * 9 * body.scale
     cap = [(start + (edge[0] - start) * k + up * lift) for edge in (outer, inner) for k, lift in ((0.35, 1), (0.75, 0.7))]
     outer, inner = np.vstack([cap[0], cap[1], outer]), np.vstack([cap[2], cap[3], inner])
     points = _columns(outer, inner)

@@ -82,7 +82,7 @@ def paint_face(picture, person: Person, body: Body) -> None:
     _line(picture, smooth_line([(x - 8 * s, y + 14 * s), (x, y + 16 * s), (x + 8 * s, y + 14 * s)]), tone * 0.86, 2.0)
     for side in (-1, 1):
         bone = smooth_line([neck + (side * 9 * s, 2 * s), neck + (side * 30 * s, -4 * s), neck + (side * 62 * s, -9 * s)])
-        _line(picture, bone, tone * (0.86, 0.82, 0.8), 2.0)
+        _line(picture, bone, tone * (0.92, 0.88, 0.86), 2.4)
 
 
 # outlines (across outwards +, down) from the ankle, with a width for the ankle of 14 units
@@ -104,8 +104,7 @@ def paint_shoe(picture, person: Person, body: Body, right: bool) -> None:
     outlines = [foot_line(body, right, smooth_line(np.vstack([s, s[:1]]), 5) if soft else s) for s in shapes]
     base = colour(person.shoe_colour)
     mask = _mask(picture, outlines)
-    light = np.linspace(1.12, 0.78, picture.size_hw[1] // 8)
-    picture.paint_mask(mask, np.clip(base * light[len(light) // 2] * 0.95, 0, 255), label, 0.2)
+    picture.paint_mask(mask, base * 0.93, label, 0.2)
     dark = np.clip(base * 0.62 + (20 if base.mean() < 60 else 0), 0, 255)
     if person.shoes == "sneakers":
         sole = foot_line(body, right, smooth_line([(-25, 62), (-18, 75), (0, 80), (18, 76), (26, 63)]))
@@ -115,8 +114,9 @@ def paint_shoe(picture, person: Person, body: Body, right: bool) -> None:
     elif person.shoes in ("loafers", "boots"):
         _line(picture, foot_line(body, right, smooth_line([(-24, 64), (-17, 77), (0, 81), (18, 78), (26, 64)])), dark, 4)
         _line(picture, foot_line(body, right, smooth_line([(-18, 44), (0, 36), (18, 44)])), dark, 1.6)
-    shine = foot_line(body, right, smooth_line([(-9, 58), (-4, 66), (4, 68)]) * (body.side(right), 1))
-    _line(picture, shine, np.clip(base * 1.2 + 34, 0, 255), 3)
+    if person.shoes in ("pumps", "boots", "loafers"):
+        shine = foot_line(body, right, smooth_line([(-7, 60), (-5, 66), (-1, 70)]) * (body.side(right), 1))
+        _line(picture, shine, np.clip(base * 1.08 + 22, 0, 255), 2)
 
 
 def paint_belt(picture, person: Person, body: Body) -> None:
