@@ -14,8 +14,12 @@ each sample are stacked along the batch (all first images, then all second ones)
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 METHODS = ("auto", "sparse", "plain")
@@ -52,7 +56,9 @@ def warp(features: Tensor, grids: Tensor, weights: Tensor, method: str = "auto")
     """
     if method == "plain":
         return warp_plain(features, grids, weights)
-    return SparseWarp.apply(features, grids, weights)
+    if torch.is_grad_enabled():
+        return SparseWarp.apply(features, grids, weights)
+    return warp_sparse(features, grids, weights)
 
 
 def warp_plain(features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
@@ -72,67 +78,103 @@ class SparseWarp(torch.autograd.Function):
     """The warp as out = A @ table: table holds a pixel's channels per row, A has 4 T entries per output pixel.
 
     Keeps features, grids and weights for the backward, nothing per flow. The gradient of the features is the product
-    with A transposed, whose entries are sorted by row, so that it too is a weighted sum of rows and deterministic.
+    with A transposed, whose entries are ordered by row, so that it too is a weighted sum of rows, and deterministic.
     """
 
     @staticmethod
     def forward(ctx, features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
         ctx.save_for_backward(features, grids, weights)
-        rows, corners = _entries(grids, features)
-        entries = (_last(weights)[..., None] * corners).flatten(1)
-        return _image(_sum_rows(_table(features), rows.flatten(1), entries), weights)
+        return warp_sparse(features, grids, weights)
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
         features, grids, weights = ctx.saved_tensors
         by_features, by_grids, by_weights = ctx.needs_input_grad
-        rows, corners, slopes = _entries(grids, features, with_slopes=True)
-        weight = _last(weights)
-        entries = weight[..., None] * corners
+        taps = _taps(grids, features)
         table, out = _table(features), _table(gradient)
         to_features = to_grids = to_weights = None
         if by_features:
-            to_features = _image(_transposed_sum(out, rows.flatten(), entries.flatten(), len(table)), features)
+            to_features = _image(_transposed_sum(out, taps.rows, _entries(taps, weights), len(table)), features)
         if by_grids or by_weights:
-            products = _row_products(out, table, rows).view_as(corners)
-            to_weights = _image((products * corners).sum(-1), weights)
-            along = (products[..., None, :] * slopes).sum(-1) * weight[..., None]
-            to_grids = along.view(*weights.shape[:1], *weights.shape[2:], -1, 2).permute(0, 3, 4, 1, 2)
+            to_weights, to_grids = _slopes(_row_products(out, table, taps.rows), taps, weights, features.shape[-2:])
         return to_features, to_grids, to_weights
 
 
-def _entries(grids: Tensor, features: Tensor, with_slopes: bool = False):
-    """Rows and bilinear shares of the four corners of every lookup: (N, T, 4) each, N = B * h * w.
+def warp_sparse(features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
+    """The warp as one sparse matrix product, without a gradient."""
+    taps = _taps(grids, features)
+    entries = _entries(taps, weights).to(features.dtype)
+    rows = F.embedding_bag(taps.rows.flatten(1), _table(features), mode="sum", per_sample_weights=entries.flatten(1))
+    return _image(rows, weights)
 
-    Slopes (N, T, 2, 4), where asked for, are the shares' derivatives by x and y of the grid; 0 outside the border.
+
+class Taps(NamedTuple):
+    """What every lookup reads; N = B * h * w output pixels, T lookups each.
+
+    rows (N, T, 4) int32 are the four pixels around a place: top left, top right, bottom left, bottom right. x and y
+    (N, T) are the shares of the right and of the lower ones; x_inside and y_inside are False beyond the border,
+    where a place may move without effect.
     """
+
+    rows: Tensor
+    x: Tensor
+    y: Tensor
+    x_inside: Tensor
+    y_inside: Tensor
+
+
+def _taps(grids: Tensor, features: Tensor) -> Taps:
     batch, count = grids.shape[:2]
     height, width = features.shape[-2:]
     places = grids.permute(0, 3, 4, 1, 2).reshape(-1, count, 2)
-    x, x_low, x_high, x_slope = _corners(places[..., 0], width)
-    y, y_low, y_high, y_slope = _corners(places[..., 1], height)
+    x, left, right, x_inside = _neighbours(places[..., 0], width)
+    y, top, bottom, y_inside = _neighbours(places[..., 1], height)
     per_image = count // (features.shape[0] // batch)
     image = torch.arange(count, dtype=torch.int32, device=grids.device) // per_image * batch
     sample = torch.arange(batch, dtype=torch.int32, device=grids.device).repeat_interleave(len(places) // batch)
     first = (sample[:, None] + image) * (height * width)
-    top, bottom = first + y_low * width, first + y_high * width
-    rows = torch.stack((top + x_low, top + x_high, bottom + x_low, bottom + x_high), -1)
-    corners = torch.stack(((1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y), -1)
-    if not with_slopes:
-        return rows, corners
-    by_x = torch.stack((y - 1, 1 - y, -y, y), -1) * x_slope[..., None]
-    by_y = torch.stack((x - 1, -x, 1 - x, x), -1) * y_slope[..., None]
-    return rows, corners, torch.stack((by_x, by_y), -2)
+    top, bottom = torch.add(first, top, alpha=width), torch.add(first, bottom, alpha=width)
+    return Taps(_stack(top + left, top + right, bottom + left, bottom + right), x, y, x_inside, y_inside)
 
 
-def _corners(place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Share of the higher pixel, both pixels' indices (int32), and d(share) / d(place), for one axis."""
-    position = ((place + 1) * size - 1) / 2
-    inside = position.clamp(0, size - 1)
-    low = inside.floor()
-    slope = ((position > 0) & (position < size - 1)).to(place.dtype) * (size / 2)
-    index = low.to(torch.int32).clamp_(0, size - 1)  # clamped again, for a NaN that a diverged training makes
-    return inside - low, index, (index + 1).clamp_(max=size - 1), slope
+def _neighbours(place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Share of the higher of two neighbouring pixels, both indices (int32), and whether inside, along one axis."""
+    position = torch.add((size - 1) / 2, place, alpha=size / 2)
+    inside = (position > 0) & (position < size - 1)
+    position = position.clamp_(0, size - 1)
+    low = position.to(torch.int32).clamp_(0, size - 1)  # clamped again, for a NaN that a diverged training makes
+    return position - low, low, (low + 1).clamp_(max=size - 1), inside
+
+
+def _entries(taps: Taps, weights: Tensor) -> Tensor:
+    """The entries of A, (N, T, 4): weight times bilinear share."""
+    whole = _last(weights)
+    right = whole * taps.x
+    lower, lower_right = whole * taps.y, right * taps.y
+    upper_right, lower_left = right - lower_right, lower - lower_right
+    return _stack(whole - right - lower_left, upper_right, lower_left, lower_right)
+
+
+def _slopes(products: Tensor, taps: Taps, weights: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Gradients by weights and by grids, from the gradient by each entry, (N, T, 4)."""
+    upper_left, upper_right, lower_left, lower_right = products.to(weights.dtype).unbind(-1)
+    upper_step, lower_step = upper_right - upper_left, lower_right - lower_left
+    upper, lower = torch.addcmul(upper_left, upper_step, taps.x), torch.addcmul(lower_left, lower_step, taps.x)
+    down = lower - upper
+    weight = _last(weights)
+    by_x = torch.lerp(upper_step, lower_step, taps.y).mul_(weight).mul_(taps.x_inside) * (size_hw[1] / 2)
+    by_y = (down * weight).mul_(taps.y_inside) * (size_hw[0] / 2)
+    batch, count, height, width = weights.shape
+    by_grids = _stack(by_x, by_y).view(batch, height, width, count, 2).permute(0, 3, 4, 1, 2)
+    return _image(torch.addcmul(upper, down, taps.y), weights), by_grids
+
+
+def _stack(*parts: Tensor) -> Tensor:
+    """torch.stack along a new last axis, four times as fast on CPU."""
+    out = parts[0].new_empty(*parts[0].shape, len(parts))
+    for i, part in enumerate(parts):
+        out[..., i] = part
+    return out
 
 
 def _last(x: Tensor) -> Tensor:
@@ -150,25 +192,30 @@ def _image(rows: Tensor, like: Tensor) -> Tensor:
     return rows.view(like.shape[0], *like.shape[2:], rows.shape[1]).permute(0, 3, 1, 2)
 
 
-def _sum_rows(table: Tensor, rows: Tensor, entries: Tensor) -> Tensor:
-    return F.embedding_bag(rows, table, mode="sum", per_sample_weights=entries.to(table.dtype))
-
-
 def _transposed_sum(out: Tensor, rows: Tensor, entries: Tensor, count: int) -> Tensor:
     """A transposed times `out`: (count, C)."""
-    per_pixel = len(rows) // len(out)
-    ordered, order = torch.sort(rows, stable=True)
-    ends = torch.searchsorted(ordered, torch.arange(count + 1, dtype=torch.int32, device=rows.device), out_int32=True)
-    return F.embedding_bag(
-        (order // per_pixel).to(torch.int32), out, ends, mode="sum",
-        per_sample_weights=entries[order].to(out.dtype), include_last_offset=True,
-    )  # fmt: skip
+    pixel, ends, entries = _transposed(rows.flatten(1), entries.flatten(1), count)
+    entries = entries.to(out.dtype)
+    return F.embedding_bag(pixel, out, ends, mode="sum", per_sample_weights=entries, include_last_offset=True)
+
+
+def _transposed(rows: Tensor, entries: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A by its columns: output pixel of each entry, where each column ends (count + 1), and the entries."""
+    length, per_pixel = rows.shape
+    if rows.device.type == "cpu":  # counting, eight times as fast as sorting
+        starts = np.arange(0, rows.numel() + 1, per_pixel, dtype=np.int32)
+        matrix = csr_matrix((entries.flatten().numpy(), rows.flatten().numpy(), starts), (length, count)).tocsc()
+        return tuple(torch.from_numpy(a) for a in (matrix.indices, matrix.indptr, matrix.data))
+    ordered, order = torch.sort(rows.flatten(), stable=True)
+    column = torch.arange(count + 1, dtype=torch.int32, device=rows.device)
+    pixel = torch.div(order, per_pixel, rounding_mode="floor").to(torch.int32)
+    return pixel, torch.searchsorted(ordered, column, out_int32=True), entries.flatten()[order]
 
 
 def _row_products(out: Tensor, table: Tensor, rows: Tensor) -> Tensor:
-    """Inner product of each output pixel's gradient with every row it looked up: flat, (N * 4 T)."""
+    """Inner product of each output pixel's gradient with every row it looked up: as `rows`."""
     flat = rows.flatten()
     pixel = torch.arange(len(out), dtype=torch.int32, device=rows.device)
     per_pixel = len(flat) // len(out)
     product = torch.ops.aten._embedding_bag_per_sample_weights_backward
-    return product(out, table, flat, pixel * per_pixel, pixel.repeat_interleave(per_pixel), 0)
+    return product(out, table, flat, pixel * per_pixel, pixel.repeat_interleave(per_pixel), 0).view_as(rows)
