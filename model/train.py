@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Subset
 
 from model.board import Board
 from model.config import NetworkConfig
+from model.dataset import to_batch
 from model.losses import PerceptualNetworks
 from model.pictures import FixedPeople, draw_curves, forget_after
 from model.prepare import Data, Setting, build_network, build_setting, plan, refuse_other_run, resolved
@@ -174,6 +175,7 @@ class Trainer:
 
     def _forward_and_backward(self, batch: dict, weight: float) -> dict[str, Tensor]:
         """Adds ``weight`` times the gradient of one micro-batch. Returns the terms of its loss, "total" among them."""
+        batch = to_batch(batch, self.device)
         person = batch["person"].to(self.device, non_blocking=True)
         factor = self.scaler.scale(torch.tensor(weight, device=self.device))
         with torch.autocast(self.device.type, self.setting.autocast, enabled=self.setting.autocast is not None):

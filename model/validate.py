@@ -10,6 +10,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
+from model.dataset import to_batch
 from model.processes import Processes
 from model.schedule import statistics_kept
 from pipeline.labels import Category
@@ -70,7 +71,8 @@ def measure(network: nn.Module, batches: Iterable[dict], loss: Callable | None, 
 
 
 def inputs_of(batch: dict, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """What the network takes: reference, garment, agnostic."""
+    """What the network takes: reference, garment, agnostic; of a compact batch as well."""
+    batch = to_batch(batch, device)
     return tuple(batch[name].to(device, non_blocking=True) for name in ("reference", "garment", "agnostic"))
 
 

@@ -38,6 +38,7 @@ class ShardReader:
     def __init__(self, path: Path):
         self.path = Path(path)
         self._file: h5py.File | None = None
+        self._datasets: dict[str, h5py.Dataset] = {}
         self._process = 0
         with self._telling("is no readable shard"):
             self._read_header()
@@ -100,10 +101,10 @@ class ShardReader:
         """Closes the file; the next read opens it again."""
         if self._file is not None and self._process == os.getpid():
             self._file.close()
-        self._file = None
+        self._file, self._datasets = None, {}
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_file": None}  # an open HDF5 file can't travel
+        return {**self.__dict__, "_file": None, "_datasets": {}}  # an open HDF5 file can't travel
 
     def _row(self, i: int) -> int:
         if not -len(self) <= i < len(self):
@@ -115,20 +116,28 @@ class ShardReader:
             return self._decoded(name, i)
         i = self._row(i)
         with self._telling(f"{name} {i} can't be read"):
-            return self._open()[f"{name}/pixels"][i]
+            return self._dataset(f"{name}/pixels")[i]
 
     def _decoded(self, name: str, i: int):
         i = self._row(i)
         start, end = self._offsets[name][i:i + 2]
         with self._telling(f"{self._columns[name].what} of {self._person_ids[i].decode()} can't be read"):
-            data = self._open()[f"{name}/bytes"][start:end] if end > start else np.zeros(0, np.uint8)
+            data = self._dataset(f"{name}/bytes")[start:end] if end > start else np.zeros(0, np.uint8)
             return self._columns[name].decode(data, self.size_hw)
 
     def _open(self) -> h5py.File:
         if self._file is None or self._process != os.getpid():  # a forked process must not share the parent's file
             # No chunk cache: every chunk is one picture, and read whole.
             self._file, self._process = h5py.File(self.path, "r", rdcc_nbytes=0), os.getpid()
+            self._datasets = {}
         return self._file
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        """A dataset of the open file; looking one up takes longer than reading from it."""
+        file = self._open()
+        if name not in self._datasets:
+            self._datasets[name] = file[name]
+        return self._datasets[name]
 
     def _read_header(self) -> None:
         file = self._open()
