@@ -1,0 +1,127 @@
+"""``try-on``: dressed people from a trained network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from commands.common import CATEGORY_NAMES, SizeType, available_jobs, note, progress
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(path_type=Path)
+
+
+class ResultSize(SizeType):
+    """``HxW``, or ``original`` -> None."""
+
+    name = "HxW|original"
+
+    def convert(self, value, param, ctx):
+        return None if value in (None, "original") else super().convert(value, param, ctx)
+
+
+@click.command(short_help="Dress people in other garments.")
+@click.argument("weights", type=FILE)
+@click.option("--data", type=FOLDER, help="Folder in Dress Code's layout that holds the people.")
+@click.option("--shards", multiple=True, type=FOLDER, help="Shards that hold the people; repeat for several.")
+@click.option("--person", help="Id such as 000123 or upper_body/000123, or the photo's path inside --data.")
+@click.option("--garment", "garments", multiple=True,
+              help="Id, or any JPEG or PNG of a garment. Repeat for an outfit: put on in this order.")
+@click.option("--category", "categories", multiple=True, type=click.Choice(CATEGORY_NAMES),
+              help="What the garment is, one for each --garment.  [default: where its id lies]")
+@click.option("--pairs", type=FILE, help="List: a person and garments on each line, categories where needed.")
+@click.option("--split", type=click.Choice(["train", "test_paired", "test_unpaired"]),
+              help="Dress the pairs of this split.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many: per category with --split.  [default: all]")
+@click.option("--out", required=True, type=click.Path(path_type=Path),
+              help="PNG for one person; a folder for a list.")
+@click.option("--size", "size_hw", type=ResultSize(), default="original", show_default=True,
+              help="Height x width of the results, in pixels, or the photo's own.")
+@click.option("--network-size", "network_hw", type=SizeType(32),
+              help="Height x width at which the network works.  [default: as trained, or 512x384; that of --shards]")
+@click.option("--mask-style", type=click.Choice(["standard", "recipe", "tight", "loose"]), default="standard",
+              show_default=True, help="How much is hidden.")
+@click.option("--raw", is_flag=True, help="The network's own picture, without putting back the visible pixels.")
+@click.option("--panel", is_flag=True, help="Also a picture of person, garments, masked person and result.")
+@click.option("--weights", "choice", type=click.Choice(["auto", "ema", "raw"]), default="auto", show_default=True,
+              help="Moving average or weights as trained; auto: what the run validated with.")
+@click.option("--batch-size", type=click.IntRange(1), help="People at once.  [default: 8 on a GPU, else 1]")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]")
+@click.option("--jobs", type=click.IntRange(1), default=available_jobs, show_default="all cores",
+              help="Threads that read and write beside the network.")
+def command(weights, data, shards, person, garments, categories, pairs, split, limit, out, size_hw, network_hw,
+            mask_style, raw, panel, choice, batch_size, device, jobs):
+    """Dress people from --data or --shards with the network in WEIGHTS.
+
+    One person (--person, --garment), a list (--pairs) or the pairs of a split. Every pixel that the mask leaves
+    visible stays exactly the photo's.
+
+    \b
+    Examples:
+      fittingroom try-on best.pt --data DressCode --person 048392 --garment 048400 --out dressed.png --panel
+      fittingroom try-on best.pt --data DressCode --person 048392 --garment 048400 --garment 050192 --out outfit.png
+      fittingroom try-on best.pt --shards shards/test_unpaired --out dressed
+    """
+    if bool(data) == bool(shards):
+        raise click.UsageError("Give --data, or --shards, where the people are.")
+    if bool(person) != bool(garments) or sum((bool(person), bool(pairs), bool(split))) > 1:
+        raise click.UsageError("Give --person with --garment, or --pairs, or --split.")
+    if categories and person and len(categories) != len(garments):
+        raise click.UsageError(f"{len(garments)} garments and {len(categories)} categories: give one for each.")
+    if data and not (person or pairs or split):
+        raise click.UsageError("Say whom to dress: --person and --garment, --pairs, or --split.")
+    if person and out.suffix.lower() != ".png":
+        raise click.UsageError(f"--out {out}: a name that ends in .png for one person.")
+
+    from model.dresser import Dresser
+    from model.tryon import DEFAULT_SIZE, Look, read_orders, trained_size
+    from model.wardrobe import DatasetSource, Order, Piece, ShardSource
+    from pipeline.labels import Category
+
+    source = DatasetSource(data) if data else ShardSource(shards)
+    kinds = tuple(Category(c) for c in categories)
+    if person:
+        orders = [Order(person, tuple(Piece(g, c) for g, c in zip(garments, kinds or [None] * len(garments))))]
+    elif pairs:
+        orders = read_orders(pairs, kinds[0] if kinds else None)[:limit]
+    else:
+        orders = source.orders(split, kinds or tuple(Category), limit)
+    dresser = Dresser.load(weights, device, choice)
+    own = source.folders[0].size_hw if shards else trained_size(dresser) or DEFAULT_SIZE
+    look = Look(network_hw or own, size_hw, mask_style, raw)
+    batch_size = batch_size or (8 if dresser.device.type == "cuda" else 1)
+    _dress(dresser, source, orders, look, out, single=bool(person), panel=panel, batch_size=batch_size, threads=jobs)
+
+
+def _dress(dresser, source, orders, look, out: Path, *, single: bool, panel: bool, batch_size: int,
+           threads: int) -> None:
+    from model.tryon import try_on, write_picture
+    from pipeline.errors import DataError
+
+    folder = out.parent if single else out
+    if folder.exists() and not folder.is_dir():
+        raise DataError(folder, "is a file", "a folder for the results", "Choose another name")
+    folder.mkdir(parents=True, exist_ok=True)
+    problems: list[str] = []
+
+    def finish(dressed) -> None:
+        path = out if single else out / f"{dressed.order.name}.png"
+        write_picture(path, dressed.picture)
+        if panel:
+            write_picture(path.with_name(f"{path.stem}-panel.png"), dressed.panel())
+
+    with progress("Dressing", len(orders)) as advance:
+        def failed(order, error: DataError) -> None:
+            problems.append(str(error))
+            note(f"{order.name} is left out: {error}")
+            advance(1)
+
+        done = 0
+        for _ in try_on(dresser, source, orders, look, batch_size=batch_size, threads=threads, finish=finish,
+                        failed=None if single else failed):
+            done += 1
+            advance(1)
+    if problems:
+        raise DataError(out, f"{done:,} dressed, {len(problems):,} left out", "", f"The first problem: {problems[0]}")
+    click.echo(str(out) if single else f"{done:,} dressed in {out}")
