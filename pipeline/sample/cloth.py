@@ -196,7 +196,7 @@ def _fold_bank() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(11)
     noise = rng.normal(0, 1, (768, 768)).astype(np.float32)
     bank = {}
-    for name, (sx, sy, angle) in {"hanging": (9, 120, 4), "creased": (46, 9, 28), "creased back": (46, 9, -28),
+    for name, (sx, sy, angle) in {"hanging": (9, 120, 4), "creased": (34, 10, 20), "creased back": (34, 10, -20),
                                   "soft": (26, 46, 14)}.items():
         height = cv2.GaussianBlur(noise, (0, 0), sx, sigmaY=sy, borderType=cv2.BORDER_REFLECT)
         turned = cv2.warpAffine(height, cv2.getRotationMatrix2D((384, 384), angle, 1), (768, 768),

@@ -81,7 +81,7 @@ def shoulder_line(x) -> np.ndarray:
 
 NECK_SHAPES: dict[str, tuple[float, float, float]] = {
     "crew": (39, 6, 2.2), "v": (39, 92, 1.0), "scoop": (52, 58, 2.0), "boat": (64, 8, 2.4), "turtle": (33, -14, 2.0),
-    "collar": (36, 30, 1.0), "lapel": (38, 128, 1.0)}
+    "collar": (36, 30, 1.0), "lapel": (38, 128, 1.0), "back": (38, -14, 2.2)}
 """Half-width, depth and roundness (1: a V, 2: an ellipse) of the opening."""
 
 
@@ -249,6 +249,12 @@ def cut_pieces(garment: Garment) -> list[Piece]:
     if garment.sleeve:
         pieces += [_sleeve(garment, True), _sleeve(garment, False)]
     return pieces
+
+
+def from_behind(garment: Garment) -> Garment:
+    """The same garment as its back is cut: closed, and high at the neck."""
+    neck = "back" if garment.neck in NECK_SHAPES and garment.neck != "turtle" else garment.neck
+    return replace(garment, neck=neck, cut=replace(garment.cut, closing=""))
 
 
 def _shortened(garment: Garment) -> Garment:

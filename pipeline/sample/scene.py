@@ -213,7 +213,7 @@ def _paint_clothes(picture: Picture, person: Person, body: Body, clothes: Wardro
         clothes.paint(picture, body, part, ("leg", "skirt"))
         clothes.paint(picture, body, part, ("trunk",))
     things.paint_belt(picture, person, body)
-    clothes.paint(picture, body, "coat", ("panel",))
+    clothes.paint(picture, body, "coat", ("panel", "trunk"))
 
 
 def joints_in_photo(body: Body) -> np.ndarray:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from pipeline.sample.cloth import colour
-from pipeline.sample.cut import NECK_SHAPES, Piece, add_textures, cut_pieces, shoulder_line
+from pipeline.sample.cut import NECK_SHAPES, Piece, add_textures, cut_pieces, from_behind, shoulder_line
 from pipeline.sample.mesh import Box
 from pipeline.sample.person import Garment
 from pipeline.sample.tailor import sew, shaded
@@ -26,6 +26,7 @@ def layout(pieces: list[Piece]) -> tuple[float, np.ndarray]:
 
 def tailor(garment: Garment, size_hw: tuple[int, int], behind: bool = False, worn_only: bool = False) -> list[Piece]:
     """The garment's pieces with cloth and details, at the resolution of the in-shop picture or of the photo."""
+    garment = from_behind(garment) if behind else garment
     pieces = cut_pieces(garment)
     scale = _WORN if worn_only else layout(pieces)[0]
     add_textures(garment, pieces, scale * size_hw[0] / 1024)

@@ -191,7 +191,7 @@ def sew(garment: Garment, pieces: list[Piece], behind: bool = False) -> None:
         upper = piece.name.startswith(("trunk", "panel"))
         if not garment.neck and piece.name.startswith(("leg", "skirt")):
             _waistband(piece, garment)
-        if upper and not behind:
+        if upper and (not behind or garment.neck == "turtle"):
             _front_details(piece, garment)
         _hem(piece, garment)
         if garment.pattern == "lettering" and piece.name == "trunk" and not behind:
@@ -224,7 +224,7 @@ def _hem(piece: Piece, garment: Garment) -> None:
 
 # fold kind and strength by piece: (kind, strength worn, strength in the shop)
 _FOLDS = {"trunk": ("soft", 0.07, 0.02), "skirt": ("hanging", 0.11, 0.045), "panel": ("hanging", 0.06, 0.02),
-          "sleeve": ("creased", 0.09, 0.03), "leg": ("creased", 0.07, 0.02)}
+          "sleeve": ("creased", 0.075, 0.03), "leg": ("creased", 0.05, 0.02)}
 _STIFF = {"leather": 1.5, "denim": 1.0, "knit": 0.6}
 
 
@@ -240,6 +240,8 @@ def shaded(garment: Garment, piece: Piece, worn: bool, light: np.ndarray | None 
     kind, strong, weak = _FOLDS[first]
     if garment.flare > 25 and first == "trunk":
         kind = "hanging"
+    if piece.name.endswith("left") and kind == "creased":
+        kind = "creased back"
     strength = (strong if worn else weak) * _STIFF.get(garment.pattern, 0.9)
     small = max(4, height // 2), max(4, width // 2)
     ys = (np.arange(small[0]) * 2 - piece.origin[1]) / piece.scale

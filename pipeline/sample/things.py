@@ -109,7 +109,7 @@ def paint_shoe(picture, person: Person, body: Body, right: bool) -> None:
     if person.shoes == "sneakers":
         sole = foot_line(body, right, smooth_line([(-25, 62), (-18, 75), (0, 80), (18, 76), (26, 63)]))
         _line(picture, sole, (236, 234, 228), 6)
-        for y in (14, 24, 34):
+        for y in (14, 24, 34) if body.facing > 0 else ():
             _line(picture, foot_line(body, right, np.array([(-9.0, y), (9.0, y + 3)])), (236, 234, 228), 2)
     elif person.shoes in ("loafers", "boots"):
         _line(picture, foot_line(body, right, smooth_line([(-24, 64), (-17, 77), (0, 81), (18, 78), (26, 64)])), dark, 4)
@@ -241,6 +241,7 @@ def paint_front(picture, person: Person, body: Body, paint_hand: Callable[[bool]
             paint_hand(right)
     if "shoulder bag" in person.extras:
         _shoulder_bag(picture, person, body)
+        paint_hand(True)
     if "hat in hand" in person.extras:
         _paint_hat(picture, person, joints[Joint.R_WRIST] + (0, 76 * s))
         paint_hand(True)

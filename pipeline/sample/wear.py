@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.sample.body import ANKLE_Y, HIP_Y, Body
+from pipeline.sample.body import ANKLE_Y, HIP_Y, LEG, Body
 from pipeline.sample.cut import ARM_LENGTH, CROTCH_Y, WAIST_Y, Piece, sleeve_half, trunk_width
 from pipeline.sample.mesh import grid, polyline
 from pipeline.sample.person import Garment
@@ -66,8 +66,9 @@ def _leg_edges(garment: Garment, body: Body, piece: Piece) -> tuple[np.ndarray, 
     spine[:, 1] += np.clip(ys - ANKLE_Y, 0, None) * body.scale
     across = np.stack([np.interp(along, np.linspace(0, 1, 60), normal[:, k]) for k in (0, 1)], 1) * side
     half = ((piece.right - piece.left) / 2)[:, None] * body.scale
-    if body.build == "broad":
-        half = half + 2 * body.scale
+    profile = LEG[body.build]  # never narrower than the leg inside
+    naked_leg = np.interp(along, profile[:, 0], profile[:, 1:].max(1))[:, None] + 2.5
+    half = np.maximum(half, naked_leg * body.scale)
     blend = np.clip((ys - 285) / (CROTCH_Y + 30 - 285), 0, 1)[:, None]
     outer = hip * (1 - blend) + (spine + across * half) * blend
     seam = centre - across * 3 * body.scale
