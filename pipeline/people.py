@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from .errors import DataError
 from .labels import Category
 from .manifest import load_manifest
 from .readers import read_dense, read_image, read_keypoints, read_label_map
-from .shards import ShardFolder
+from .shards import ShardFolder, read_index
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class ShardPeople:
     @property
     def skipped(self) -> int:
         """How many people preprocessing left out."""
-        return len(self.shards.index.get("skipped", []))
+        return len(read_index(self.folder).get("skipped", []))
 
     def part(self, rows: Sequence[int]) -> ShardPeople:
         """Only these people: what is sent to a worker."""
@@ -257,10 +257,11 @@ def dataset_twin(root: Path, who: Sequence[Who], size_hw: tuple[int, int]) -> di
     Raises:
         DataError: no dataset there.
     """
-    wanted, found = {w.key for w in who}, {}
+    wanted = {w.key for w in who}
+    found: dict[str, PairRecord] = {}
     for split in sorted({w.split for w in who}):
         categories = [c for c in Category if any(w.category == c and w.split == split for w in who)]
         for record in index_pairs(root, categories, split):
             if record.key in wanted:
-                found.setdefault(record.key, replace(record))
+                found.setdefault(record.key, record)
     return found

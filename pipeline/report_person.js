@@ -87,7 +87,7 @@ const said = (row, name) => {
   return score && row.scores[scoreIndex[name]] !== undefined ? `, ${score.title} ${tell(score, row.scores[scoreIndex[name]])}` : "";
 };
 
-// The panels of a person: [name, alternative text, background, content].
+// The panels of a person: [name, alternative text, background, content, more words for the caption].
 function panels(row, height) {
   const lacks = (name) => row.lacks.includes(name), second = data.against !== null;
   const who = escapeText(row.key);
@@ -108,7 +108,7 @@ function panels(row, height) {
   if (second) {
     list.push([`Overlay, ${data.against}`, `Mask of style ${data.against} over the photo of ${who}`, "live", mask("2", true)]);
     list.push(["Difference", `Difference of the two masks of ${who}${said(row, "iou")}`, "white",
-      lacks("mask") ? none("no mask") : photoTile(row, "photo", "grey") + layerTile(row, "difference", "most")]);
+      lacks("mask") ? none("no mask") : photoTile(row, "photo", "grey") + layerTile(row, "difference", "most"), said(row, "iou")]);
   }
   list.push(["Agnostic", `${who} with the mask in black`, "", lacks("mask") || lacks("photo") ? none("no picture") :
     photoTile(row, "photo") + layerTile(row, "mask", "black")]);
@@ -116,9 +116,9 @@ function panels(row, height) {
   return list;
 }
 
-const figure = ([name, alternative, kind, inside]) =>
+const figure = ([name, alternative, kind, inside, more = ""]) =>
   `<figure data-panel="${escapeText(name)}"><div class="stack ${kind}" role="img" aria-label="${alternative}">${inside}</div>` +
-  `<figcaption>${escapeText(name)}</figcaption></figure>`;
+  `<figcaption>${escapeText(name + more)}</figcaption></figure>`;
 
 // Scores of a row for its narrow column: those beyond their limits first, then the usual ones.
 function topScores(row, count) {

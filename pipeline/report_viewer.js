@@ -3,7 +3,8 @@
 function lookAt(i) {
   if (!shown.length) return;
   select(i, false);
-  const row = shown[current], all = Object.fromEntries(panels(row, stageHeight() * 0.8).map((panel) => [panel[0], panel]));
+  const row = shown[current], named = (height) => Object.fromEntries(panels(row, height).map((panel) => [panel[0], panel]));
+  const all = named(stageHeight() * 0.8), small = named(stageHeight() * 0.46);
   const main = Object.keys(all).filter((name) => name.startsWith("Overlay") || name === "Difference");
   $("v-title").textContent = row.key;
   $("v-place").textContent = `${current + 1} of ${shown.length}`;
@@ -11,7 +12,7 @@ function lookAt(i) {
   $("v-next").disabled = current === shown.length - 1;
   $("v-stage").className = data.against === null ? "" : "compare";
   $("v-stage").innerHTML = main.map((name) => figure(all[name])).join("") +
-    `<div class="small">${["Agnostic", "Garment", "Label map", "DensePose"].map((name) => figure(all[name])).join("")}</div>`;
+    `<div class="small">${["Agnostic", "Garment", "Label map", "DensePose"].map((name) => figure(small[name])).join("")}</div>`;
   $("v-words").innerHTML = words(row) || '<p class="dim">Nothing to remark.</p>';
   $("v-scores").tBodies[0].innerHTML = data.scores.map((score, s) => row.scores[s] === undefined || row.scores[s] === null ? "" :
     `<tr><td>${escapeText(score.title)}<small>${escapeText(score.meaning)}</small></td>` +

@@ -1,0 +1,261 @@
+"""``inspect-mask``: whether to trust the masks of a dataset or of shards; scores, a report to look at, a list to leave
+out."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+
+from .common import category_option, jobs_option, note, progress, size_option
+
+STYLES = ("standard", "recipe", "tight", "loose")
+SPLITS = ("train", "test_paired", "test_unpaired")
+LISTED = 10
+WRITTEN = click.Path(dir_okay=False, path_type=Path)
+
+
+class Threshold(click.ParamType):
+    """``SCORE=VALUE`` -> (name, value); 2 % is 0.02."""
+
+    name = "SCORE=VALUE"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        name, _, number = str(value).partition("=")
+        percent = number.strip().endswith("%")
+        try:
+            limit = float(number.strip().rstrip("%")) / (100 if percent else 1)
+            if not name.strip() or not math.isfinite(limit):
+                raise ValueError
+        except ValueError:
+            self.fail(f"{value!r}; write a score and a number, such as leak=0.01.", param, ctx)
+        return name.strip(), limit
+
+
+@click.command()
+@click.argument("data", metavar="DATA_OR_SHARDS", type=click.Path(path_type=Path))
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@category_option
+@click.option("--split", type=click.Choice(SPLITS), help="List of the dataset.  [default: train; with IDs all]")
+@click.option("--style", type=click.Choice(STYLES), default="standard", show_default=True, help="Mask to score.")
+@click.option("--against", type=click.Choice(STYLES), help="Another style to show beside it, with IoU and difference.")
+@click.option("--worst", type=click.IntRange(1), metavar="N", help="Show only the N worst people, the worst first.")
+@click.option("--by", default="trouble", show_default=True, metavar="SCORE", help="Score that says who is worst.")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Take only N people, by chance.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed takes the same people.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Take at most N people per category, the first of "
+              "the list.")
+@size_option(multiple=1, help="Height x width in pixels at which a dataset is read; shards have their own.")
+@click.option("--data", "dataset", type=click.Path(path_type=Path),
+              help="With shards: the dataset they were made of, to tell masks that are out of date.")
+@click.option("--out", type=WRITTEN, help="Write the report, one HTML file; above 60 people with a folder of pictures "
+              "beside it.")
+@click.option("--sheet", type=WRITTEN, help="Write a contact sheet of up to 60 people, PNG or JPEG.")
+@click.option("--csv", "csv_path", type=WRITTEN, help="Write everybody's scores as a table.")
+@click.option("--json", "json_path", type=WRITTEN, help="Write everybody's scores as JSON.")
+@click.option("--fail-below", type=Threshold(), multiple=True, help="Exit code 1 if anybody's score is below, such as "
+              "id=0.98; repeat for several.")
+@click.option("--fail-above", type=Threshold(), multiple=True, help="The same for above, such as leak=0.01.")
+@click.option("--reject", type=WRITTEN, help="Write who fails the thresholds (without any: who is worth a look) for "
+              "preprocess --exclude.")
+@jobs_option
+@click.pass_context
+def command(ctx, data, ids, categories, split, style, against, worst, by, sample, seed, limit, size_hw, dataset, out,
+            sheet, csv_path, json_path, fail_below, fail_above, reject, jobs):
+    """Score the agnostic masks of a dataset or of shards, and show them: all people, some IDs, or the worst.
+
+    Exit code 1 if anybody fails a threshold, 0 otherwise.
+
+    Example:
+
+      python cli.py inspect-mask ~/shards/train --worst 40 --out worst.html
+    """
+    from pipeline.inspection import Question, beyond, choose, judge_all, score_names
+    from pipeline.people import open_people
+
+    _check_places(out, sheet, csv_path, json_path, reject)
+    if against == style:
+        raise click.UsageError(f"--against {against}: the same as --style. Choose another.")
+    people = open_people(data, categories, split, size_hw, limit, ids)
+    if sample is not None:
+        people = people.part(_by_chance(len(people.names), sample, seed))
+    question = Question(style, against, _twins(people, dataset))
+    _tell_stored(people, question)
+    with progress("Masks scored", len(people.names)) as advance:
+        verdicts = judge_all(people, question, jobs, advance)
+    known = score_names(verdicts)
+    _check_names(known, by, fail_below, fail_above)
+    chosen = choose(verdicts, worst, by)
+    _print_table(verdicts, known)
+    failed = beyond(verdicts, dict(fail_below), dict(fail_above))
+    _print_worst(choose(verdicts, LISTED, by), by)
+    about = _about(data, people, verdicts, chosen, question, worst, by)
+    _write_lists(verdicts, failed, bool(fail_below or fail_above), csv_path, json_path, reject, about)
+    _write_pictures(people, chosen, question, about, "order" if worst or by == "trouble" else by, out, sheet, jobs)
+    if fail_below or fail_above:
+        _print_failed(failed)
+        ctx.exit(1 if failed else 0)
+
+
+def _by_chance(count: int, sample: int, seed: int) -> list[int]:
+    import random
+
+    return sorted(random.Random(seed).sample(range(count), min(sample, count)))
+
+
+def _check_places(out, sheet, *others) -> None:
+    """Wrong names and folders are told before the work, not after it."""
+    from pipeline.errors import DataError
+
+    if sheet and sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise click.BadParameter(f"{sheet}: a name that ends in .png or .jpg.", param_hint="--sheet")
+    for path in (out, sheet, *others):
+        if path and not path.absolute().parent.is_dir():
+            raise DataError(path, "its folder does not exist", remedy=f"Create {path.parent}")
+
+
+def _twins(people, dataset: Path | None):
+    if dataset is None:
+        return None
+    if not people.stored_styles:
+        raise click.UsageError("--data goes with shards: it names the dataset they were made of.")
+    from pipeline.people import dataset_twin
+
+    return dataset_twin(dataset, people.names, people.size_hw)
+
+
+def _tell_stored(people, question) -> None:
+    """Where masks of shards are older than this software, or not stored at all."""
+    from pipeline.agnostic import MASK_VERSION
+
+    if not people.stored_styles:
+        return
+    for style in question.styles:
+        if style not in people.stored_styles:
+            note(f"The shards hold no masks of style {style}: drawn now from their keypoints and maps.")
+    versions = people.mask_versions
+    if versions != {MASK_VERSION}:
+        old = ", ".join(str(v) for v in sorted(versions - {MASK_VERSION}))
+        note(f"The shards hold masks of version {old}; this software draws version {MASK_VERSION}. Add --data to see "
+             "which differ.")
+    if skipped := people.skipped:
+        note(f"{skipped:,} people were left out when the shards were made: see their index.json.")
+
+
+def _check_names(known: list[str], by: str, *thresholds) -> None:
+    """Scores that do not occur are wrong usage: a threshold on a misspelt name would never fail."""
+    asked = [by, *(name for threshold in thresholds for name, _ in threshold)]
+    if known and (unknown := [n for n in asked if n not in known and n != "trouble"]):
+        raise click.UsageError(f"No score {unknown[0]!r}. There are: trouble, {', '.join(known)}.")
+
+
+def _console():
+    from rich.console import Console
+
+    return Console() if Console().is_terminal else Console(width=150)
+
+
+def _print_table(verdicts, known: list[str]) -> None:
+    """Means per category; yellow and red where people's limits are passed."""
+    from rich.table import Table
+
+    from pipeline.labels import Category
+    from pipeline.limits import concern, limit_of, tell
+
+    present = [c for c in Category if any(v.who.category is c for v in verdicts)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("mean")
+    for category in present:
+        table.add_column(str(category), justify="right")
+    table.add_column("what it says", style="dim")
+    mine = {c: [v for v in verdicts if v.who.category is c] for c in present}
+    table.add_row("people", *(f"{len(mine[c]):,}" for c in present), "")
+    table.add_row("can't be used", *(_toned(f"{(n := sum(bool(v.problems) for v in mine[c])):,}", 2 * (n > 0))
+                                      for c in present), "sources that are missing or can't be read")
+    for name in known:
+        cells = []
+        for category in present:
+            values = [v.scores[name] for v in mine[category] if not math.isnan(v.scores.get(name, math.nan))]
+            average = sum(values) / len(values) if values else math.nan
+            cells.append(_toned(tell(name, average), concern(name, average, category)))
+        table.add_row(name, *cells, limit_of(name).meaning)
+    _console().print(table)
+
+
+def _toned(text: str, concern: float) -> str:
+    return f"[red]{text}[/]" if concern >= 1 else f"[yellow]{text}[/]" if concern >= 0.1 else text
+
+
+def _print_worst(verdicts, by: str) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from pipeline.limits import tell
+
+    shown = [v for v in verdicts if v.reasons or by != "trouble"]
+    if not shown:
+        click.echo("\nNobody is worth a look.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("worst people", no_wrap=True)
+    table.add_column(by, justify="right")
+    table.add_column("why")
+    for v in shown:
+        value = f"{v.trouble:.2f}" if by == "trouble" else tell(by, v.scores.get(by, math.nan))
+        table.add_row(v.who.key, "-" if v.problems else value, escape(", ".join(v.reasons[:4])))
+    click.echo()
+    _console().print(table)
+
+
+def _print_failed(failed) -> None:
+    click.echo()
+    for verdict, reason in failed:
+        click.echo(f"{verdict.who.key}  {reason}")
+    click.echo(f"{len(failed):,} {'person fails' if len(failed) == 1 else 'people fail'} the thresholds.")
+
+
+def _about(data: Path, people, verdicts, chosen, question, worst, by: str) -> str:
+    """One line on what the report shows."""
+    kind = "shards" if people.stored_styles else "dataset"
+    size = "x".join(map(str, people.size_hw))
+    which = f"{len(chosen):,} of {len(verdicts):,}" if len(chosen) < len(verdicts) else f"{len(verdicts):,}"
+    words = [f"{which} {'person' if which == '1' else 'people'} of the {kind} {data.absolute().name}",
+             ", ".join(sorted({v.who.split for v in verdicts})), f"at {size}", f"masks of style {question.style}"]
+    if question.against:
+        words.append(f"beside {question.against}")
+    if worst:
+        words.append(f"the worst by {by}")
+    return ", ".join(words)
+
+
+def _write_lists(verdicts, failed, thresholds: bool, csv_path, json_path, reject, about: str) -> None:
+    from pipeline.inspection import beyond, write_csv, write_rejects, write_scores
+    from pipeline.report import WORTH_A_LOOK
+
+    if csv_path:
+        write_csv(csv_path, verdicts)
+    if json_path:
+        write_scores(json_path, verdicts, {"about": about})
+    if reject:
+        if not thresholds:
+            failed = beyond(verdicts, {}, {}) + [(v, ", ".join(v.reasons)) for v in verdicts
+                                                 if v.trouble >= WORTH_A_LOOK and not v.problems]
+        write_rejects(reject, failed)
+        note(f"{len(failed):,} {'person' if len(failed) == 1 else 'people'} to leave out: {reject}")
+
+
+def _write_pictures(people, chosen, question, about: str, sort: str, out, sheet, jobs: int) -> None:
+    from pipeline.report import SHEET_ROWS, About, make_sheet, write_report, write_sheet
+
+    if out:
+        with progress("People drawn", len(chosen)) as advance:
+            folder = write_report(out, people, chosen, question, About("Agnostic masks", about, sort), jobs, advance)
+        note(f"Report: {out}" + (f" with its pictures in {folder}" if folder else ""))
+    if sheet:
+        with progress("Contact sheet", min(len(chosen), SHEET_ROWS)) as advance:
+            write_sheet(sheet, make_sheet(people, chosen, question, progress=advance))
+        more = f" (the first {SHEET_ROWS} of {len(chosen):,})" if len(chosen) > SHEET_ROWS else ""
+        note(f"Contact sheet: {sheet}{more}")
