@@ -94,7 +94,8 @@ def command(ctx, data, ids, categories, split, style, against, worst, by, sample
     _print_worst(choose(verdicts, LISTED, by), by)
     about = _about(data, people, verdicts, chosen, question, worst, by)
     _write_lists(verdicts, failed, bool(fail_below or fail_above), csv_path, json_path, reject, about)
-    _write_pictures(people, chosen, question, about, "order" if worst or by == "trouble" else by, out, sheet, jobs)
+    sort = "order" if worst or by == "trouble" else by
+    _write_pictures(people, chosen, verdicts, question, about, sort, out, sheet, jobs)
     if fail_below or fail_above:
         _print_failed(failed)
         ctx.exit(1 if failed else 0)
@@ -247,12 +248,13 @@ def _write_lists(verdicts, failed, thresholds: bool, csv_path, json_path, reject
         note(f"{len(failed):,} {'person' if len(failed) == 1 else 'people'} to leave out: {reject}")
 
 
-def _write_pictures(people, chosen, question, about: str, sort: str, out, sheet, jobs: int) -> None:
+def _write_pictures(people, chosen, verdicts, question, about: str, sort: str, out, sheet, jobs: int) -> None:
     from pipeline.report import SHEET_ROWS, About, make_sheet, write_report, write_sheet
 
     if out:
         with progress("People drawn", len(chosen)) as advance:
-            folder = write_report(out, people, chosen, question, About("Agnostic masks", about, sort), jobs, advance)
+            words = About("Agnostic masks", about, sort)
+            folder = write_report(out, people, chosen, question, words, jobs, advance, verdicts)
         note(f"Report: {out}" + (f" with its pictures in {folder}" if folder else ""))
     if sheet:
         with progress("Contact sheet", min(len(chosen), SHEET_ROWS)) as advance:

@@ -72,7 +72,7 @@ LIMITS: dict[str, Limit] = {
 def limit_of(name: str) -> Limit:
     """The row of a score; a plain one, without judgement, for scores that the table does not know."""
     if name not in LIMITS and name.startswith("id_"):  # the parts behind id_min, which is judged for all of them
-        part = name.removeprefix("id_").replace("_", " ")
+        part = name.removeprefix("id_").replace("other", "other clothes")
         return Limit(f"{part} kept", f"visible share of the {part}", percent=True)
     return LIMITS.get(name) or Limit(name.replace("_", " "), "")
 

@@ -51,7 +51,8 @@ class About:
 
 
 def write_report(path: Path, people: People, verdicts: Sequence[Verdict], question: Question, about: About,
-                 jobs: int = 1, progress: Callable[[int], None] = lambda n: None) -> Path | None:
+                 jobs: int = 1, progress: Callable[[int], None] = lambda n: None,
+                 everyone: Sequence[Verdict] | None = None) -> Path | None:
     """Writes the page, and for many people the folder of their pictures beside it; both appear when whole.
 
     Args:
@@ -62,6 +63,7 @@ def write_report(path: Path, people: People, verdicts: Sequence[Verdict], questi
         about: title, text, order.
         jobs: worker processes.
         progress: called with the number of people just drawn.
+        everyone: whom the summary counts; by default those who are shown.
 
     Returns:
         The folder of pictures, or None where they are inside of the page.
@@ -76,7 +78,8 @@ def write_report(path: Path, people: People, verdicts: Sequence[Verdict], questi
         if scratch:
             scratch.mkdir(parents=True)
         rows = _rows(people, verdicts, question, scratch, folder.name if folder else "", jobs, progress)
-        page = build_page(rows, verdicts, question, tiles.tile_size(people.size_hw, HEIGHTS[folder is not None]), about)
+        size = tiles.tile_size(people.size_hw, HEIGHTS[folder is not None])
+        page = build_page(rows, verdicts, question, size, about, everyone)
         if folder and scratch:
             _swap(scratch, folder)
         write_whole(path, page.encode())
@@ -148,7 +151,7 @@ def _store(data: bytes | None, scratch: Path | None, name: str, file: str, kind:
 
 
 def build_page(rows: Sequence[Mapping], verdicts: Sequence[Verdict], question: Question, picture_hw: tuple[int, int],
-               about: About) -> str:
+               about: About, everyone: Sequence[Verdict] | None = None) -> str:
     """The page's HTML.
 
     Args:
@@ -158,8 +161,9 @@ def build_page(rows: Sequence[Mapping], verdicts: Sequence[Verdict], question: Q
         question: styles that are shown.
         picture_hw: height and width of one picture.
         about: title, text, order.
+        everyone: whom the summary counts; by default the verdicts.
     """
-    names = score_names(verdicts)
+    names = score_names(everyone or verdicts)
     content = {
         "about": about.text, "sort": about.sort, "style": question.style, "against": question.against,
         "picture": list(picture_hw), "gutter": tiles.GUTTER, "look": WORTH_A_LOOK,
@@ -169,6 +173,7 @@ def build_page(rows: Sequence[Mapping], verdicts: Sequence[Verdict], question: Q
         "parts": _table(overlays.DENSE_NAMES, overlays.DENSE_COLOURS), "marks": _marks(question),
         "joints": [j.name.replace("_", " ").lower() for j in Joint],
         "limbs": [[int(a), int(b), _css(overlays.limb_colour(i))] for i, (a, b) in enumerate(overlays.LIMBS)],
+        "everyone": _everyone(everyone, names) if everyone and len(everyone) > len(verdicts) else None,
         "people": [_row(row, verdict, names) for row, verdict in zip(rows, verdicts)],
     }
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -181,11 +186,21 @@ def build_page(rows: Sequence[Mapping], verdicts: Sequence[Verdict], question: Q
 
 def _row(row: Mapping, verdict: Verdict, names: Sequence[str]) -> dict:
     who = verdict.who
-    values = [verdict.scores.get(name, math.nan) for name in names]
     problems = list(dict.fromkeys([*verdict.problems, *row["e"]]))
     return {**row, "k": who.key, "c": who.category.index, "g": who.garment_id, "s": who.split, "t": verdict.trouble,
-            "v": [None if math.isnan(v) else round(v, 5) for v in values], "m": verdict.missing, "n": verdict.notes,
+            "v": _values(verdict, names), "m": verdict.missing, "n": verdict.notes,
             "e": problems}
+
+
+def _everyone(verdicts: Sequence[Verdict], names: Sequence[str]) -> list[list]:
+    """For each person the category, worth a look or not, usable or not, scores."""
+    return [[v.who.category.index, bool(v.problems or v.notes) or v.trouble >= WORTH_A_LOOK, bool(v.problems),
+             _values(v, names)] for v in verdicts]
+
+
+def _values(verdict: Verdict, names: Sequence[str]) -> list[float | None]:
+    values = [verdict.scores.get(name, math.nan) for name in names]
+    return [None if math.isnan(v) else round(v, 5) for v in values]
 
 
 def _score(name: str) -> dict:

@@ -1,6 +1,5 @@
 // The list: filters, order, only the visible rows in the page, keys.
 "use strict";
-const worthALook = (row) => row.problems.length > 0 || row.notes.length > 0 || row.trouble >= data.look;
 const filters = { range: null };
 let shown = people, current = -1, rowHeight = 300, pictureHeight = 220;
 const drawn = new Map(); // index in `shown` -> element
@@ -8,7 +7,7 @@ const GAP = 10;
 
 function fillSelects() {
   const fill = (id, entries) => { $(id).innerHTML = entries.map(([v, t]) => `<option value="${escapeText(v)}">${escapeText(t)}</option>`).join(""); };
-  fill("f-category", [["", "all"], ...data.categories.map((name, i) => [i, title(name)]).filter(([i]) => people.some((row) => row.category === i))]);
+  fill("f-category", [["", "all"], ...data.categories.map((name, i) => [i, title(name)]).filter(([i]) => scored.some((one) => one.category === i))]);
   fill("f-show", [["all", "everyone"], ["look", "worth a look"], ["notes", "with notes"], ["broken", "can't be used"]]);
   const sources = [...new Set(people.flatMap((row) => row.missing))].sort();
   fill("f-missing", [["", "any"], ["none", "nothing"], ...sources.map((s) => [s, s]), ["joints", "a joint"]]);
@@ -46,7 +45,7 @@ function apply(keep = false) {
   order();
   current = before ? shown.indexOf(before) : -1;
   const total = people.length.toLocaleString("en");
-  $("count").textContent = shown.length === people.length ? `${total} ${people.length === 1 ? "person" : "people"}` : `${shown.length.toLocaleString("en")} of ${total} people`;
+  $("count").textContent = shown.length === people.length ? `${total} ${people.length === 1 ? "person" : "people"}${data.everyone ? " shown" : ""}` : `${shown.length.toLocaleString("en")} of ${total} people`;
   $("nobody").hidden = shown.length > 0;
   $("chips").innerHTML = filters.range ? `<button type="button" aria-label="Remove this filter">${escapeText(rangeText())} ✕</button>` : "";
   redraw();

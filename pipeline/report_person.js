@@ -24,6 +24,8 @@ const people = data.people.map((row, order) => ({
   notes: row.n, problems: row.e, photo: row.p, tiles: row.l, joints: row.j, labels: row.a, parts: row.d, lacks: row.x,
 }));
 
+const worthALook = (row) => row.problems.length > 0 || row.notes.length > 0 || row.trouble >= data.look;
+
 function tell(score, value) {
   if (value === null || value === undefined) return "–";
   if (!score.percent) return Number.isInteger(value) ? String(value) : value.toFixed(3);

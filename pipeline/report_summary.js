@@ -3,12 +3,16 @@
 const BINS = 24;
 const USUAL = ["stored", "iou", "leak", "id", "id_min", "excess", "hug"];
 
+// Figures are of everybody who was scored, also where only some of them are shown.
+const scored = data.everyone ? data.everyone.map(([category, looks, broken, scores]) => ({ category, looks, broken, scores }))
+  : people.map((row) => ({ category: row.category, looks: worthALook(row), broken: row.problems.length > 0, scores: row.scores }));
+
 function drawSummary(narrow) {
   $("about").textContent = data.about;
   $("cards").innerHTML = data.categories.map((name, index) => {
-    const mine = people.filter((row) => row.category === index);
+    const mine = scored.filter((one) => one.category === index);
     if (!mine.length) return "";
-    const looks = mine.filter((row) => worthALook(row)).length, broken = mine.filter((row) => row.problems.length).length;
+    const looks = mine.filter((one) => one.looks).length, broken = mine.filter((one) => one.broken).length;
     const figureOf = (value, text, show, tint) => `<button type="button" data-category="${index}" data-show="${show}">` +
       `<b class="${value && tint ? tint : ""}">${value.toLocaleString("en")}</b><span>${text}</span></button>`;
     return `<div class="card"><h3>${escapeText(title(name))}</h3><div class="figures">` +
@@ -24,11 +28,11 @@ function drawSummary(narrow) {
 
 const title = (name) => name[0].toUpperCase() + name.slice(1).replace("_", " ");
 const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
-const valuesOf = (score, category) => people.filter((row) => row.category === category)
-  .map((row) => row.scores[scoreIndex[score.name]]).filter((v) => v !== null && v !== undefined);
+const valuesOf = (score, category) => scored.filter((one) => one.category === category)
+  .map((one) => one.scores[scoreIndex[score.name]]).filter((v) => v !== null && v !== undefined);
 
 function drawHistograms(narrow) {
-  const present = data.categories.map((_, i) => i).filter((i) => people.some((row) => row.category === i));
+  const present = data.categories.map((_, i) => i).filter((i) => scored.some((one) => one.category === i));
   let all = false;
   const draw = () => {
     const shown = data.scores.filter((score) => all || USUAL.includes(score.name));

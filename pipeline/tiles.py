@@ -128,7 +128,9 @@ def identity_region(person: Person) -> np.ndarray:
     """(H, W) bool of a person with a label map: what a mask should leave visible; nothing without keypoints."""
     labels = person.label_map
     assert labels is not None
-    zones = None if person.keypoints is None else find_zones(person.who.category, person.keypoints, person.dense, labels)
+    zones = None
+    if person.keypoints is not None:
+        zones = find_zones(person.who.category, person.keypoints, person.dense, labels)
     return np.zeros(labels.shape, bool) if zones is None else zones.identity
 
 

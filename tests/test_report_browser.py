@@ -225,6 +225,17 @@ def test_bar_of_a_histogram_leads_to_its_people(page):
     assert ask(page, "filters.range") is None
 
 
+def test_summary_counts_everybody_also_where_few_are_shown(browser, dataset, tmp_path):
+    people, question = open_people(dataset, size_hw=(256, 192)), Question()
+    verdicts = judge_all(people, question)
+    write_report(tmp_path / "worst.html", people, verdicts[:2], question, About("", ""), everyone=verdicts)
+    page = visit(browser, tmp_path / "worst.html")
+    assert len(keys_shown(page)) == 2
+    figures = ask(page, "[...document.querySelectorAll('.card')].map((c) => c.querySelector('b').textContent)")
+    assert figures == ["3", "3", "3"]
+    assert complaints(page) == []
+
+
 def test_keys_walk_through_people_and_open_them(page):
     page.find_element("tag name", "body").click()
     press(page, "j", "j", "ARROW_UP", "ARROW_DOWN")
