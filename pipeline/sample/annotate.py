@@ -33,7 +33,7 @@ def missing_joints(person: Person, body: Body, rng: np.random.Generator) -> set[
 
 
 def keypoint_rows(person: Person, body: Body, rng: np.random.Generator) -> list[list[float]]:
-    """18 rows [x, y, score, id] in the 384 x 512 frame: whole numbers as floats, a running id, -1 -1 0 -1 if missing."""
+    """18 rows [x, y, score, id] in the 384 x 512 frame: whole numbers as floats, running ids; -1 -1 0 -1: missing."""
     missing, rows, number = missing_joints(person, body, rng), [], 0
     for joint, (x, y) in enumerate(np.round(joints_in_photo(body) / 2)):
         if joint in missing:
@@ -88,8 +88,8 @@ def spoil_dense(person: Person, picture: Picture, rng: np.random.Generator) -> N
 def finish_uv(picture: Picture) -> None:
     """UV in the range of real files, exactly 0 on the background, in place."""
     outside = picture.dense == 0
-    np.round(picture.uv * 512, out=picture.uv)  # fine enough, and packs in half the time
-    picture.uv *= 1 / 512
+    np.round(picture.uv * 256, out=picture.uv)  # fine enough, and packs in half the time
+    picture.uv *= 1 / 256
     np.clip(picture.uv, -0.02, 1.01, out=picture.uv)
     for channel in picture.uv:
         channel[outside] = 0

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.labels import Joint
 from pipeline.sample.body import Body
+from pipeline.sample.mesh import dim
 from pipeline.sample.person import Person
 
 _TONES = ((214, 208, 200), (196, 204, 208), (222, 204, 190), (200, 206, 192), (186, 190, 200))
@@ -25,7 +26,9 @@ def _studio(rng, size_hw) -> np.ndarray:
     y, x = y / 31, x / 23
     gain = 1.04 - 0.16 * ((x - 0.5) ** 2 + (y - 0.45) ** 2) + 0.05 / (1 + np.exp(-(y - 0.84) * 40))
     gain = cv2.resize(gain, size_hw[::-1], interpolation=cv2.INTER_CUBIC)
-    return np.clip(gain[..., None] * tone, 0, 255).astype(np.uint8)
+    flat = np.empty((*size_hw, 3), np.uint8)
+    flat[:] = np.clip(tone, 0, 255)
+    return dim(flat, gain)
 
 
 def _fill(picture, points, tone, ratio) -> None:
@@ -69,13 +72,14 @@ def _plant(picture, rng, x, y, ratio) -> None:
         tip = np.array([x + np.cos(angle) * length * 0.62, y - 80 + np.sin(angle) * length])
         side = np.array([-np.sin(angle), np.cos(angle)]) * 15
         middle = (np.array([x, y - 80]) + tip) / 2
-        _fill(picture, [(x, y - 80), middle + side, tip, middle - side], np.array((64, 104, 66)) * rng.uniform(0.75, 1.2),
-              ratio)
+        green = np.array((64, 104, 66)) * rng.uniform(0.75, 1.2)
+        _fill(picture, [(x, y - 80), middle + side, tip, middle - side], green, ratio)
 
 
 def _stool(picture, left, floor, wood, ratio) -> None:
     for x in (left + 22, left + 92):
-        _fill(picture, [(x, floor - 170), (x + 9, floor - 170), (x + 14, floor + 34), (x + 6, floor + 34)], wood * 0.6, ratio)
+        stick = [(x, floor - 170), (x + 9, floor - 170), (x + 14, floor + 34), (x + 6, floor + 34)]
+        _fill(picture, stick, wood * 0.6, ratio)
     _fill(picture, _box(left, floor - 186, left + 128, floor - 166), wood * 0.75, ratio)
     _fill(picture, _box(left + 34, floor - 250, left + 84, floor - 186), (196, 120, 92), ratio)
 
@@ -107,7 +111,8 @@ def _street(rng, size_hw, ratio) -> np.ndarray:
     _fill(picture, _box(0, 790, 768, 1024), (156, 154, 152), ratio)
     _fill(picture, _box(0, 790, 768, 812), (190, 188, 184), ratio)
     small = cv2.resize(picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    return cv2.resize(cv2.GaussianBlur(small, (0, 0), max(0.6, 2.2 * ratio)), size_hw[::-1], interpolation=cv2.INTER_CUBIC)
+    small = cv2.GaussianBlur(small, (0, 0), max(0.6, 2.2 * ratio))
+    return cv2.resize(small, size_hw[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 def render_backdrop(person: Person, size_hw: tuple[int, int], body: Body) -> np.ndarray:
@@ -131,4 +136,4 @@ def _floor_shadow(picture: np.ndarray, body: Body, ratio: float) -> None:
     rows = slice(int(0.72 * height) // 8 * 8, height)
     soft = cv2.resize(cv2.GaussianBlur(small, (0, 0), max(0.5, 2.2 * ratio)), (width, height))[rows]
     gain = 1 - 0.34 * np.clip(soft, 0, 1)
-    picture[rows] = cv2.multiply(picture[rows], cv2.merge([gain] * 3), dtype=cv2.CV_8U)
+    picture[rows] = dim(picture[rows], gain)

@@ -137,5 +137,6 @@ def build_body(person: Person) -> Body:
 
 def _place_head(joints: np.ndarray, neck: np.ndarray, turn: float, facing: int, s: float) -> None:
     """Nose, eyes and ears lie above the photo's edge: the data set gives them y = 0."""
-    for joint, offset in ((Joint.NOSE, 0), (Joint.R_EYE, -20), (Joint.L_EYE, 20), (Joint.R_EAR, -44), (Joint.L_EAR, 44)):
+    offsets = {Joint.NOSE: 0, Joint.R_EYE: -20, Joint.L_EYE: 20, Joint.R_EAR: -44, Joint.L_EAR: 44}
+    for joint, offset in offsets.items():
         joints[joint] = neck[0] + (facing * offset * (1 - 0.3 * abs(turn)) + 26 * turn) * s, 0

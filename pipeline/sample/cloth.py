@@ -106,25 +106,33 @@ def _flowers(rng, size, scale, base, second, third):
     return out
 
 
+def _noise(rng, size: int, cells: int) -> np.ndarray:
+    """(size, size) float32 smooth noise."""
+    return cv2.resize(rng.normal(0, 1, (cells, cells)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def _doubled(picture: np.ndarray, size: int) -> np.ndarray:
+    """Patterns of large soft shapes are made at half size: a quarter of the work, and softer edges."""
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
 def _waves(rng, size, scale, base, second, third):
-    x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
-    bend = np.sin(x / (scale * 24)) * scale * 7 + cv2.resize(rng.normal(0, 1, (9, 9)).astype(np.float32),
-                                                            (size, size), interpolation=cv2.INTER_CUBIC) * scale * 9
-    band = ((y + bend) / (scale * rng.uniform(30, 46))) % 1
-    out = _canvas(size, base)
+    half, unit = size // 2 + 1, scale / 2
+    x = np.arange(half, dtype=np.float32)
+    bend = np.sin(x / (unit * 24))[None] * unit * 7 + _noise(rng, half, 9) * unit * 9
+    band = ((x[:, None] + bend) / (unit * rng.uniform(30, 46))) % 1
+    out = _canvas(half, base)
     out[band < 0.4] = second
     out[(band > 0.58) & (band < 0.72)] = third
-    return out
+    return _doubled(out, size)
 
 
 def _blobs(rng, size, scale, base, second, third):
-    cells = max(6, int(size / (scale * 34)))
-    fields = [cv2.resize(rng.normal(0, 1, (cells, cells)).astype(np.float32), (size, size),
-                         interpolation=cv2.INTER_CUBIC) for _ in range(2)]
-    out = _canvas(size, base)
-    out[fields[0] > 0.35] = second
-    out[fields[1] > 0.6] = third
-    return out
+    half, cells = size // 2 + 1, max(6, int(size / (scale * 34)))
+    out = _canvas(half, base)
+    out[_noise(rng, half, cells) > 0.35] = second
+    out[_noise(rng, half, cells) > 0.6] = third
+    return _doubled(out, size)
 
 
 def _diamonds(rng, size, scale, base, second, third):
@@ -173,7 +181,8 @@ def make_cloth(rng: np.random.Generator, pattern: str, names: tuple[str, str, st
     grain = grain * (_WEAVE_GRAIN.get(pattern, 2.2) * min(1.0, scale))
     if pattern == "knit":
         grain = grain + (12 * np.sin(np.arange(size, dtype=np.float32) * (2 * np.pi / max(4.0, 7.5 * scale))))[None]
-    return cv2.add(cloth, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
+    steps = cv2.cvtColor(cv2.add(grain, 128.0, dtype=cv2.CV_8U), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(cloth, 1, steps, 1, -128)
 
 
 def write_word(texture: np.ndarray, word: str, centre: tuple[float, float], width: float, ink: np.ndarray) -> None:
@@ -194,13 +203,13 @@ def write_word(texture: np.ndarray, word: str, centre: tuple[float, float], widt
 def _fold_bank() -> dict[str, np.ndarray]:
     """Light and shade of folds, (768, 768) float32 with mean 0 and spread 1: hanging, creased, and soft cloth."""
     rng = np.random.default_rng(11)
-    noise = rng.normal(0, 1, (768, 768)).astype(np.float32)
+    noise = rng.normal(0, 1, (1100, 1100)).astype(np.float32)
     bank = {}
     for name, (sx, sy, angle) in {"hanging": (9, 120, 4), "creased": (34, 10, 20), "creased back": (34, 10, -20),
                                   "soft": (26, 46, 14)}.items():
         height = cv2.GaussianBlur(noise, (0, 0), sx, sigmaY=sy, borderType=cv2.BORDER_REFLECT)
-        turned = cv2.warpAffine(height, cv2.getRotationMatrix2D((384, 384), angle, 1), (768, 768),
-                                borderMode=cv2.BORDER_WRAP)
+        turned = cv2.warpAffine(height, cv2.getRotationMatrix2D((550, 550), angle, 1), (1100, 1100))
+        turned = turned[166:934, 166:934]  # without the corners that turning leaves empty
         light = cv2.Sobel(turned, cv2.CV_32F, 1, 0) * 0.8 + cv2.Sobel(turned, cv2.CV_32F, 0, 1) * 0.5
         bank[name] = (light - light.mean()) / light.std()
     return bank

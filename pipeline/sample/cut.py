@@ -128,9 +128,10 @@ def trunk_outline(garment: Garment) -> list[np.ndarray]:
         left, right = _sides(garment, 66)
         top = smooth_line([left[0], (-62, 44), (-34, 40), (0, 60), (34, 40), (62, 44), right[0]])
         body = [np.vstack([top, right, hem, left[::-1]])]
-        straps = [np.array([(x - 5, shoulder_line(x + 4) - 3), (x + 5, shoulder_line(x + 4) - 3), (x + 3, 48), (x - 7, 48)])
-                  for x in (-50.0, 52.0)] if garment.neck == "straps" else []
-        return body + straps
+        if garment.neck == "strapless":
+            return body
+        end = float(shoulder_line(54)) - 3
+        return body + [np.array([(x - 5, end), (x + 5, end), (x + 3, 48), (x - 7, 48)]) for x in (-50.0, 52.0)]
     if garment.neck == "one shoulder":
         left, right = _sides(garment, 70)
         top = smooth_line([left[0], (-70, 40), (-72, -4), (-44, -22), (-26, 8), (20, 44), (60, 54), right[0]])
@@ -214,8 +215,8 @@ def _sleeve(garment: Garment, right: bool) -> Piece:
     edge = np.stack([sleeve_half(garment, line / ARM_LENGTH), line], 1)
     cuff = np.array([(x, end + 4 * (1 - (x / edge[-1, 0]) ** 2)) for x in np.linspace(edge[-1, 0], -edge[-1, 0], 9)])
     turn = (13 + 8 * min(1.0, garment.sleeve_ease - 1)) * -side
-    return Piece(f"sleeve {'right' if right else 'left'}", ys, -half, half, [np.vstack([edge, cuff, edge[::-1] * (-1, 1)])],
-                 turn, (side * 72.0, 10.0))
+    outline = np.vstack([edge, cuff, edge[::-1] * (-1, 1)])
+    return Piece(f"sleeve {'right' if right else 'left'}", ys, -half, half, [outline], turn, (side * 72.0, 10.0))
 
 
 def _panels(garment: Garment) -> list[Piece]:

@@ -193,7 +193,8 @@ class Person:
         return self.worn[self.shown]
 
 
-SKINS = ((246, 214, 192), (236, 196, 168), (222, 176, 142), (198, 148, 112), (160, 112, 82), (118, 80, 60), (86, 58, 46))
+SKINS = ((246, 214, 192), (236, 196, 168), (222, 176, 142), (198, 148, 112), (160, 112, 82), (118, 80, 60),
+         (86, 58, 46))
 HAIRS = ((38, 30, 28), (60, 42, 32), (96, 64, 42), (142, 98, 60), (198, 158, 104), (134, 62, 40), (24, 22, 26))
 HAIR_STYLES = ("bound", "bound", "long", "long", "long behind", "one side", "short", "short")
 _DARK = {"ink", "navy", "burgundy", "charcoal", "emerald", "chocolate", "cobalt", "olive", "teal", "denim"}

@@ -12,7 +12,7 @@ from pipeline.sample import things
 from pipeline.sample.backdrop import render_backdrop
 from pipeline.sample.body import Body, build_body
 from pipeline.sample.cut import Piece
-from pipeline.sample.mesh import Box, warp_piece
+from pipeline.sample.mesh import Box, dim, warp_piece
 from pipeline.sample.person import Garment, Person
 from pipeline.sample.shop import tailor
 from pipeline.sample.skin import BodyPass, arm, draw_hand, foot, hand, head, leg, torso
@@ -55,7 +55,7 @@ class Picture:
         soft = cv2.resize(cv2.blur(cv2.blur(small, (k, k)), (k, k)), grown.size_hw[::-1])
         gain = 1 - strength * soft * (self.labels[grown.of] > 0)
         view = self.photo[grown.of]
-        view[:] = cv2.multiply(view, cv2.merge([gain] * 3), dtype=cv2.CV_8U)
+        view[:] = dim(view, gain)
 
     def paint_mask(self, mask: np.ndarray, rgb, label: Atr | None, shadow: float = 0.25, at: Box | None = None) -> None:
         """Paints through a hard mask, its edge softened.

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.sample.cloth import colour
 from pipeline.sample.cut import NECK_SHAPES, Piece, add_textures, cut_pieces, from_behind, shoulder_line
-from pipeline.sample.mesh import Box
+from pipeline.sample.mesh import Box, dim
 from pipeline.sample.person import Garment
 from pipeline.sample.tailor import sew, shaded
 
@@ -74,7 +74,7 @@ def _edge_shadow(view: np.ndarray, alpha: np.ndarray) -> None:
     soft = cv2.blur(cv2.resize(alpha, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA), (7, 7))
     soft = cv2.resize(soft, view.shape[1::-1]) * 0.22
     soft[cv2.cvtColor(view, cv2.COLOR_RGB2GRAY) > 244] = 0
-    view[:] = cv2.multiply(view, cv2.merge([1 - soft] * 3), dtype=cv2.CV_8U)
+    view[:] = dim(view, 1 - soft)
 
 
 def _draw_inside(garment: Garment, picture: np.ndarray, to_pixels: np.ndarray, scale: float, shift: np.ndarray) -> None:
@@ -85,7 +85,8 @@ def _draw_inside(garment: Garment, picture: np.ndarray, to_pixels: np.ndarray, s
     x = np.linspace(-half, half, 25)
     top = float(shoulder_line(half))
     front = np.stack([x, top + (depth + 4 - top) * (1 - np.abs(x / half) ** power)], 1)
-    back = np.stack([x[::-1], top + (-9 - top if garment.neck != "boat" else 6) * (1 - np.abs(x / half) ** 2.2) * 0.8], 1)
+    sag = 6 if garment.neck == "boat" else -9 - top
+    back = np.stack([x[::-1], top + 0.8 * sag * (1 - np.abs(x / half) ** 2.2)], 1)
     shape = (np.vstack([front, back]) * scale + shift) @ to_pixels.T
     base = colour(garment.colours[0])
     inside = base * 0.62 + (14 if base.mean() < 60 else 0)

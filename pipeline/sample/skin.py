@@ -9,7 +9,6 @@ import numpy as np
 
 from pipeline.labels import Atr, DensePart, Joint
 from pipeline.sample.body import HIP_Y, TORSO, Body
-from pipeline.sample.cut import smooth_line
 from pipeline.sample.mesh import Box, affine_of, enlarged, fill_triangles, look_up, triangles
 
 COLUMNS = np.array([-1, -0.8, -0.4, 0, 0.4, 0.8, 1.0])
@@ -99,7 +98,7 @@ def arm(body: Body, right: bool) -> Part:
     outer, inner = body.limb_edges("arm", right, 22)
     start = (outer[0] + inner[0]) / 2
     up = (outer[0] - outer[1]) / np.hypot(*(outer[0] - outer[1])) * 9 * body.scale
-    cap = [(start + (edge[0] - start) * k + up * lift) for edge in (outer, inner) for k, lift in ((0.35, 1), (0.75, 0.7))]
+    cap = [start + (edge[0] - start) * k + up * lift for edge in (outer, inner) for k, lift in ((0.35, 1), (0.75, 0.7))]
     outer, inner = np.vstack([cap[0], cap[1], outer]), np.vstack([cap[2], cap[3], inner])
     points = _columns(outer, inner)
     upper_out, upper_in, lower_out, lower_in = _ARM_PARTS[right]

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.sample.cloth import colour, folds, write_word
 from pipeline.sample.cut import CROTCH_Y, NECK_SHAPES, WAIST_Y, Piece, shoulder_line, smooth_line, trunk_width
+from pipeline.sample.mesh import dim
 from pipeline.sample.person import Garment
 
 
@@ -44,7 +45,7 @@ def _tone(piece: Piece, points, factor: float) -> None:
     cv2.fillPoly(mask, [shape - (x0 * 16, y0 * 16)], 255, cv2.LINE_AA, 4)
     gain = 1 + (factor - 1) * mask.astype(np.float32) * (1 / 255)
     view = piece.rgb[y0:y1, x0:x1]
-    view[:] = cv2.multiply(view, cv2.merge([gain] * 3), dtype=cv2.CV_8U)
+    view[:] = dim(view, gain)
 
 
 def _buttons(piece: Piece, garment: Garment, x: float, ys, radius: float = 2.6) -> None:
@@ -257,8 +258,9 @@ def shaded(garment: Garment, piece: Piece, worn: bool, light: np.ndarray | None 
         round_shade = round_shade + 0.075 * np.interp(ys, piece.ys, light)[:, None] * t
     gain = (round_shade * (1 + np.clip(gain, -0.2, 0.2))).astype(np.float32)
     gain = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
-    rgb = cv2.multiply(piece.rgb, cv2.merge([gain] * 3), dtype=cv2.CV_8U)
-    return cv2.merge([*cv2.split(rgb), piece.alpha])
+    rgba = cv2.cvtColor(dim(piece.rgb, gain), cv2.COLOR_RGB2RGBA)
+    cv2.insertChannel(piece.alpha, rgba, 3)
+    return rgba
 
 
 def _fold_growth(garment: Garment, first: str, ys: np.ndarray) -> np.ndarray:
@@ -266,7 +268,8 @@ def _fold_growth(garment: Garment, first: str, ys: np.ndarray) -> np.ndarray:
     if first in ("skirt", "panel") or (first == "trunk" and garment.flare > 25):
         return np.interp(ys, [40, WAIST_Y, WAIST_Y + 40, garment.hem], [0.5, 0.55, 0.7, 1.5])
     if first == "leg":
-        return np.interp(ys, [WAIST_Y, 270, CROTCH_Y, 420, 500, 560, 640, 760], [0.3, 1.2, 1.6, 0.7, 1.2, 1.0, 0.7, 1.6])
+        return np.interp(ys, [WAIST_Y, 270, CROTCH_Y, 420, 500, 560, 640, 760],
+                         [0.3, 1.2, 1.6, 0.7, 1.2, 1.0, 0.7, 1.6])
     if first == "sleeve":
         return np.interp(ys, [0, 60, 140, 200, 300], [0.8, 0.7, 1.5, 0.9, 1.2])
     return np.interp(ys, [0, 60, 130, 200, 300], [0.4, 1.0, 0.8, 1.4, 1.0])

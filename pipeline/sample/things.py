@@ -68,7 +68,8 @@ def paint_face(picture, person: Person, body: Body) -> None:
     if body.facing < 0:
         long = person.hair not in ("bound", "short")
         end = neck[1] + (150 if long else -62) * s
-        _paint_strand(picture, person, [(neck[0], -40), (neck[0], end)], [(0, 56 * s, 56 * s), (1, 44 * s, 44 * s)], 0.2)
+        widths = [(0, 56 * s, 56 * s), (1, 44 * s, 44 * s)]
+        _paint_strand(picture, person, [(neck[0], -40), (neck[0], end)], widths, 0.2)
         return
     x, tone = neck[0] + 28 * body.turn * s, np.array(person.skin, float)
     lip = np.clip(tone * (0.86, 0.58, 0.58), 0, 255)
@@ -81,12 +82,13 @@ def paint_face(picture, person: Person, body: Body) -> None:
     _line(picture, [(x - width * 0.9, y), (x, y + 1), (x + width * 0.9, y)], tone * (0.6, 0.36, 0.36), 1.2)
     _line(picture, smooth_line([(x - 8 * s, y + 14 * s), (x, y + 16 * s), (x + 8 * s, y + 14 * s)]), tone * 0.86, 2.0)
     for side in (-1, 1):
-        bone = smooth_line([neck + (side * 9 * s, 2 * s), neck + (side * 30 * s, -4 * s), neck + (side * 62 * s, -9 * s)])
-        _line(picture, bone, tone * (0.92, 0.88, 0.86), 2.4)
+        bone = smooth_line(np.array([(9, 2), (30, -4), (62, -9)]) * (side * s, s))
+        _line(picture, neck + bone, tone * (0.92, 0.88, 0.86), 2.4)
 
 
 # outlines (across outwards +, down) from the ankle, with a width for the ankle of 14 units
-_LOW = [(-17, -4), (-18, 18), (-23, 42), (-25, 60), (-18, 76), (0, 81), (18, 77), (27, 62), (25, 44), (19, 18), (17, -4)]
+_LOW = [(-17, -4), (-18, 18), (-23, 42), (-25, 60), (-18, 76), (0, 81), (18, 77), (27, 62), (25, 44), (19, 18),
+        (17, -4)]
 _SHOES: dict[str, list] = {
     "sneakers": [_LOW], "loafers": [[(-17, 22), *_LOW[2:-2], (17, 22), (0, 34)]],
     "boots": [[(-22, -96), (-20, -40), *_LOW[1:-1], (20, -40), (22, -96)]],
@@ -112,7 +114,8 @@ def paint_shoe(picture, person: Person, body: Body, right: bool) -> None:
         for y in (14, 24, 34) if body.facing > 0 else ():
             _line(picture, foot_line(body, right, np.array([(-9.0, y), (9.0, y + 3)])), (236, 234, 228), 2)
     elif person.shoes in ("loafers", "boots"):
-        _line(picture, foot_line(body, right, smooth_line([(-24, 64), (-17, 77), (0, 81), (18, 78), (26, 64)])), dark, 4)
+        sole = smooth_line([(-24, 64), (-17, 77), (0, 81), (18, 78), (26, 64)])
+        _line(picture, foot_line(body, right, sole), dark, 4)
         _line(picture, foot_line(body, right, smooth_line([(-18, 44), (0, 36), (18, 44)])), dark, 1.6)
     if person.shoes in ("pumps", "boots", "loafers"):
         shine = foot_line(body, right, smooth_line([(-7, 60), (-5, 66), (-1, 70)]) * (body.side(right), 1))
@@ -158,9 +161,9 @@ def paint_pocket(picture, body: Body, right: bool) -> None:
 def _paint_bag(picture, person: Person, centre: np.ndarray, grip: np.ndarray, size: tuple[float, float]) -> None:
     base, (w, h) = colour(person.extra_colour), size
     top, bottom = centre[1] - h / 2, centre[1] + h / 2
-    body = smooth_line([(centre[0] - w * 0.42, top), (centre[0], top - 2), (centre[0] + w * 0.42, top),
-                        (centre[0] + w * 0.5, bottom - 8), (centre[0] + w * 0.44, bottom), (centre[0], bottom + 3),
-                        (centre[0] - w * 0.44, bottom), (centre[0] - w * 0.5, bottom - 8), (centre[0] - w * 0.42, top)], 5)
+    half = np.array([(-0.42, 0), (0, -2), (0.42, 0), (0.5, h - 8), (0.44, h), (0, h + 3), (-0.44, h), (-0.5, h - 8),
+                     (-0.42, 0)])
+    body = smooth_line(half * (w, 1) + (centre[0], top), 5)
     handle = smooth_line([(centre[0] - w * 0.25, top + 4), (grip[0] - w * 0.12, (grip[1] + top) / 2), grip + (0, 8),
                           (grip[0] + w * 0.12, (grip[1] + top) / 2), (centre[0] + w * 0.25, top + 4)])
     strap = np.zeros(picture.size_hw, np.uint8)
@@ -172,9 +175,8 @@ def _paint_bag(picture, person: Person, centre: np.ndarray, grip: np.ndarray, si
     shade = np.clip(base[None] * light[:, None], 0, 255).astype(np.uint8)
     picture.paint_mask(_mask(picture, [body]), np.broadcast_to(shade[:, None], (*picture.size_hw, 3)), Atr.BAG, 0.35)
     dark = np.clip(base * 0.6 + (18 if base.mean() < 60 else 0), 0, 255)
-    flap = smooth_line([(centre[0] - w * 0.43, top + 2), (centre[0] - w * 0.3, top + h * 0.42),
-                        (centre[0], top + h * 0.5), (centre[0] + w * 0.3, top + h * 0.42), (centre[0] + w * 0.43, top + 2)])
-    _line(picture, flap, dark, 1.8)
+    flap = np.array([(-0.43, 2), (-0.3, h * 0.42), (0, h * 0.5), (0.3, h * 0.42), (0.43, 2)]) * (w, 1)
+    _line(picture, smooth_line(flap + (centre[0], top)), dark, 1.8)
     _line(picture, [(centre[0] - 5, top + h * 0.5), (centre[0] + 5, top + h * 0.5)], (210, 180, 110), 5)
 
 
@@ -218,8 +220,7 @@ def _front_hair(picture, person: Person, body: Body) -> None:
     x, reach = neck[0] + 16 * body.turn * s, (150 + 35 * np.tanh(person.jitter[15]) + 40) * s
     for side in sides:
         wide = 1.25 if len(sides) == 1 else 1.0
-        points = [(x + side * 50 * s, -30), (x + side * 46 * s, neck[1] - 40 * s), (x + side * 62 * s, neck[1] + 36 * s),
-                  (x + side * 60 * s, neck[1] + 90 * s), (x + side * 50 * s, neck[1] + reach)]
+        points = np.array([(50, -144), (46, -40), (62, 36), (60, 90), (50, reach / s)]) * (side * s, s) + (x, neck[1])
         _paint_strand(picture, person, points, np.array([(0, 20, 20), (0.4, 22, 22), (0.75, 27, 27), (1, 15, 15)])
                       * (1, wide * s, wide * s))
 
