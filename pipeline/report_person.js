@@ -66,7 +66,7 @@ function skeleton(row) {
   at.forEach((point, i) => {
     if (point) parts.push(`<circle cx="${point[0]}" cy="${point[1]}" r="8"><title>${data.joints[i]}</title></circle>`);
   });
-  return svg(`<g stroke-width="9" stroke-linecap="round">${parts.join("")}</g>`, "l-pose", 'fill="#fff"');
+  return svg(`<g stroke-width="7" stroke-linecap="round">${parts.join("")}</g>`, "l-pose", 'fill="#fff"');
 }
 
 // Names of regions, the largest first; one that would cover another is left out.

@@ -13,13 +13,20 @@ function lookAt(i) {
   $("v-stage").className = data.against === null ? "" : "compare";
   $("v-stage").innerHTML = main.map((name) => figure(all[name])).join("") +
     `<div class="small">${["Agnostic", "Garment", "Label map", "DensePose"].map((name) => figure(small[name])).join("")}</div>`;
-  $("v-words").innerHTML = words(row) || '<p class="dim">Nothing to remark.</p>';
+  $("v-words").innerHTML = words(row) + beyond(row) || '<p class="dim">Nothing to remark.</p>';
   $("v-scores").tBodies[0].innerHTML = data.scores.map((score, s) => row.scores[s] === undefined || row.scores[s] === null ? "" :
     `<tr><td>${escapeText(score.title)}<small>${escapeText(score.meaning)}</small></td>` +
     `<td class="${toneClass[tone(score, row.scores[s], row.category)]}">${tell(score, row.scores[s])}</td></tr>`).join("");
   $("v-legend").innerHTML = legend(row);
   document.documentElement.style.setProperty("--vw", `${stageHeight() * aspect}px`);
   if (!$("viewer").open) { $("viewer").showModal(); $("v-title").focus(); }
+}
+
+// Scores beyond their limits, the worst first.
+function beyond(row) {
+  const level = (i) => tone(data.scores[i], row.scores[i], row.category);
+  return data.scores.map((_, i) => i).filter((i) => level(i) > 0).sort((a, b) => level(b) - level(a))
+    .map((i) => `<p class="words ${toneClass[level(i)]}">${escapeText(data.scores[i].title)} ${tell(data.scores[i], row.scores[i])}</p>`).join("");
 }
 
 function stageHeight() {
