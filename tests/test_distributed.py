@@ -1,0 +1,105 @@
+"""Several processes by torchrun: the same training as one, shared out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import tiny_shards
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = """
+import json, sys
+sys.path[:0] = sys.argv[1:3]
+import torch
+torch.set_num_threads(1)
+from pathlib import Path
+from tiny import tiny_network
+from model.train import train, Trainer
+from model.train_config import TrainConfig
+shards, run, options, resume = sys.argv[3], Path(sys.argv[4]), json.loads(sys.argv[5]), sys.argv[6] == "resume"
+import model.train
+rank = int(__import__("os").environ.get("RANK", 0))
+model.train.draw_curves = lambda entries, path: None
+seen = []
+count = Trainer._forward_and_backward
+def listen(self, batch, weight):
+    seen.extend([self.place.epoch, i] for i in batch["index"].tolist() if weight)
+    return count(self, batch, weight)
+Trainer._forward_and_backward = listen
+train([Path(shards)], run, TrainConfig(**options), network=tiny_network(), resume=resume, device="cpu",
+      note=lambda text: print(rank, text, flush=True))
+(run.parent / f"{run.name}-seen-{rank}.json").write_text(json.dumps(seen))
+"""
+OPTIONS = {"epochs": 2, "lr": 1e-3, "workers": 0, "pictures": 1, "log_steps": 1, "statistics": "frozen",
+           "validation_share": 0.25, "jitter": 0.2}
+
+
+def launch(folder: Path, name: str, processes: int, resume: bool = False, **options) -> str:
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    starter = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    done = subprocess.run([sys.executable, *(starter if processes > 1 else []), str(script), str(ROOT),
+                           str(ROOT / "tests"), str(folder / "shards"), str(folder / name),
+                           json.dumps(OPTIONS | options), "resume" if resume else "start"],
+                          capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("distributed")
+    tiny_shards(folder / "shards", people=5)
+    said = {name: launch(folder, name, processes, **options) for name, processes, options in (
+        ("one", 1, {"batch_size": 4}), ("two", 2, {"batch_size": 2}))}
+    launch(folder, "stopped", 2, batch_size=2, max_minutes=1e-9)
+    launch(folder, "stopped", 2, batch_size=2, resume=True)
+    return folder, said
+
+
+def state(folder: Path, name: str) -> dict:
+    return torch.load(folder / name / "last.pt", weights_only=True)
+
+
+def test_every_sample_is_seen_once_an_epoch_by_one_process_or_the_other(runs):
+    folder, _ = runs
+    seen = [json.loads((folder / f"two-seen-{rank}.json").read_text()) for rank in (0, 1)]
+    alone = json.loads((folder / "one-seen-0.json").read_text())
+    assert seen[0] and seen[1] and sorted(seen[0] + seen[1]) == sorted(alone)
+    assert len({tuple(pair) for pair in alone}) == len(alone) == 2 * len({i for _, i in alone})
+
+
+def test_two_processes_with_half_the_batch_equal_one_with_the_whole(runs):
+    one, two = (state(runs[0], name) for name in ("one", "two"))
+    assert one["place"]["step"] == two["place"]["step"] > 4
+    for name, value in one["network"].items():
+        assert torch.allclose(value.double(), two["network"][name].double(), atol=2e-5), name
+
+
+def test_figures_are_gathered_from_all_processes(runs):
+    logs = [[json.loads(line) for line in (runs[0] / name / "log.jsonl").read_text().splitlines()]
+            for name in ("one", "two")]
+    for a, b in zip(*[[e for e in log if e["event"] == "epoch"] for log in logs], strict=True):
+        assert a["count"] == b["count"] >= 3 and a["epoch"] == b["epoch"]
+        for name in ("l1", "l1_inside", "ssim_inside") + (("train_loss",) if a["epoch"] else ()):
+            assert a[name] == pytest.approx(b[name], rel=1e-3), name
+
+
+def test_only_the_first_process_speaks_and_writes(runs):
+    folder, said = runs
+    assert {line[0] for line in said["two"].splitlines() if "epoch" in line} == {"0"}
+    log = [json.loads(line) for line in (folder / "two" / "log.jsonl").read_text().splitlines()]
+    assert [e["epoch"] for e in log if e["event"] == "epoch"] == [0, 1, 2]
+    assert not list((folder / "two").rglob("*.part"))
+
+
+def test_two_processes_stopped_and_resumed_equal_two_that_were_not(runs):
+    whole, resumed = (state(runs[0], name) for name in ("two", "stopped"))
+    assert whole["place"] == resumed["place"]
+    assert all(torch.equal(value, resumed["network"][name]) for name, value in whole["network"].items())
