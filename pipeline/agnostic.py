@@ -7,6 +7,7 @@ there with the label map: the garment's own pixels are always hidden, what must 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -14,8 +15,8 @@ import numpy as np
 from pipeline.geometry import find_body
 from pipeline.labels import Category
 from pipeline.protect import head_rows, protect
-from pipeline.regions import pick, render_region
-from pipeline.rules import HEAD_PARTS, RULES, Rule
+from pipeline.regions import Worn, pick, render_region
+from pipeline.rules import HAND_PARTS, HEAD_PARTS, RULES, Rule
 
 MASK_VERSION = 2
 """Goes up whenever a mask changes for the same input; shards record it."""
@@ -80,35 +81,69 @@ class Scene:
         self.small_labels, self.small_dense = small(labels), small(dense)
         self.body = find_body(np.asarray(keypoints)[:, :2] * self.scale, self.canvas, self.small_dense,
                               self.small_labels)
-        self._limits: dict = {}
+        self._limits: dict[tuple, np.ndarray] = {}
+        self._seen: dict[tuple, Worn] = {}
 
     def render(self, rule: Rule, fallback: Rule) -> np.ndarray:
-        """(H, W) bool mask; ``fallback`` where ``rule`` shows nothing without a label map."""
+        """(H, W) bool mask; ``fallback`` is for a rule that shows nothing without a label map."""
         if self.labels is None and not rule.parts:
             rule = fallback
-        if self.body is None:
-            return self._limit(rule) == HIDE
-        reads_labels = self.small_labels is not None and (rule.garment or rule.skin)
-        worn = self._worn(rule) if reads_labels else None
-        region = render_region(self.body, rule, self.small_dense, worn, self.canvas)
-        region = cv2.resize(region, self.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        return cv2.min(region, KEEP - 1) >= self._limit(rule)
+        limit = self._limit(rule)
+        mask = limit == HIDE
+        if self.body is not None:
+            worn = self._worn(rule) if self.labels is not None and rule.garment + rule.skin else None
+            self._enlarge(render_region(self.body, rule, self.small_dense, worn, self.canvas), limit, mask)
+        return mask
+
+    def _enlarge(self, region: np.ndarray, limit: np.ndarray, mask: np.ndarray) -> None:
+        """Hides where the enlarged region reaches its limit, changing ``mask``; only around the region if it can."""
+        (height, width), (rows, columns) = self.shape, self.canvas
+        if height % rows or width % columns or height // rows != width // columns:
+            np.greater_equal(cv2.resize(region, (width, height), interpolation=cv2.INTER_LINEAR), limit, out=mask)
+            return
+        times = height // rows
+        x, y, across, down = cv2.boundingRect(region)
+        left, top, right, bottom = max(x - 1, 0), max(y - 1, 0), min(x + across + 1, columns), min(y + down + 1, rows)
+        size = (right - left) * times, (bottom - top) * times
+        box = slice(top * times, bottom * times), slice(left * times, right * times)
+        large = cv2.resize(region[top:bottom, left:right], size, interpolation=cv2.INTER_LINEAR)
+        np.greater_equal(large, limit[box], out=mask[box])
 
     def _limit(self, rule: Rule) -> np.ndarray:
         """(H, W) uint8: how much region it takes to hide each pixel. Styles that keep the same things share it."""
-        key = rule.garment, rule.keep, rule.keep_parts
+        key = rule.garment, rule.keep, rule.keep_skin, rule.keep_parts
         if key not in self._limits:
             self._limits[key] = self._label_limit(rule) if self.labels is not None else self._dense_limit(rule)
         return self._limits[key]
 
     def _label_limit(self, rule: Rule) -> np.ndarray:
+        if not rule.keep:
+            return self._unprotected(rule)
         table = np.full(256, REGION, np.uint8)
         table[list(rule.keep)] = KEEP
         table[list(rule.garment)] = HIDE
         limit = cv2.LUT(self.labels, table)
-        if rule.keep and self.body is not None:
-            protect(limit, KEEP, self.labels, self.dense, self.body, 1 / self.scale, rule)
+        if self.body is not None:
+            protect(limit, KEEP, self.labels, self.dense, self.body, 1 / self.scale, rule, self._hands)
         return limit
+
+    def _unprotected(self, rule: Rule) -> np.ndarray:
+        """The limit of a rule that keeps nothing: another style's with the same garment is quicker than a table."""
+        for (garment, *_), limit in self._limits.items():
+            if garment == rule.garment:
+                return cv2.min(limit, REGION)
+        table = np.full(256, REGION, np.uint8)
+        table[list(rule.garment)] = HIDE
+        return cv2.LUT(self.labels, table) if rule.garment else np.full(self.shape, REGION, np.uint8)
+
+    @cached_property
+    def _hands(self) -> tuple[slice, slice] | None:
+        """Rows and columns of the picture that hold DensePose's hands."""
+        if self.small_dense is None:
+            return None
+        x, y, width, height = cv2.boundingRect(cv2.inRange(self.small_dense, *HAND_PARTS))
+        first, last = np.array((y - 2, x - 2)) / self.scale, np.array((y + height + 2, x + width + 2)) / self.scale
+        return tuple(slice(max(int(a), 0), int(b)) for a, b in zip(first, last))
 
     def _dense_limit(self, rule: Rule) -> np.ndarray:
         table = np.full(256, REGION, np.uint8)
@@ -121,13 +156,17 @@ class Scene:
             limit[head > 0] = REGION
         return limit
 
-    def _worn(self, rule: Rule) -> np.ndarray:
-        """(h, w) uint8 on the canvas: 255 at the garment, under whatever name, and at skin that it may cover."""
-        labels = self.small_labels
-        worn = pick(labels, rule.garment + rule.skin)
-        if rule.also and self.body is not None:
-            hips = int(np.clip(self.body.hips[1], 0, len(worn)))
-            rows = slice(0, hips if not rule.legs else None) if rule.trunk else slice(hips, None)
-            cv2.max(worn[rows], pick(labels[rows], rule.also), dst=worn[rows])
-        protect(worn, 0, labels, self.small_dense, self.body, 1.0, rule)
-        return worn
+    def _worn(self, rule: Rule) -> Worn:
+        """On the canvas: the garment, under whatever name, and skin that it may cover."""
+        key = rule.garment, rule.skin, rule.also, rule.keep_skin
+        if key not in self._seen:
+            labels = self.small_labels
+            shape = pick(labels, rule.garment + rule.skin)
+            if rule.also:
+                hips = int(np.clip(self.body.hips[1], 0, len(shape)))
+                rows = slice(0, hips if not rule.legs else None) if rule.trunk else slice(hips, None)
+                cv2.max(shape[rows], pick(labels[rows], rule.also), dst=shape[rows])
+            if rule.skin:
+                protect(shape, 0, labels, self.small_dense, self.body, 1.0, rule)
+            self._seen[key] = Worn(shape)
+        return self._seen[key]

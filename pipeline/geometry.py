@@ -107,28 +107,37 @@ def _frame(points: np.ndarray, known: np.ndarray) -> Body:
 
 def _fit_template(points: np.ndarray, known: np.ndarray, dense: np.ndarray | None,
                   person: np.ndarray | None) -> np.ndarray | None:
-    """(18, 2): the standing figure, turned, scaled and moved onto the known joints; onto the silhouette without."""
+    """(18, 2): the standing figure, turned, scaled and moved onto the joints of the trunk.
+
+    Where too few of them are known it fills the person's silhouette, and without one it goes onto any two joints.
+    """
     rows = [j for j in _TRUNK if known[j]]
     if len(rows) < 3:
+        for silhouette in (dense, person):
+            if silhouette is not None and silhouette.any():
+                return _fill_silhouette(silhouette)
         rows = [j for j in range(1, 14) if known[j]]
-    best = None
-    if len(rows) >= 2:
-        target = points[rows] @ (1, 1j)
-        for template in (TEMPLATE, TEMPLATE * (-1, 1)):
-            source = template[rows] @ (1, 1j)
-            centred = source - source.mean()
-            factor = np.vdot(centred, target - target.mean()) / max(np.vdot(centred, centred).real, 1e-9)
-            moved = (template @ (1, 1j) - source.mean()) * factor + target.mean()
-            error = np.abs(moved[rows] - target).sum()
-            if best is None or error < best[0] - 1e-6:
-                best = error, np.stack([moved.real, moved.imag], 1)
-        return best[1]
-    silhouette = dense if dense is not None and dense.any() else person
-    if silhouette is None or not silhouette.any():
+    if len(rows) < 2:
         return None
+    fits = [_onto_joints(template, points, rows) for template in (TEMPLATE, TEMPLATE * (-1, 1))]
+    errors = [np.abs(fit[rows] - points[rows]).sum() for fit in fits]
+    return fits[0] if errors[0] <= errors[1] + 1e-6 else fits[1]  # the second is seen from behind
+
+
+def _onto_joints(template: np.ndarray, points: np.ndarray, rows: list[int]) -> np.ndarray:
+    """The similarity of least squares; a point is a complex number, so that one factor turns and scales."""
+    source, target = template[rows] @ (1, 1j), points[rows] @ (1, 1j)
+    centred = source - source.mean()
+    factor = np.vdot(centred, target - target.mean()) / max(np.vdot(centred, centred).real, 1e-9)
+    moved = (template @ (1, 1j) - source.mean()) * factor + target.mean()
+    return np.stack([moved.real, moved.imag], 1)
+
+
+def _fill_silhouette(silhouette: np.ndarray) -> np.ndarray:
+    """The standing figure in a silhouette that ends above the chin, as the dataset's photos do."""
     x, y, width, height = cv2.boundingRect((silhouette > 0).astype(np.uint8))
-    unit = min(height / 5.3, width / 1.1)
-    return TEMPLATE * unit + (x + width / 2, y + 0.4 * unit)
+    unit = max(height / 5.4, 1.0)
+    return TEMPLATE * unit + (x + width / 2, y + 0.62 * unit)
 
 
 def _complete_trunk(points: np.ndarray, known: np.ndarray, fitted: np.ndarray) -> None:

@@ -17,7 +17,7 @@ _HALF_TURN = np.linspace(-np.pi / 2, np.pi / 2, 13)
 
 
 def protect(target: np.ndarray, value: int, labels: np.ndarray, dense: np.ndarray | None, body: Body, size: float,
-            rule: Rule) -> None:
+            rule: Rule, hands: tuple[slice, slice] | None = None) -> None:
     """Sets ``target`` to ``value`` at face, hands and feet that the rule keeps.
 
     Args:
@@ -27,12 +27,18 @@ def protect(target: np.ndarray, value: int, labels: np.ndarray, dense: np.ndarra
         dense: (H, W) uint8 DensePose parts, or None.
         body: joints on the canvas.
         size: pixels of ``target`` for one of the canvas.
-        rule: a category that covers the trunk keeps face and hands; one that covers the legs keeps feet.
+        rule: says what is kept.
+        hands: rows and columns that hold DensePose's hands, if known.
     """
-    if rule.trunk:
+    if "face" in rule.keep_skin:
         _protect_face(target, value, labels, body, size)
-        _protect_hands(target, value, labels, dense, body, size)
-    if rule.legs:
+    if "hands" in rule.keep_skin and dense is not None:
+        _protect_hands(target, value, labels, dense, hands or (slice(None), slice(None)))
+    elif "hands" in rule.keep_skin:
+        for limb, label in zip(LIMBS[:2], (Atr.RIGHT_ARM, Atr.LEFT_ARM)):
+            past = _past_wrist(labels.shape, body, limb, size)
+            _write(target, value, cv2.bitwise_and(cv2.compare(labels, int(label), cv2.CMP_EQ), past))
+    if "feet" in rule.keep_skin:
         _protect_feet(target, value, labels, body, size, rule)
 
 
@@ -61,22 +67,11 @@ def _protect_face(target: np.ndarray, value: int, labels: np.ndarray, body: Body
         _write(target[:rows], value, cv2.bitwise_and(cv2.compare(labels[:rows], int(Atr.HEAD), cv2.CMP_EQ), above))
 
 
-def _protect_hands(target: np.ndarray, value: int, labels: np.ndarray, dense: np.ndarray | None, body: Body,
-                   size: float) -> None:
-    if dense is None:
-        for limb, label in zip(LIMBS[:2], (Atr.RIGHT_ARM, Atr.LEFT_ARM)):
-            past = _past_wrist(labels.shape, body, limb, size)
-            _write(target, value, cv2.bitwise_and(cv2.compare(labels, int(label), cv2.CMP_EQ), past))
-        return
-    hands = cv2.inRange(dense, HAND_PARTS[0], HAND_PARTS[1])
-    margin = 0
-    x, y, width, height = cv2.boundingRect(hands)
-    if not width:
-        return
-    box = slice(max(y - margin, 0), y + height + margin), slice(max(x - margin, 0), x + width + margin)
-    near = cv2.dilate(hands[box], np.ones((2 * margin + 1,) * 2, np.uint8))
+def _protect_hands(target: np.ndarray, value: int, labels: np.ndarray, dense: np.ndarray,
+                   box: tuple[slice, slice]) -> None:
+    hands = cv2.inRange(dense[box], HAND_PARTS[0], HAND_PARTS[1])
     arms = cv2.inRange(labels[box], int(Atr.LEFT_ARM), int(Atr.RIGHT_ARM))
-    _write(target[box], value, cv2.bitwise_and(arms, near))
+    _write(target[box], value, cv2.bitwise_and(arms, hands))
 
 
 def _past_wrist(shape: tuple[int, int], body: Body, limb: tuple, size: float) -> np.ndarray:
@@ -95,16 +90,18 @@ def _protect_feet(target: np.ndarray, value: int, labels: np.ndarray, body: Body
     """Bare skin from just above the ankle that is nearest from left to right; not where a hem touches it."""
     first, second = sorted(tuple(body.joints[j] * size) for j in (Joint.R_ANKLE, Joint.L_ANKLE))
     height, width = labels.shape
-    lift = 0.05 * body.unit * size
+    lift, reach = 0.05 * body.unit * size, round(HEM_RING * size)
     middle = int(np.clip((first[0] + second[0]) / 2, 0, width))
-    top = int(np.clip(min(first[1], second[1]) - lift, 0, height))
+    top = int(np.clip(min(first[1], second[1]) - lift - reach, 0, height))
     if top >= height:
         return
     feet = cv2.inRange(labels[top:], int(Atr.LEFT_LEG), int(Atr.RIGHT_LEG))
     for columns, ankle in ((slice(0, middle), first), (slice(middle, width), second)):
         feet[:int(np.clip(ankle[1] - lift, top, height)) - top, columns] = 0
-    if not feet.any():
+    x, _, across, _ = cv2.boundingRect(feet)
+    if not across:
         return
-    hem = cv2.LUT(labels[top:], label_table(rule.garment))
-    reach = 2 * round(HEM_RING * size) + 1
-    _write(target[top:], value, cv2.subtract(feet, cv2.dilate(hem, np.ones((reach, reach), np.uint8))))
+    columns = slice(max(x - reach, 0), x + across + reach)
+    hem = cv2.LUT(labels[top:, columns], label_table(rule.garment))
+    hem = cv2.dilate(hem, np.ones((2 * reach + 1,) * 2, np.uint8))
+    _write(target[top:, columns], value, cv2.subtract(feet[:, columns], hem))

@@ -6,14 +6,18 @@ outline cannot be read from the mask's.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import cv2
 import numpy as np
 
-from pipeline.geometry import LIMB_PARTS, LIMBS, Body, draw_limb, draw_polygon, fixed
+from pipeline.geometry import BITS, LIMB_PARTS, LIMBS, Body, draw_limb, draw_polygon, fixed
 from pipeline.labels import Joint
 from pipeline.protect import HEAD_LINE
 from pipeline.rules import ARM_PARTS, HAND_PARTS, LEG_PARTS, TRUNK_PARTS, Rule, label_table
 
+INSIDE = 254
+"""Value of the region on the canvas: below 255, which no region reaches."""
 RING = 3.0
 """Cells of the canvas that a garment is grown at least: 12 pixels of a picture with 1024 rows."""
 FRAGMENT = 0.03
@@ -35,30 +39,59 @@ def grown(shape: np.ndarray, margin: float) -> np.ndarray:
     return cv2.dilate(shape, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
 
 
-def render_region(body: Body, rule: Rule, dense: np.ndarray | None, worn: np.ndarray | None,
+class Worn:
+    """What the label map shows of the garment and of skin that it may cover: (h, w) uint8, 255 there.
+
+    Distances from it are kept, because several styles need them.
+    """
+
+    def __init__(self, shape: np.ndarray):
+        self.shape = shape
+
+    @cached_property
+    def box(self) -> tuple[slice, slice]:
+        """Rows and columns that margins can reach."""
+        x, y, width, height = cv2.boundingRect(self.shape)
+        far = len(self.shape) // 10
+        return slice(max(y - far, 0), y + height + far), slice(max(x - far, 0), x + width + far)
+
+    @cached_property
+    def distance(self) -> np.ndarray:
+        """float32, in the box: pixels to the nearest worn one."""
+        return cv2.distanceTransform(cv2.bitwise_not(self.shape[self.box]), cv2.DIST_L2, 3)
+
+    @cached_property
+    def ring(self) -> np.ndarray:
+        """(h, w) uint8: grown by the least that a garment is grown."""
+        return cv2.min(grown(self.shape, RING), INSIDE)
+
+
+def render_region(body: Body, rule: Rule, dense: np.ndarray | None, worn: Worn | None,
                   size_hw: tuple[int, int]) -> np.ndarray:
-    """(h, w) uint8, 128 and more inside: all that a garment may cover.
+    """(h, w) uint8, 128 to 254 inside: all that a garment may cover.
 
     Args:
         body: joints on the canvas.
         rule: shapes and margins.
         dense: (h, w) uint8 DensePose parts on the canvas, or None.
-        worn: (h, w) uint8, 255 where the label map shows the garment or skin that it may cover, or None.
+        worn: what the label map shows, or None.
         size_hw: height and width of the canvas.
     """
-    canvas = np.zeros(size_hw, np.uint8)
     if dense is not None and rule.parts:
-        canvas = grown(pick(dense, rule.parts), rule.part_margin * body.unit)
+        canvas = grown(cv2.LUT(dense, label_table(rule.parts, INSIDE)), rule.part_margin * body.unit)
+    else:
+        canvas = np.zeros(size_hw, np.uint8)
     if rule.arms:
         draw_arms(canvas, body, rule, dense)
     if rule.trunk:
-        draw_polygon(canvas, trunk_outline(body, rule))
+        draw_polygon(canvas, trunk_outline(body, rule), INSIDE)
     if worn is not None:
         draw_grown(canvas, worn, body, rule)
     if rule.legs:
-        cv2.fillConvexPoly(canvas, fixed_hull(legs_outline(body, rule, dense, worn)), 255, shift=4)
-    canvas = cv2.GaussianBlur(canvas, (7, 7), 0)
-    return cv2.max(canvas, grown(worn, RING)) if worn is not None else canvas
+        outline = legs_outline(body, rule, dense, worn.shape if worn else None)
+        cv2.fillConvexPoly(canvas, cv2.convexHull(fixed(outline)), INSIDE, shift=BITS)
+    canvas = cv2.blur(canvas, (5, 5))  # rounds corners, and smooths the steps of enlarging
+    return canvas if worn is None else cv2.max(canvas, worn.ring)
 
 
 def draw_arms(canvas: np.ndarray, body: Body, rule: Rule, dense: np.ndarray | None) -> None:
@@ -69,25 +102,20 @@ def draw_arms(canvas: np.ndarray, body: Body, rule: Rule, dense: np.ndarray | No
         for row in (2, 1):
             if dense is not None and not body.known[limb[row]] and not pick(dense, parts[row - 1]).any():
                 visible = row
-        draw_limb(canvas, body.joints[list(limb[:visible])], radii[:visible])
+        draw_limb(canvas, body.joints[list(limb[:visible])], radii[:visible], INSIDE)
 
 
-def trunk_outline(body: Body, rule: Rule) -> list[np.ndarray]:
-    """Corners of the region between neck and hem, in order around it."""
-    u, side, up = body.unit, body.side, body.up
-    shoulder, waist, hip, hem = (m * u for m in rule.trunk)
-    right, left, right_hip, left_hip = (body.joints[j] for j in
-                                        (Joint.R_SHOULDER, Joint.L_SHOULDER, Joint.R_HIP, Joint.L_HIP))
-    neck = body.shoulders + up * (HEAD_LINE + 0.03) * u
+def trunk_outline(body: Body, rule: Rule) -> np.ndarray:
+    """(10, 2) corners of the region between neck and hem, in order around it."""
+    beside, waist, hips, hem = rule.trunk
+    right, left, right_hip, left_hip = body.joints[[Joint.R_SHOULDER, Joint.L_SHOULDER, Joint.R_HIP, Joint.L_HIP]]
     middle = 0.4 * body.shoulders + 0.6 * body.hips
-    return [neck - side * .24 * u, neck + side * .24 * u, left + side * shoulder + up * .1 * u,
-            middle + side * (.36 * u + waist), left_hip + side * hip, left_hip + side * hip - up * hem,
-            right_hip - side * hip - up * hem, right_hip - side * hip, middle - side * (.36 * u + waist),
-            right - side * shoulder + up * .1 * u]
-
-
-def fixed_hull(points: np.ndarray) -> np.ndarray:
-    return cv2.convexHull(fixed(points))
+    anchors = np.array((body.shoulders, body.shoulders, left, middle, left_hip, left_hip, right_hip, right_hip, middle,
+                        right))
+    half, neck = 0.36 + waist, HEAD_LINE + 0.03
+    offsets = np.array(((-.24, neck), (.24, neck), (beside, .1), (half, 0), (hips, 0), (hips, -hem), (-hips, -hem),
+                        (-hips, 0), (-half, 0), (-beside, .1)))  # along side and up
+    return anchors + offsets @ np.array((body.side, body.up)) * body.unit
 
 
 def legs_outline(body: Body, rule: Rule, dense: np.ndarray | None, worn: np.ndarray | None) -> np.ndarray:
@@ -145,35 +173,43 @@ def flare_points(shape: np.ndarray, legs: np.ndarray | None, body: Body, rule: R
     if height < 1:
         return []
     middle, hem = body.hips[0], hips + HEM * (ankles - hips)
+    upper, lower = (reaches(shape[a:a + height], middle) for a in (top, thigh - height))
+    bare = (0.0, 0.0) if legs is None else reaches(legs[thigh - height:thigh], middle)
     points = []
-    for sign in (-1, 1):
-        upper, lower = (reach(shape[a:a + height], middle, sign) for a in (top, thigh - height))
-        slope = min(max((lower - upper) / (thigh - height - top), 0), STEEPEST) * rule.flare[1]
-        widest = lower + slope * (hem - thigh)
-        if legs is not None:
-            widest = max(widest, reach(legs[thigh - height:thigh], middle, sign) + rule.flare[0] * (hem - thigh))
+    for sign, a, b, leg in zip((-1, 1), upper, lower, bare):
+        slope = min(max((b - a) / (thigh - height - top), 0.0), STEEPEST) * rule.flare[1]
+        widest = max(b + slope * (hem - thigh), leg + rule.flare[0] * (hem - thigh) if leg else 0.0)
         points.append((middle + sign * widest, hem))
     return points
 
 
-def reach(band: np.ndarray, middle: float, sign: int) -> float:
-    """How far a shape reaches from ``middle`` to one side (sign -1 left, 1 right), in pixels."""
-    columns = np.flatnonzero(band.any(0))
-    return 0.0 if not len(columns) else max(float(sign * (columns[-1 if sign > 0 else 0] - middle)), 0.0)
+def reaches(band: np.ndarray, middle: float) -> tuple[float, float]:
+    """How far a uint8 shape reaches from ``middle`` to the left and to the right, in pixels."""
+    x, _, width, _ = cv2.boundingRect(band)
+    return (max(middle - x, 0.0), max(x + width - 1 - middle, 0.0)) if width else (0.0, 0.0)
 
 
-def draw_grown(canvas: np.ndarray, worn: np.ndarray, body: Body, rule: Rule) -> None:
+def draw_grown(canvas: np.ndarray, worn: Worn, body: Body, rule: Rule) -> None:
     """Grows what is worn by a margin that increases away from the neck, changing ``canvas``.
 
     Below the hips of a category with legs, their outline takes this part.
     """
-    u, (x, y) = body.unit, body.joints[Joint.NECK]
-    height, width = worn.shape
-    down = np.clip((np.arange(height) - y) / (1.7 * u), 0, 1) * 0.8
-    aside = np.minimum(np.abs(np.arange(width) - x) / u, 1.5) * 0.5
-    base, gain = rule.grow[0] * u, (rule.grow[1] - rule.grow[0]) * u
-    margin = np.maximum(base + gain * (down[:, None] + aside).astype(np.float32), RING)
+    u, (x, y) = body.unit, body.joints[Joint.NECK].tolist()
+    above = len(canvas)
     if rule.legs:
-        margin[max(int(body.hips[1] - (0 if rule.trunk else .5 * u)), 0):] = RING
-    distance = cv2.distanceTransform(cv2.bitwise_not(worn), cv2.DIST_L2, 3)
-    canvas[distance <= margin] = 255
+        above = int(np.clip(body.hips[1] - (0 if rule.trunk else .5 * u), 0, above))
+        cv2.max(canvas[above:], worn.ring[above:], dst=canvas[above:])
+    base, gain = rule.grow[0] * u, (rule.grow[1] - rule.grow[0]) * u
+    if not gain:
+        cv2.max(canvas[:above], cv2.min(grown(worn.shape, max(base, RING))[:above], INSIDE), dst=canvas[:above])
+        return
+    (rows, columns), distance = worn.box, worn.distance
+    height = min(rows.start + len(distance), above) - rows.start
+    if height <= 0:
+        return
+    part = canvas[rows.start:rows.start + height, columns]
+    down = np.clip((np.arange(rows.start, rows.start + height, dtype=np.float32) - y) / (1.7 * u), 0, 1)
+    aside = np.abs(np.arange(columns.start, columns.start + part.shape[1], dtype=np.float32) - x) / u
+    margin = cv2.max((base + gain * 0.8 * down)[:, None] + gain * 0.5 * np.minimum(aside, 1.5), RING)
+    near = cv2.compare(distance[:height], margin, cv2.CMP_LE)
+    cv2.max(part, cv2.min(near, INSIDE), dst=part)

@@ -27,7 +27,8 @@ class Rule:
 
     Attributes:
         garment: labels that are always hidden.
-        keep: labels that are never hidden; face, hands and bare feet are kept besides, where there are any labels here.
+        keep: labels that are never hidden.
+        keep_skin: of "face", "hands" and "feet", those that are never hidden although their label is skin.
         skin: labels of skin that the garment may cover: grown like the garment.
         also: labels that may be part of the garment under another name: grown like it, but only on the garment's side
             of the hips (above for a trunk, below for legs).
@@ -45,6 +46,7 @@ class Rule:
 
     garment: tuple[int, ...] = ()
     keep: tuple[int, ...] = ()
+    keep_skin: tuple[str, ...] = ()
     skin: tuple[int, ...] = ()
     also: tuple[int, ...] = ()
     keep_parts: tuple[int, ...] = ()
@@ -66,16 +68,18 @@ class Rule:
 
 
 _UPPER = Rule(
-    garment=(Atr.UPPER_CLOTHES,), keep=(*HAIR_AND_HAT, *BOTTOMS, *SHOES, *LEGS, Atr.BAG), skin=(*ARMS, Atr.HEAD),
-    also=(Atr.DRESS, Atr.SCARF), keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS, parts=TRUNK_PARTS + ARM_PARTS,
+    garment=(Atr.UPPER_CLOTHES,), keep=(*HAIR_AND_HAT, *BOTTOMS, *SHOES, *LEGS, Atr.BAG), keep_skin=("face", "hands"),
+    skin=(*ARMS, Atr.HEAD), also=(Atr.DRESS, Atr.SCARF),
+    keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS, parts=TRUNK_PARTS + ARM_PARTS,
     arms=(0.18, 0.21, 0.28), trunk=(0.10, 0.10, 0.30, 0.20), grow=(0.03, 0.22))
 _LOWER = Rule(
-    garment=BOTTOMS, keep=(*HAIR_AND_HAT, Atr.HEAD, Atr.UPPER_CLOTHES, *ARMS, *SHOES, Atr.BAG), skin=LEGS,
-    also=(Atr.DRESS, Atr.BELT), keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS + ARM_PARTS, parts=LEG_PARTS,
+    garment=BOTTOMS, keep=(*HAIR_AND_HAT, Atr.HEAD, Atr.UPPER_CLOTHES, *ARMS, *SHOES, Atr.BAG), keep_skin=("feet",),
+    skin=LEGS, also=(Atr.DRESS, Atr.BELT), keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS + ARM_PARTS, parts=LEG_PARTS,
     legs=(0.00, 0.16, 0.30, 0.24), sway=(0.02, 0.06), flare=(0.20, 0.10), grow=(0.03, 0.10))
 _DRESSES = Rule(
     garment=(Atr.DRESS, Atr.UPPER_CLOTHES, *BOTTOMS), keep=(*HAIR_AND_HAT, *SHOES, Atr.BAG),
-    skin=(*ARMS, *LEGS, Atr.HEAD), also=(Atr.SCARF, Atr.BELT), keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS,
+    keep_skin=("face", "hands", "feet"), skin=(*ARMS, *LEGS, Atr.HEAD), also=(Atr.SCARF, Atr.BELT),
+    keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS,
     parts=TRUNK_PARTS + ARM_PARTS + LEG_PARTS, arms=(0.14, 0.15, 0.18), trunk=(0.06, 0.06, 0.20, 0.15),
     legs=(0.04, 0.25, 0.50, 0.18), sway=(0.10, 0.10),
     flare=(0.36, 0.20), grow=(0.04, 0.18))
@@ -88,13 +92,16 @@ RULES: dict[tuple[Category, str], Rule] = {
     (Category.DRESSES, "standard"): _DRESSES,
     # The literal recipe: keypoints and DensePose for the upper body, the label map as well for the lower.
     (Category.UPPER_BODY, "recipe"): replace(
-        _UPPER, garment=(), keep=(), skin=(), also=(), keep_parts=(), part_margin=0.08, arms=(0.22, 0.28, 0.38)),
-    (Category.LOWER_BODY, "recipe"): replace(_LOWER, keep=(), also=(), keep_parts=()),
+        _UPPER, garment=(), keep=(), keep_skin=(), skin=(), also=(), keep_parts=(), part_margin=0.08,
+        arms=(0.22, 0.28, 0.38)),
+    (Category.LOWER_BODY, "recipe"): replace(
+        _LOWER, keep=(), keep_skin=(), also=(), keep_parts=(), grow=(0.08, 0.08)),
     (Category.DRESSES, "recipe"): replace(
-        _DRESSES, keep=(), also=(), keep_parts=(), part_margin=0.08, arms=(0.20, 0.22, 0.26)),
-    (Category.UPPER_BODY, "tight"): replace(_UPPER, **_BARE, grow=(0.04, 0.08)),
-    (Category.LOWER_BODY, "tight"): replace(_LOWER, **_BARE, grow=(0.04, 0.08)),
-    (Category.DRESSES, "tight"): replace(_DRESSES, **_BARE, grow=(0.04, 0.08)),
+        _DRESSES, keep=(), keep_skin=(), also=(), keep_parts=(), part_margin=0.08,
+        arms=(0.20, 0.22, 0.26), grow=(0.10, 0.10)),
+    (Category.UPPER_BODY, "tight"): replace(_UPPER, **_BARE, grow=(0.06, 0.06)),
+    (Category.LOWER_BODY, "tight"): replace(_LOWER, **_BARE, grow=(0.06, 0.06)),
+    (Category.DRESSES, "tight"): replace(_DRESSES, **_BARE, grow=(0.06, 0.06)),
     (Category.UPPER_BODY, "loose"): replace(
         _UPPER, arms=(0.26, 0.34, 0.48), trunk=(0.20, 0.30, 0.60, 0.60), grow=(0.06, 0.36)),
     (Category.LOWER_BODY, "loose"): replace(_LOWER, legs=(0.12, 0.60, 0.90, 0.60), sway=(0.08, 0.25), flare=(0.1, 0.6)),
