@@ -103,6 +103,20 @@ def test_mask_that_differs_from_the_dataset_is_told(shards, tmp_path):
     assert [k for k, p in people.items() if p["notes"]] == ["upper_body/000001", "dresses/020715"]
 
 
+def test_shards_without_any_map_show_their_stored_masks(tmp_path):
+    from tiny import tiny_sample, write_shards
+
+    samples = [tiny_sample(category, i) for category in Category for i in range(2)]
+    folder = write_shards(tmp_path / "s", samples)
+    people = scored(tmp_path, folder, "--against", "loose", "--out", tmp_path / "r.html")
+    assert len(people) == 6
+    for sample, entry in zip(samples, people.values()):
+        assert entry["scores"]["area"] == pytest.approx(sample.masks["standard"].mean())
+        assert entry["scores"]["iou"] == pytest.approx(iou(sample.masks["standard"], sample.masks["loose"]))
+        assert entry["missing"] == ["label map", "DensePose"] and not entry["problems"]
+    assert "no masks of style tight" in inspect(folder, "--style", "tight").stderr
+
+
 def test_older_masks_are_told(shards, monkeypatch):
     assert "masks of version" not in inspect(shards).stderr
     monkeypatch.setattr("pipeline.agnostic.MASK_VERSION", 99)
