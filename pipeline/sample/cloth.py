@@ -55,14 +55,14 @@ def _upright(rng, size, scale, base, second, third):
 
 def _checks(rng, size, scale, base, second, third):
     period = scale * rng.uniform(36, 80)
-    band = (_ramp(size, period) < 0.5).astype(np.float32)
-    weight = (band[:, None] + band[None]) / 2
-    out = base * (1 - weight[..., None]) + second * weight[..., None]
+    band = (_ramp(size, period) < 0.5).astype(np.uint8)
+    weights = np.array((0, 0.5, 1))[:, None]
+    out = (base * (1 - weights) + second * weights).astype(np.uint8)[band[:, None] + band[None]]
     if rng.random() < 0.5:
         line = np.abs(_ramp(size, period) - 0.75) < 0.05
         out[line] = out[line] * 0.4 + third * 0.6
         out[:, line] = out[:, line] * 0.4 + third * 0.6
-    return out.astype(np.uint8)
+    return out
 
 
 def _windows(rng, size, scale, base, second, third):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -38,6 +39,7 @@ class SampleSummary:
         return sum(n for splits in self.people.values() for n in splits.values())
 
 
+@functools.cache
 def voc_palette() -> list[int]:
     """768 values: RGB of 256 classes in the customary colours of segmentation maps."""
     numbers = np.arange(256)
@@ -59,13 +61,16 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _jpeg(rgb: np.ndarray) -> bytes:
-    return cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    return cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
-def _png(values: np.ndarray, palette: list[int] | None = None) -> bytes:
+def _grey_png(values: np.ndarray) -> bytes:
+    return cv2.imencode(".png", values, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+def _palette_png(values: np.ndarray) -> bytes:
     image = Image.fromarray(values)
-    if palette:
-        image.putpalette(palette)
+    image.putpalette(voc_palette())
     stream = io.BytesIO()
     image.save(stream, "PNG", compress_level=1)
     return stream.getvalue()
@@ -98,8 +103,8 @@ def person_files(category: Category, person_id: str, seed: int, size_hw: tuple[i
         f"images/{person_id}_1.jpg": _jpeg(render_shop(person.garment, shop_pieces, size_hw)),
         f"keypoints/{person_id}_2.json": json.dumps({"keypoints": rows}).encode(),
         f"skeletons/{person_id}_5.jpg": _jpeg(render_skeleton(keypoints, size_hw)),
-        f"label_maps/{person_id}_4.png": _png(picture.labels, voc_palette()),
-        f"dense/{person_id}_5.png": _png(picture.dense),
+        f"label_maps/{person_id}_4.png": _palette_png(picture.labels),
+        f"dense/{person_id}_5.png": _grey_png(picture.dense),
         f"dense/{person_id}_5_uv.npz": _npz(picture.uv)}
 
 
