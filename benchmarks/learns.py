@@ -49,10 +49,10 @@ def fit_box(person: np.ndarray, garment: np.ndarray, mask: np.ndarray) -> np.nda
     """The person with the garment's bounding box stretched over the mask's; (H, W, 3) uint8."""
     result = person.copy()
     cloth = cut_out(garment) if cut_out(garment).any() else np.ones(mask.shape, bool)
-    (top, bottom, left, right), (t, b, l, r) = (_box(region) for region in (cloth, mask))
-    fitted = cv2.resize(garment[top:bottom, left:right], (r - l, b - t), interpolation=cv2.INTER_AREA)
+    (top, bottom, left, right), (t, b, west, east) = (_box(region) for region in (cloth, mask))
+    fitted = cv2.resize(garment[top:bottom, left:right], (east - west, b - t), interpolation=cv2.INTER_AREA)
     canvas = result.copy()
-    canvas[t:b, l:r] = fitted
+    canvas[t:b, west:east] = fitted
     result[mask] = canvas[mask]
     return result
 

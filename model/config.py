@@ -24,6 +24,8 @@ class NetworkConfig:
         head: widths of the three inner convolutions of a flow block.
         self_kernel: kernel of the last three convolutions of the self block, odd.
         light: widths inside the light encoder: after its 3x3 and after its 1x1 convolution. The decoder mirrors it.
+        exact_grids: zero flow is the identity. The published weights need False, where it is a zoom that compounds
+            from level to level: by 1.3 to 1.4 at 512 x 384, but by 2.9 to 4.4 at 128 x 96 (see `model.warp`).
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 256, 256)
@@ -32,13 +34,18 @@ class NetworkConfig:
     head: tuple[int, ...] = (128, 64, 32)
     self_kernel: int = 7
     light: tuple[int, ...] = (32, 64)
+    exact_grids: bool = False
 
     def __post_init__(self) -> None:
         for name, length in (("channels", LEVELS), ("head", 3), ("light", 2)):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # a list after JSON
             if len(getattr(self, name)) != length:
                 raise _bad(name, f"{len(getattr(self, name))} numbers", f"{length}")
+        if not isinstance(self.exact_grids, bool):
+            raise _bad("exact_grids", repr(self.exact_grids), "true or false")
         for name, value in dataclasses.asdict(self).items():
+            if name == "exact_grids":
+                continue
             numbers = value if isinstance(value, tuple) else (value,)
             if not all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= 4096 for n in numbers):
                 raise _bad(name, repr(value), "whole numbers from 1 to 4096")
@@ -101,5 +108,6 @@ def _bad(name: str, found: str, expected: str) -> DataError:
 
 PRESETS = {
     "full": NetworkConfig(),
-    "small": NetworkConfig(channels=(16, 32, 64, 64, 64), fpn=48, head=(32, 24, 16), self_kernel=5, light=(16, 24)),
+    "small": NetworkConfig(channels=(16, 32, 64, 64, 64), fpn=48, head=(32, 24, 16), self_kernel=5, light=(16, 24),
+                           exact_grids=True),
 }

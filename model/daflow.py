@@ -146,7 +146,7 @@ class FlowCascade(nn.Module):
         self.lights_encoder = nn.Sequential(
             nn.Conv2d(3, small, 3, padding=1), nn.LeakyReLU(SLOPE, inplace=True), nn.Conv2d(small, large, 1)
         )
-        self.count = k
+        self.count, self.exact = k, config.exact_grids
         self.lean, self.warp_method = True, "auto"
 
     def forward(self, garment: list[Tensor], person: list[Tensor], images: Tensor, all_levels: bool) -> list[Tensor]:
@@ -166,7 +166,7 @@ class FlowCascade(nn.Module):
 
     def step(self, level: int, g: Tensor, p: Tensor, carried: Flows | None) -> Flows:
         """The flows of one level, from its features and the flows that the coarser level carried over."""
-        k, lean, method = self.count, self.lean, self.warp_method
+        k, lean, method, exact = self.count, self.lean, self.warp_method, self.exact
         g1, p1 = View(g, (g,)), View(p, (p,))
         raw_p = p1
         if carried is not None:
@@ -174,13 +174,13 @@ class FlowCascade(nn.Module):
             g1 = View.of(g, seen[:, :k], weights[:, :k], method)
             p1 = View.of(p, seen[:, k:], weights[:, k:], method)
         flows, logits = self.split(self.Cross_MFEs[level](g1, raw_p, lean), k)
-        garment = absolute_grids(flows) if carried is None else compose(carried.grids[:, :k], flows)
+        garment = absolute_grids(flows, exact) if carried is None else compose(carried.grids[:, :k], flows, exact)
         g2 = View.of(g, garment, logits.softmax(1), method)
         flows, logits = self.split(self.Self_MFEs[level](g2, p1, lean), k)
-        person = absolute_grids(flows) if carried is None else compose(carried.grids[:, k:], flows)
+        person = absolute_grids(flows, exact) if carried is None else compose(carried.grids[:, k:], flows, exact)
         p2 = View.of(p, person, logits.softmax(1), method)
         flows, logits = self.split(self.Refine_MFEs[level](g2, p2, lean), 2 * k)
-        grids = compose(torch.cat((garment, person), 1), flows)
+        grids = compose(torch.cat((garment, person), 1), flows, exact)
         # One softmax over both images; its first K weights are the person's, although the flows start with the garment.
         return Flows(grids, logits.softmax(1).roll(k, 1))
 

@@ -81,7 +81,7 @@ def train(shards: Sequence[Path], run: Path, config: TrainConfig, *, network: Ne
             refuse_other_run(state, config, data.identity(), network, processes.count, Path(run))
             network, init = NetworkConfig.from_dict(state["config"]["network"]), None
         seed_all(config.seed)
-        built = build_network(network, init)
+        built = build_network(network, init, config.start)
         setting = build_setting(config, data, built, processes.device, perceptual())
         if dry_run:
             return plan(setting, data, processes.count, processes.device)

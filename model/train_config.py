@@ -52,6 +52,8 @@ class TrainConfig:
                                      "(recalibrate) or left as they are (batch). auto: frozen with --init, else "
                                      "recalibrate.", ("auto", "frozen", "recalibrate", "batch"))
     recalibration: int = option(64, "With recalibrated statistics: pairs they are measured on.", low=2)
+    start: str = option("copy", "Without --init: begin with small flows and exact colours (copy), or with torch's "
+                                "own random weights.", ("copy", "random"))
     perceptual: str = option("auto", "VGG19 and LPIPS terms of the loss: where their weights can be had, or not at "
                                      "all.", ("auto", "none"))
     precision: str = option("auto", "Number format of the forward pass; auto: bf16 or fp16 on a GPU, fp32 on a CPU.",

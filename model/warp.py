@@ -25,22 +25,25 @@ from torch import Tensor
 METHODS = ("auto", "sparse", "plain")
 
 
-def absolute_grids(flows: Tensor) -> Tensor:
+def absolute_grids(flows: Tensor, exact: bool = False) -> Tensor:
     """Grids (B, K, 2, h, w) of identity + flow, normalised as 2 * position / (size - 1) - 1 (see the mismatch above).
 
     Args:
         flows: (B, K, 2, h, w) in pixels, x then y.
+        exact: normalise as (2 * position + 1) / size - 1 instead, which makes zero flow the identity.
     """
     height, width = flows.shape[-2:]
     x = torch.arange(width, dtype=flows.dtype, device=flows.device).view(1, 1, 1, width).expand(1, 1, height, width)
     y = torch.arange(height, dtype=flows.dtype, device=flows.device).view(1, 1, height, 1).expand(1, 1, height, width)
-    last = torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=flows.dtype, device=flows.device)
-    return 2 * (flows + torch.stack((x, y), dim=2)) / last.view(1, 1, 2, 1, 1) - 1
+    places = flows + torch.stack((x, y), dim=2)
+    sides = (width, height) if exact else (max(width - 1, 1), max(height - 1, 1))
+    size = torch.tensor(sides, dtype=flows.dtype, device=flows.device).view(1, 1, 2, 1, 1)
+    return (2 * places + 1) / size - 1 if exact else 2 * places / size - 1
 
 
-def compose(grids: Tensor, flows: Tensor) -> Tensor:
+def compose(grids: Tensor, flows: Tensor, exact: bool = False) -> Tensor:
     """Each of K grids sampled at identity + its flow: where the looked-up pixel itself looks. All (B, K, 2, h, w)."""
-    places = absolute_grids(flows).flatten(0, 1).permute(0, 2, 3, 1)
+    places = absolute_grids(flows, exact).flatten(0, 1).permute(0, 2, 3, 1)
     sampled = F.grid_sample(grids.flatten(0, 1), places, "bilinear", "border", align_corners=False)
     return sampled.unflatten(0, grids.shape[:2])
 

@@ -1,0 +1,48 @@
+"""Weights to start from where there are none: a network that copies before it has learnt to move anything."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from model.daflow import DAFlow
+
+FLOW_SHARE = 0.05  # of the usual size: flows start within a fraction of a pixel, yet every layer gets a gradient
+
+
+@torch.no_grad()
+def start_copying(network: DAFlow) -> None:
+    """Changes fresh weights so that the result starts as the mean of garment and person, colours exact.
+
+    Random weights start with grey fog: colours have to be learnt before any flow gets a useful gradient, and by then
+    the flows have fled to the border, where the ground is. Here the light encoder passes red, green and blue on
+    (as c and -c, so that LeakyReLU loses nothing), the light decoder gives them back, and the flows are small. All
+    other weights stay as they are. It needs a light encoder of at least 6 and 3 channels; else nothing is done.
+    """
+    cascade = network.dafnet
+    for name in ("Self_MFEs", "Cross_MFEs", "Refine_MFEs"):
+        for block in getattr(cascade, name):
+            last = block.layers[-1]
+            last.weight.mul_(FLOW_SHARE)
+            last.bias.zero_()
+    lift, spread = cascade.lights_encoder[0], cascade.lights_encoder[2]
+    gather, paint = cascade.lights_decoder[0], cascade.lights_decoder[2]
+    if lift.out_channels < 6 or spread.out_channels < 3:
+        return
+    slope = cascade.lights_encoder[1].negative_slope
+    _pass_colours(lift, spread, slope)
+    _pass_colours(gather, paint, slope)
+
+
+def _pass_colours(first: nn.Conv2d, second: nn.Conv2d, slope: float) -> None:
+    """Makes second(leaky(first(x))) give the first three channels of x back in its first three."""
+    for colour in range(3):
+        for row, sign in ((colour, 1.0), (colour + 3, -1.0)):
+            first.weight[row] = 0
+            first.weight[row, colour, first.kernel_size[0] // 2, first.kernel_size[1] // 2] = sign
+            first.bias[row] = 0
+        second.weight[colour] = 0
+        middle = (second.kernel_size[0] // 2, second.kernel_size[1] // 2)
+        second.weight[(colour, colour, *middle)] = 1 / (1 + slope)
+        second.weight[(colour, colour + 3, *middle)] = -1 / (1 + slope)
+        second.bias[colour] = 0
