@@ -34,7 +34,7 @@ def _limb_polygon(start: np.ndarray, end: np.ndarray, half_width: int) -> np.nda
     half_length = int(math.hypot(ay - by, ax - bx) / 2)
     angle = int(math.degrees(math.atan2(ay - by, ax - bx)))
     middle = (int((ax + bx) / 2), int((ay + by) / 2))
-    return cv2.ellipse2Poly(middle, (half_length, half_width), angle, 0, 360, 1)
+    return np.asarray(cv2.ellipse2Poly(middle, (half_length, half_width), angle, 0, 360, 1))
 
 
 def _present(keypoints: np.ndarray, threshold: float) -> np.ndarray:

@@ -181,7 +181,7 @@ def make_cloth(rng: np.random.Generator, pattern: str, names: tuple[str, str, st
     grain = grain * (_WEAVE_GRAIN.get(pattern, 2.2) * min(1.0, scale))
     if pattern == "knit":
         grain = grain + (12 * np.sin(np.arange(size, dtype=np.float32) * (2 * np.pi / max(4.0, 7.5 * scale))))[None]
-    steps = cv2.cvtColor(cv2.add(grain, 128.0, dtype=cv2.CV_8U), cv2.COLOR_GRAY2RGB)
+    steps = cv2.cvtColor(np.clip(grain + 128, 0, 255).astype(np.uint8), cv2.COLOR_GRAY2RGB)
     return cv2.addWeighted(cloth, 1, steps, 1, -128)
 
 

@@ -139,11 +139,10 @@ def trunk_outline(garment: Garment) -> list[np.ndarray]:
     left, right = _sides(garment, 68)
     half = NECK_SHAPES[garment.neck][0]
     if garment.sleeve:
-        hole = [(trunk_width(garment, 10), 4), (86, 34)]
+        hole = np.array([(float(trunk_width(garment, 10)), 4), (86, 34)])
     else:
         tip = max(64.0, half + 14)
-        hole = [(tip + 5, shoulder_line(tip + 5) + 0), (tip, 26), (70, 52)]
-    hole = np.array(hole, float)
+        hole = np.array([(tip + 5, float(shoulder_line(tip + 5))), (tip, 26), (70, 52)])
     shoulder = np.array([(half, shoulder_line(half))])
     tip_curve = np.vstack([smooth_line([*hole, right[0]], 6)])
     return [np.vstack([_neckline(garment), shoulder, tip_curve, right, hem, left[::-1],

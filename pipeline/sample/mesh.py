@@ -55,8 +55,8 @@ def ribbon(points: np.ndarray, profile: np.ndarray, rows: int = 24, smooth: floa
         (rows, 2) left edge and (rows, 2) right edge, left in the sense of ``polyline``'s normals.
     """
     line, normal = polyline(points, smooth, rows)
-    share = np.linspace(0, 1, rows)
-    left, right = (np.interp(share, profile[:, 0], profile[:, k])[:, None] for k in (1, 2))
+    share = np.linspace(0, 1, rows)[:, None] + np.linspace(-0.045, 0.045, 7)  # averaged: no corners in the outline
+    left, right = (np.interp(share, profile[:, 0], profile[:, k]).mean(1)[:, None] for k in (1, 2))
     return line + normal * left, line - normal * right
 
 
@@ -169,7 +169,8 @@ def warp_piece(texture: np.ndarray, source: np.ndarray, target: np.ndarray, size
     field = look_up(index, affine_of(corners, triangles(source)))
     valid = (index >= 0).astype(np.uint8) * 255
     where = enlarged(field, step, box.size_hw), enlarged(valid, step, box.size_hw)
-    drawn = cv2.remap(texture, where[0], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    across, down = cv2.split(where[0])
+    drawn = cv2.remap(texture, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     alpha = drawn[..., 3].astype(np.float32) * (1 / 255)
     alpha[where[1] < 255] = 0
     return cv2.cvtColor(drawn, cv2.COLOR_RGBA2RGB), alpha, box

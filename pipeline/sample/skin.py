@@ -93,17 +93,20 @@ _ARM_PARTS = {True: (DensePart.UPPER_ARM_RIGHT_OUTER, DensePart.UPPER_ARM_RIGHT_
                       DensePart.LOWER_ARM_LEFT_OUTER, DensePart.LOWER_ARM_LEFT_INNER)}
 
 
+_CAP = ((0.3, 1.0), (0.64, 0.8), (0.88, 0.42))  # the rounding of the shoulder: width, height
+
+
 def arm(body: Body, right: bool) -> Part:
     """An arm with a rounded shoulder, wrist included."""
     outer, inner = body.limb_edges("arm", right, 22)
     start = (outer[0] + inner[0]) / 2
-    up = (outer[0] - outer[1]) / np.hypot(*(outer[0] - outer[1])) * 9 * body.scale
-    cap = [start + (edge[0] - start) * k + up * lift for edge in (outer, inner) for k, lift in ((0.35, 1), (0.75, 0.7))]
-    outer, inner = np.vstack([cap[0], cap[1], outer]), np.vstack([cap[2], cap[3], inner])
+    up = (outer[0] - outer[1]) / np.hypot(*(outer[0] - outer[1])) * 11 * body.scale
+    cap = [start + (edge[0] - start) * k + up * lift for edge in (outer, inner) for k, lift in _CAP]
+    outer, inner = np.vstack([cap[:3], outer]), np.vstack([cap[3:], inner])
     points = _columns(outer, inner)
     upper_out, upper_in, lower_out, lower_in = _ARM_PARTS[right]
     dense = np.empty((len(outer) - 1, 6), int)
-    half = 2 + 12
+    half = len(_CAP) + 12
     dense[:half, :3], dense[:half, 3:], dense[half:, :3], dense[half:, 3:] = upper_out, upper_in, lower_out, lower_in
     return Part(points, _values(points, COLUMNS), dense, Atr.RIGHT_ARM if right else Atr.LEFT_ARM)
 
@@ -170,7 +173,7 @@ def hand(body: Body, right: bool) -> Hand:
     along = np.array([along[0] * c - along[1] * s, along[0] * s + along[1] * c])
     across = np.array([-along[1], along[0]]) * side  # towards the thumb
     size = body.scale * (0.9 if body.build == "slim" else 1.06)
-    strokes = [((0, -6), (0, 12), 11), ((-4, 16), (-4, 32), 13), ((4, 16), (5, 30), 12)]
+    strokes: list[tuple] = [((0, -6), (0, 12), 11), ((-4, 16), (-4, 32), 13), ((4, 16), (5, 30), 12)]
     for x, y, length, lean in FINGERS[what]:
         tip = x + length * np.sin(np.radians(lean)), y + length * np.cos(np.radians(lean))
         strokes.append(((x, y), tip, 4.9))

@@ -17,7 +17,8 @@ def _ink(garment: Garment, amount: float) -> tuple[int, int, int]:
     """The ground colour darkened (or, on black, lightened) as a seam is."""
     base = colour(garment.colours[0])
     tone = base * (1 - amount) if base.mean() > 60 else base + 255 * amount * 0.35
-    return tuple(int(v) for v in np.clip(tone, 0, 255))
+    red, green, blue = (int(v) for v in np.clip(tone, 0, 255))
+    return red, green, blue
 
 
 def _fixed(piece: Piece, points) -> np.ndarray:

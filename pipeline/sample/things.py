@@ -91,11 +91,19 @@ _LOW = [(-17, -4), (-18, 18), (-23, 42), (-25, 60), (-18, 76), (0, 81), (18, 77)
         (17, -4)]
 _SHOES: dict[str, list] = {
     "sneakers": [_LOW], "loafers": [[(-17, 22), *_LOW[2:-2], (17, 22), (0, 34)]],
-    "boots": [[(-22, -96), (-20, -40), *_LOW[1:-1], (20, -40), (22, -96)]],
+    "boots": [[(-18, -20), *_LOW[1:-1], (18, -20)]],
     "pumps": [[(-15, 22), (-20, 40), (-20, 60), (-11, 82), (0, 92), (9, 83), (20, 62), (19, 42), (15, 22), (11, 40),
                (0, 50), (-11, 40)]],
     "sandals": [[(-21, 46), (-23, 58), (22, 58), (20, 46)], [(-16, -2), (-16, 6), (16, 6), (16, -2)],
                 [(-22, 64), (-16, 76), (0, 80), (18, 76), (23, 62), (16, 72), (0, 75), (-13, 72)]]}
+
+
+def _shaft(body: Body, right: bool) -> np.ndarray:
+    """Outline of a boot's leg: a little wider than the calf in it."""
+    outer, inner = (edge[19:] for edge in body.limb_edges("leg", right, 24))
+    middle = (outer + inner) / 2
+    grown = [middle + (edge - middle) * np.array([1.16, 1.18, 1.24, 1.3, 1.35])[:, None] for edge in (outer, inner)]
+    return np.vstack([grown[0], grown[1][::-1]])
 
 
 def paint_shoe(picture, person: Person, body: Body, right: bool) -> None:
@@ -104,6 +112,8 @@ def paint_shoe(picture, person: Person, body: Body, right: bool) -> None:
     shapes = [np.array(shape, float) * (body.side(right), 1) for shape in _SHOES[person.shoes]]
     soft = person.shoes != "sandals"
     outlines = [foot_line(body, right, smooth_line(np.vstack([s, s[:1]]), 5) if soft else s) for s in shapes]
+    if person.shoes == "boots":
+        outlines.append(_shaft(body, right))
     base = colour(person.shoe_colour)
     mask = _mask(picture, outlines)
     picture.paint_mask(mask, base * 0.93, label, 0.2)
@@ -126,9 +136,10 @@ def paint_belt(picture, person: Person, body: Body) -> None:
     """A belt with a buckle round the waist."""
     if "belt" not in person.extras or "coat" in person.worn:
         return
-    if not (person.tucked or "dress" in person.worn) or person.worn.get("dress", person.worn.get("upper")).ease > 14:
+    dressed = "dress" in person.worn
+    top, garment = (person.worn["dress" if dressed else part] for part in ("upper", "lower"))
+    if not (person.tucked or dressed) or top.ease > 14:
         return
-    garment = person.worn.get("dress", person.worn.get("lower"))
     ys = np.array([WAIST_Y - 8.0, WAIST_Y + 8.0])
     left, right = body.torso_edges(ys, body.torso_width(ys) + garment.ease + 4)
     sag = np.linspace(-1, 1, 15)[:, None]

@@ -17,6 +17,7 @@ from PIL import Image
 
 from pipeline.errors import DataError
 from pipeline.labels import Category
+from pipeline.manifest import load_manifest
 from pipeline.pose import render_skeleton
 from pipeline.sample.annotate import finish_uv, keypoint_rows, spoil_dense, spoil_labels
 from pipeline.sample.person import describe_person
@@ -108,16 +109,16 @@ def person_files(category: Category, person_id: str, seed: int, size_hw: tuple[i
         f"dense/{person_id}_5_uv.npz": _npz(picture.uv)}
 
 
-def _make_one(out: Path, category: Category, person_id: str, seed: int, size_hw: tuple[int, int]) -> None:
+def _make_one(out: Path, category: Category, person_id: str, seed: int, size_hw: tuple[int, int]) -> str:
     cv2.setNumThreads(1)
     for name, data in person_files(category, person_id, seed, size_hw).items():
         _write(out / str(category) / name, data)
+    return person_id
 
 
 def sample_ids(category: Category, split: str, count: int) -> list[str]:
     """The first ``count`` ids of the real dataset's range for this category and split ("train" or "test")."""
-    first = {"train": {"upper_body": 0, "lower_body": 13563, "dresses": 20714},
-             "test": {"upper_body": 48392, "lower_body": 50192, "dresses": 51992}}[split][str(category)]
+    first = load_manifest().ids(category, split).first
     return [f"{number:06d}" for number in range(first, first + count)]
 
 
@@ -212,10 +213,11 @@ def make_sample(out: Path | str, pairs: int = 24, size_hw: tuple[int, int] = (10
     return SampleSummary(out, {str(c): {"train": pairs, "test": test_pairs} for c in categories})
 
 
-def _each(work: list[tuple], jobs: int) -> Iterator[None]:
+def _each(work: list[tuple], jobs: int) -> Iterator[str]:
     """Makes people one after another, or in worker processes; the files are the same."""
     if jobs == 1 or len(work) < 2:
-        yield from (_make_one(*one) for one in work)
+        for one in work:
+            yield _make_one(*one)
         return
     from joblib import Parallel, delayed
 
