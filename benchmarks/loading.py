@@ -2,8 +2,10 @@
 
     python benchmarks/loading.py [DATA]
 
-Both give the same tensors: pose drawn, agnostic picture made, half of the samples mirrored. DATA is a dataset in Dress
-Code's layout; without it a synthetic one is made.
+Every way draws the pose and mirrors half of the samples. "As in training": the loader gives small uint8 pictures, and
+``to_batch`` makes the float tensors and the agnostic picture where the network runs; "and widened here" adds that work
+on the CPU. "As floats" does everything in the loader, as loose files do it too. DATA is a dataset in Dress Code's
+layout; without it a synthetic one is made.
 """
 
 from __future__ import annotations
@@ -29,12 +31,14 @@ from torch.utils.data import DataLoader, Dataset
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.preprocess import SIZE, linked_dataset  # noqa: E402
-from model.dataset import TryOnDataset, mirror_keypoints  # noqa: E402
+from model.dataset import TryOnDataset, mirror_keypoints, to_batch  # noqa: E402
 from pipeline.agnostic import render_agnostic_mask  # noqa: E402
 from pipeline.dresscode import index_pairs  # noqa: E402
 from pipeline.pose import render_pose  # noqa: E402
 from pipeline.readers import read_keypoints  # noqa: E402
 from pipeline.run import preprocess  # noqa: E402
+
+LOOSE = "loose files, Pillow"
 
 
 class LooseFiles(Dataset):
@@ -73,12 +77,13 @@ def spent() -> float:
         resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 
 
-def load(dataset: Dataset, order: list[int], workers: int) -> tuple[float, float]:
-    """Samples a CPU second and samples a second; worker processes are counted from their start to their end."""
+def load(dataset: Dataset, order: list[int], workers: int, widen: bool = False) -> tuple[float, float]:
+    """Samples a CPU second and samples a second; workers are counted from their start to their end."""
     loader: Iterable = DataLoader(dataset, batch_size=1, sampler=order, num_workers=workers,
                                   worker_init_fn=one_thread)  # type: ignore[arg-type]
-    start, begun = spent(), time.perf_counter()
-    seen = sum(len(batch["index"]) for batch in loader)
+    start, begun, seen = spent(), time.perf_counter(), 0
+    for batch in loader:
+        seen += len((to_batch(batch) if widen else batch)["index"])
     seconds = time.perf_counter() - begun
     del loader
     return seen / (spent() - start), seen / seconds
@@ -90,18 +95,20 @@ def one_thread(_worker: int) -> None:
 
 
 def measure(data: Path, base: Path, samples: int, repeats: int) -> dict:
-    ways: dict[str, Dataset] = {"loose files, Pillow": LooseFiles(data)}
+    ways: dict[str, tuple[Dataset, bool]] = {LOOSE: (LooseFiles(data), False)}
     for images in ("jpeg", "raw"):
         preprocess(data, base / images, size_hw=SIZE, images=images, jobs=os.cpu_count() or 1)
-        ways[f"shards, {images}"] = TryOnDataset([base / images], mirror=True)
+        compact, floats = (TryOnDataset([base / images], mirror=True, compact=c) for c in (True, False))
+        ways |= {f"{images}, as in training": (compact, False), f"{images}, and widened here": (compact, True),
+                 f"{images}, as floats": (floats, False)}
     rates: dict[tuple[str, int], list[tuple[float, float]]] = {}
     random = np.random.default_rng(0)
     for round_ in range(repeats + 1):
-        for name, dataset in ways.items():
+        for name, (dataset, widen) in ways.items():
             for workers in (0, 1, 2):
-                count = samples if "shards" in name else samples // 8
+                count = samples // 8 if name == LOOSE else samples
                 order = random.integers(0, len(dataset), count).tolist()  # type: ignore[arg-type]
-                rate = load(dataset, order, workers)
+                rate = load(dataset, order, workers, widen)
                 if round_:  # the first one warms the files
                     rates.setdefault((name, workers), []).append(rate)
     return {f"{name}, {workers} workers": {
@@ -112,11 +119,11 @@ def measure(data: Path, base: Path, samples: int, repeats: int) -> dict:
 
 def show(result: dict) -> None:
     click.echo(f"{result['machine']}; {result['people']} people of {result['data']}, {SIZE[0]} x {SIZE[1]}")
-    click.echo(f"{'':34}{'samples a CPU second':>22}{'x loose files':>15}{'samples a second':>18}")
+    click.echo(f"{'':36}{'samples a CPU second':>22}{'x loose files':>15}{'samples a second':>18}")
     rows = result["rates"]
     for name, row in rows.items():
-        base = rows[f"loose files, Pillow, {name.rsplit(', ', 1)[1]}"]["samples_per_cpu_second"]
-        click.echo(f"{name:34}{row['samples_per_cpu_second']:>22}{row['samples_per_cpu_second'] / base:>15.1f}"
+        base = rows[f"{LOOSE}, {name.rsplit(', ', 1)[1]}"]["samples_per_cpu_second"]
+        click.echo(f"{name:36}{row['samples_per_cpu_second']:>22}{row['samples_per_cpu_second'] / base:>15.1f}"
                    f"{row['samples_per_second']:>18}")
 
 

@@ -23,3 +23,14 @@ def sample_dataset(tmp_path_factory) -> Path:
     from pipeline.sample import make_sample
 
     return make_sample(tmp_path_factory.mktemp("sample") / "data", 4, (256, 192), test_pairs=2).out
+
+
+@pytest.fixture(scope="session")
+def sample_shards(sample_dataset, tmp_path_factory) -> dict[str, Path]:
+    """Folders of shards of the synthetic dataset at 128x96, all mask styles, by split. Read only."""
+    from pipeline.run import preprocess
+
+    base = tmp_path_factory.mktemp("shards")
+    for split in ("train", "test_paired", "test_unpaired"):
+        preprocess(sample_dataset, base / split, split=split, size_hw=(128, 96))
+    return {split: base / split for split in ("train", "test_paired", "test_unpaired")}

@@ -21,6 +21,7 @@ from pipeline.pose import render_pose
 from pipeline.readers import read_dense, read_image, read_keypoints, read_label_map
 from pipeline.run import BadPairs, preprocess
 from pipeline.shards import ShardFolder, ShardReader, read_index
+from pipeline.verify import verify
 
 SIZE = (64, 64)
 SMALL = {"size_hw": SIZE, "people_per_shard": 2}
@@ -273,3 +274,16 @@ def test_a_size_that_the_network_cannot_take_is_wrong_usage(dataset, tmp_path):
     code, told = run("preprocess", dataset, tmp_path / "out", "--size", "500x384")
     assert code == 2 and "multiples of 32" in told
     assert run("preprocess", dataset)[0] == 2
+
+
+def test_the_synthetic_dataset_goes_through_every_split(sample_shards):
+    people = {split: ShardFolder(folder) for split, folder in sample_shards.items()}
+    assert {split: len(p) for split, p in people.items()} == {"train": 12, "test_paired": 6, "test_unpaired": 6}
+    for sample in people["test_unpaired"]:
+        assert sample.garment_id != sample.person_id
+        assert 0.03 < sample.masks["standard"].mean() < 0.8
+
+
+def test_real_people_are_packed_whole(real_people, tmp_path):
+    summary = preprocess(real_people, tmp_path / "out", size_hw=(256, 192))
+    assert summary.packed == 3 and not verify(tmp_path / "out").problems
