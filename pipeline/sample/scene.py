@@ -94,11 +94,13 @@ def _paint_body(picture: Picture, person: Person, parts: list, shadow: float = 0
     drawn = BodyPass(parts, picture.size_hw, picture.ratio)
     if not drawn.inside.any():
         return
-    light = cv2.convertScaleAbs(drawn.field[..., 2], alpha=200)
-    tone = cv2.LUT(cv2.merge([light] * 3), _skin_table(person))
     mask = drawn.inside.astype(np.uint8)
     if picture.ratio > 0.4:  # without the small steps that whole-pixel triangles leave along the outline
         mask &= (cv2.GaussianBlur(mask * 255, (9, 9), 0) > 118).astype(np.uint8)
+    light = cv2.multiply(cv2.convertScaleAbs(drawn.field[..., 2], alpha=200), mask)
+    beyond = cv2.dilate(light, np.ones((7, 7), np.uint8))  # the soft edge takes its colour from the skin beside it
+    light = np.where(mask > 0, light, beyond)
+    tone = cv2.LUT(cv2.merge([light] * 3), _skin_table(person))
     picture.paint_mask(mask * 255, tone, None, shadow, drawn.box)
     cv2.copyTo(drawn.labels, mask, picture.labels[drawn.box.of])
     cv2.copyTo(drawn.dense, mask, picture.dense[drawn.box.of])
