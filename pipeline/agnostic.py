@@ -22,6 +22,8 @@ MASK_VERSION = 2
 """Goes up whenever a mask changes for the same input; shards record it."""
 STYLES = ("standard", "recipe", "tight", "loose")
 CANVAS_ROWS = 256
+_SPECK = np.ones((5, 5), np.uint8)
+"""Pieces of garment too small to hold this many cells are hidden, but not grown far."""
 HIDE, REGION, KEEP = 0, 128, 255
 """A pixel is hidden where the enlarged region (0 to 254) reaches its limit: always, inside the region, never."""
 
@@ -152,21 +154,22 @@ class Scene:
         if rule.keep_parts and rule.trunk and self.body is not None:
             above, rows = head_rows(*self.shape, self.body, 1 / self.scale)
             head = pick(self.dense, HEAD_PARTS)
-            head[:rows] = cv2.subtract(head[:rows], above)
+            if rows:
+                head[:rows] = cv2.subtract(head[:rows], above)
             limit[head > 0] = REGION
         return limit
 
     def _worn(self, rule: Rule) -> Worn:
         """On the canvas: the garment, under whatever name, and skin that it may cover."""
-        key = rule.garment, rule.skin, rule.also, rule.keep_skin
+        key = rule.garment, rule.skin, rule.also, rule.keep_skin, rule.grow_skin
         if key not in self._seen:
             labels = self.small_labels
-            shape = pick(labels, rule.garment + rule.skin)
+            worn, skin = pick(labels, rule.garment), pick(labels, rule.skin)
             if rule.also:
-                hips = int(np.clip(self.body.hips[1], 0, len(shape)))
+                hips = int(np.clip(self.body.hips[1], 0, len(worn)))
                 rows = slice(0, hips if not rule.legs else None) if rule.trunk else slice(hips, None)
-                cv2.max(shape[rows], pick(labels[rows], rule.also), dst=shape[rows])
-            if rule.skin:
-                protect(shape, 0, labels, self.small_dense, self.body, 1.0, rule)
-            self._seen[key] = Worn(shape)
+                np.maximum(worn[rows], pick(labels, rule.also)[rows], out=worn[rows])
+            protect(skin, 0, labels, self.small_dense, self.body, 1.0, rule)
+            both = cv2.max(worn, skin)
+            self._seen[key] = Worn(both, cv2.morphologyEx(both if rule.grow_skin else worn, cv2.MORPH_OPEN, _SPECK))
         return self._seen[key]

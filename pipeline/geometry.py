@@ -96,8 +96,8 @@ def _believable(points: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 def _frame(points: np.ndarray, known: np.ndarray) -> Body:
     right, left = points[2], points[5]
     shoulders, hips = (right + left) / 2, (points[8] + points[11]) / 2
-    width = max(float(np.hypot(*(left - right))), 1e-3)
-    side = (left - right) / width
+    width = float(np.hypot(*(left - right)))
+    side = (left - right) / width if width > 1e-3 else np.array((1.0, 0.0))
     up = np.array([side[1], -side[0]])
     if up @ (shoulders - hips) < 0:  # seen from behind
         up = -up

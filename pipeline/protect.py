@@ -44,9 +44,9 @@ def protect(target: np.ndarray, value: int, labels: np.ndarray, dense: np.ndarra
 
 def _write(target: np.ndarray, value: int, where: np.ndarray) -> None:
     if value:
-        cv2.bitwise_or(target, where, dst=target)
+        np.bitwise_or(target, where, out=target)
     else:
-        cv2.subtract(target, where, dst=target)
+        np.bitwise_and(target, np.invert(where), out=target)
 
 
 def head_rows(height: int, width: int, body: Body, size: float) -> tuple[np.ndarray, int]:

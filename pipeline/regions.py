@@ -40,25 +40,27 @@ def grown(shape: np.ndarray, margin: float) -> np.ndarray:
 
 
 class Worn:
-    """What the label map shows of the garment and of skin that it may cover: (h, w) uint8, 255 there.
+    """What the label map shows of the garment and of skin that it may cover; kept, because several styles need it.
 
-    Distances from it are kept, because several styles need them.
+    Attributes:
+        shape: (h, w) uint8, 255 at garment and skin.
+        source: (h, w) uint8, 255 at what is grown by more than a few pixels.
     """
 
-    def __init__(self, shape: np.ndarray):
-        self.shape = shape
+    def __init__(self, shape: np.ndarray, source: np.ndarray):
+        self.shape, self.source = shape, source
 
     @cached_property
     def box(self) -> tuple[slice, slice]:
         """Rows and columns that margins can reach."""
-        x, y, width, height = cv2.boundingRect(self.shape)
-        far = len(self.shape) // 10
+        x, y, width, height = cv2.boundingRect(self.source)
+        far = len(self.source) // 10
         return slice(max(y - far, 0), y + height + far), slice(max(x - far, 0), x + width + far)
 
     @cached_property
     def distance(self) -> np.ndarray:
-        """float32, in the box: pixels to the nearest worn one."""
-        return cv2.distanceTransform(cv2.bitwise_not(self.shape[self.box]), cv2.DIST_L2, 3)
+        """float32, in the box: pixels to the nearest of the source."""
+        return cv2.distanceTransform(cv2.bitwise_not(self.source[self.box]), cv2.DIST_L2, 3)
 
     @cached_property
     def ring(self) -> np.ndarray:
@@ -198,10 +200,11 @@ def draw_grown(canvas: np.ndarray, worn: Worn, body: Body, rule: Rule) -> None:
     above = len(canvas)
     if rule.legs:
         above = int(np.clip(body.hips[1] - (0 if rule.trunk else .5 * u), 0, above))
-        cv2.max(canvas[above:], worn.ring[above:], dst=canvas[above:])
+        np.maximum(canvas[above:], worn.ring[above:], out=canvas[above:])
     base, gain = rule.grow[0] * u, (rule.grow[1] - rule.grow[0]) * u
     if not gain:
-        cv2.max(canvas[:above], cv2.min(grown(worn.shape, max(base, RING))[:above], INSIDE), dst=canvas[:above])
+        even = np.minimum(grown(worn.source, max(base, RING)), np.uint8(INSIDE))
+        np.maximum(canvas[:above], even[:above], out=canvas[:above])
         return
     (rows, columns), distance = worn.box, worn.distance
     height = min(rows.start + len(distance), above) - rows.start
@@ -210,6 +213,6 @@ def draw_grown(canvas: np.ndarray, worn: Worn, body: Body, rule: Rule) -> None:
     part = canvas[rows.start:rows.start + height, columns]
     down = np.clip((np.arange(rows.start, rows.start + height, dtype=np.float32) - y) / (1.7 * u), 0, 1)
     aside = np.abs(np.arange(columns.start, columns.start + part.shape[1], dtype=np.float32) - x) / u
-    margin = cv2.max((base + gain * 0.8 * down)[:, None] + gain * 0.5 * np.minimum(aside, 1.5), RING)
-    near = cv2.compare(distance[:height], margin, cv2.CMP_LE)
-    cv2.max(part, cv2.min(near, INSIDE), dst=part)
+    margin = np.maximum((base + gain * 0.8 * down)[:, None] + gain * 0.5 * np.minimum(aside, 1.5), np.float32(RING))
+    near = (distance[:height] <= margin).view(np.uint8)
+    np.maximum(part, near * np.uint8(INSIDE), out=part)

@@ -42,6 +42,7 @@ class Rule:
         flare: how much a skirt is taken to widen below the thigh, for each length of it: at least; and as a share of
             how it widens above.
         grow: how far garment and skin are grown at the neck, and at the wrists of hanging arms.
+        grow_skin: whether skin is grown as far as garment, or just a few pixels.
     """
 
     garment: tuple[int, ...] = ()
@@ -58,6 +59,7 @@ class Rule:
     sway: tuple[float, float] = (0.05, 0.12)
     flare: tuple[float, float] = (0.10, 0.45)
     grow: tuple[float, float] = (0.03, 0.20)
+    grow_skin: bool = True
 
     def __post_init__(self):
         for name, count in (("arms", 3), ("trunk", 4), ("legs", 4), ("sway", 2), ("flare", 2), ("grow", 2)):
@@ -71,7 +73,7 @@ _UPPER = Rule(
     garment=(Atr.UPPER_CLOTHES,), keep=(*HAIR_AND_HAT, *BOTTOMS, *SHOES, *LEGS, Atr.BAG), keep_skin=("face", "hands"),
     skin=(*ARMS, Atr.HEAD), also=(Atr.DRESS, Atr.SCARF),
     keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS, parts=TRUNK_PARTS + ARM_PARTS,
-    arms=(0.18, 0.21, 0.28), trunk=(0.10, 0.10, 0.30, 0.20), grow=(0.03, 0.22))
+    arms=(0.16, 0.19, 0.25), trunk=(0.08, 0.08, 0.24, 0.15), grow=(0.03, 0.21), grow_skin=False)
 _LOWER = Rule(
     garment=BOTTOMS, keep=(*HAIR_AND_HAT, Atr.HEAD, Atr.UPPER_CLOTHES, *ARMS, *SHOES, Atr.BAG), keep_skin=("feet",),
     skin=LEGS, also=(Atr.DRESS, Atr.BELT), keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS + ARM_PARTS, parts=LEG_PARTS,
