@@ -1,0 +1,122 @@
+"""Writes people and garments as a folder in Dress Code's layout, which appears whole."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from pipeline.errors import DataError
+from pipeline.labels import Category
+from pipeline.manifest import load_manifest
+from pipeline.overlays import ATR_COLOURS
+from pipeline.pose import render_skeleton
+from pipeline.storage import write_json
+
+RECORD = "annotations.json"
+FIRST_ID = 900_000
+"""Far from the dataset's ids, which end at 053791."""
+
+
+class DatasetFolder:
+    """A new folder; ``with DatasetFolder(out) as folder`` gives it its name at the end of the block, or not at all.
+
+    Args:
+        out: must not exist, or be empty.
+
+    Raises:
+        DataError: there is something.
+    """
+
+    def __init__(self, out: Path):
+        self.out = Path(out)
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise DataError(self.out, "exists and is not empty", "a new folder", "Choose another name, or delete it")
+        self.root = self.out.with_name(f".{self.out.name}.part")
+        self.record: dict[str, dict] = {}
+
+    def __enter__(self) -> DatasetFolder:
+        try:
+            shutil.rmtree(self.root, ignore_errors=True)
+            self.root.mkdir(parents=True)
+        except OSError as error:
+            raise DataError(self.out, f"cannot be made ({error.strerror})", "a place that can be written") from None
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        if kind is not None:
+            shutil.rmtree(self.root, ignore_errors=True)
+            return
+        write_json(self.root / RECORD, self.record)
+        if self.out.exists():
+            self.out.rmdir()
+        self.root.replace(self.out)
+
+    def write_person(self, category: Category, person_id: str, image: np.ndarray | bytes, keypoints: np.ndarray,
+                     label_map: np.ndarray | None, dense: np.ndarray | None) -> None:
+        """All files of one person.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or a JPEG file's bytes, which are kept as they are.
+            keypoints: (18, 3) in pixels of the photo.
+            label_map, dense: (H, W) uint8, or None.
+        """
+        size_hw = load_manifest().image_hw
+        self._put("image", category, person_id, image if isinstance(image, bytes) else encode_jpeg(image))
+        self._put("keypoints", category, person_id, keypoint_file(keypoints, size_hw))
+        self._put("skeleton", category, person_id, encode_jpeg(render_skeleton(keypoints, size_hw)))
+        if label_map is not None:
+            self._put("label_map", category, person_id, encode_map(label_map, palette=True))
+        if dense is not None:
+            self._put("dense", category, person_id, encode_map(dense))
+
+    def write_garment(self, category: Category, garment_id: str, image: np.ndarray | bytes) -> None:
+        """The garment's picture, (H, W, 3) uint8 RGB or a JPEG file's bytes."""
+        self._put("garment", category, garment_id, image if isinstance(image, bytes) else encode_jpeg(image))
+
+    def write_list(self, category: Category, split: str, rows: list[tuple[str, str]]) -> None:
+        """A pair list of (person id, garment id)."""
+        name = load_manifest().lists[split]
+        text = "".join(f"{person}_0.jpg\t{garment}_1.jpg\n" for person, garment in rows)
+        self._write(self.root / str(category) / name, text.encode())
+
+    def _put(self, modality: str, category: Category, identity: str, data: bytes) -> None:
+        self._write(load_manifest().path(self.root, modality, category, identity), data)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)  # the whole folder gets its name later
+
+
+def encode_jpeg(image: np.ndarray) -> bytes:
+    """A JPEG file of quality 95, as the dataset's."""
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def encode_map(labels: np.ndarray, palette: bool = False) -> bytes:
+    """A PNG file of class numbers, (H, W) uint8: grey, or with a palette whose index is the class."""
+    stream, picture = io.BytesIO(), Image.fromarray(labels)
+    if palette:
+        picture = Image.frombytes("P", picture.size, labels.tobytes())
+        picture.putpalette(ATR_COLOURS.ravel().tolist())
+    picture.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def keypoint_file(keypoints: np.ndarray, size_hw: tuple[int, int]) -> bytes:
+    """The dataset's JSON: coordinates in its frame of 384 x 512, missing joints as -1, -1, 0, -1."""
+    frame_h, frame_w = load_manifest().keypoint_hw
+    rows, number = [], 0
+    for x, y, score in keypoints.astype(float):
+        if np.isfinite(x) and np.isfinite(y) and score > 0:
+            x, y = round(x * frame_w / size_hw[1], 2), round(y * frame_h / size_hw[0], 2)
+            rows.append([x, y, round(score, 4), number])
+            number += 1
+        else:
+            rows.append([-1.0, -1.0, 0.0, -1.0])
+    return json.dumps({"keypoints": rows}).encode()

@@ -1,0 +1,127 @@
+"""Folders of photos and garments -> a dataset in Dress Code's layout, photo by photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import DataError
+from pipeline.labels import Category
+
+from .densepose import load_dump, parts_from_dump
+from .folder import FIRST_ID, DatasetFolder
+from .imports import partner, read_dense_index, read_openpose, read_parse
+from .keypoints import Pose
+from .person import SIZE_HW, Finder, annotate
+from .photos import frame_garment, read_photo
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where annotations come from; what is None is guessed.
+
+    Attributes:
+        find_pose: finds joints in a photo; or
+        openpose: folder of OpenPose's JSON files.
+        parses: folder of a parser's PNGs, with classes of ``parse_classes``; or
+        parser: a model.
+        dense: folder of index PNGs, or a ``.pkl`` dump; or
+        dense_finder: a model.
+    """
+
+    find_pose: Callable[[np.ndarray], Pose] | None = None
+    openpose: Path | None = None
+    parses: Path | None = None
+    parse_classes: str = "atr"
+    parser: Finder | None = None
+    dense: Path | None = None
+    dense_finder: Finder | None = None
+
+
+@dataclass
+class Outcome:
+    """What became of the photos.
+
+    Attributes:
+        people: file -> id. garments: the same.
+        notes: file -> sentences about limits.
+        left_out: file -> why.
+    """
+
+    people: dict[str, str] = field(default_factory=dict)
+    garments: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def annotate_folder(photos: Sequence[Path], garments: Sequence[Path], out: Path, category: Category, sources: Sources,
+                    *, whole: bool = False, several: bool = False, first_id: int = FIRST_ID,
+                    advance: Callable[[int], None] = lambda n: None) -> Outcome:
+    """Writes ``out`` with every usable person and garment, and a list of everybody with everything.
+
+    Args:
+        whole: pad photos instead of framing the person.
+        several: take the most prominent of several people.
+        first_id: number of the first person; garments follow.
+
+    Raises:
+        DataError: nobody or no garment is left, or ``out`` cannot be written.
+    """
+    outcome = Outcome()
+    dump = load_dump(sources.dense) if sources.dense is not None and sources.dense.is_file() else None
+    with DatasetFolder(out) as folder:
+        numbers = iter(range(first_id, first_id + len(photos) + len(garments)))
+        for photo in photos:
+            _one_person(folder, outcome, photo, f"{next(numbers):06d}", category, sources, dump, whole, several)
+            advance(1)
+        for path in garments:
+            identity = f"{next(numbers):06d}"
+            try:
+                folder.write_garment(category, identity, frame_garment(read_photo(path), SIZE_HW))
+                outcome.garments[str(path)] = identity
+                folder.record[f"{category}/{identity}"] = {"file": path.name, "kind": "garment"}
+            except DataError as error:
+                outcome.left_out[str(path)] = str(error)
+            advance(1)
+        for kind, found in (("person", outcome.people), ("garment", outcome.garments)):
+            if not found:
+                reasons = "; ".join(list(outcome.left_out.values())[:3])
+                raise DataError(out, f"no usable {kind}" + (f" ({reasons})" if reasons else ""), "at least one")
+        folder.write_list(category, "test_unpaired", [
+            (person, garment) for person in outcome.people.values() for garment in outcome.garments.values()])
+    return outcome
+
+
+def _one_person(folder, outcome: Outcome, path: Path, identity: str, category: Category, sources: Sources, dump,
+                whole: bool, several: bool) -> None:
+    try:
+        photo = read_photo(path)
+        size_hw = photo.shape[:2]
+        if sources.openpose is not None:
+            file = partner(sources.openpose, path, ("_keypoints.json", ".json"))
+            pose = read_openpose(file, size_hw)
+            if sources.find_pose is not None and pose.people:
+                pose = Pose(pose.keypoints, sources.find_pose(photo).silhouette, pose.people, pose.source)
+        else:
+            assert sources.find_pose is not None  # the caller sees to one of them
+            pose = sources.find_pose(photo)
+        labels = None if sources.parses is None else read_parse(
+            partner(sources.parses, path, (".png",)), size_hw, sources.parse_classes)
+        dense = None
+        if dump is not None:
+            dense = parts_from_dump(dump, path, size_hw, sources.dense or "")
+        elif sources.dense is not None:
+            dense = read_dense_index(partner(sources.dense, path, (".png", "_5.png")), size_hw)
+        person = annotate(photo, pose, category, name=path.name, label_map=labels, dense=dense, parser=sources.parser,
+                          dense_finder=sources.dense_finder, whole=whole, several=several)
+    except DataError as error:
+        outcome.left_out[str(path)] = str(error)
+        return
+    folder.write_person(category, identity, person.image, person.keypoints, person.label_map, person.dense)
+    outcome.people[str(path)] = identity
+    outcome.notes[str(path)] = person.notes
+    folder.record[f"{category}/{identity}"] = {"file": path.name, "kind": "person", "sources": person.sources,
+                                               "notes": list(person.notes)}
