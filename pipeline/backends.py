@@ -15,6 +15,7 @@ Result = TypeVar("Result")
 BACKENDS = ("loky", "threading", "dask")
 IDLE_SECONDS = 20  # how long workers outlive a parent that was killed
 CONNECT_SECONDS = 20
+DISPATCHED = 256  # tasks that a cluster holds at once
 
 
 def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int = 1, backend: str = "loky",
@@ -58,12 +59,14 @@ def _context(jobs: int, backend: str, scheduler: str | None) -> Iterator[dict]:
         with joblib.parallel_config(backend=backend, **options):
             yield {"n_jobs": jobs}
         return
-    with _dask_client(jobs, scheduler), joblib.parallel_config(backend="dask"):
-        yield {"n_jobs": -1}
+    with _dask_client(jobs, scheduler) as client, joblib.parallel_config(backend="dask"):
+        # Enough under way for workers that come later: joblib counts them only once.
+        yield {"n_jobs": -1, "pre_dispatch": max(DISPATCHED, 2 * sum(client.ncores().values()))}
 
 
 @contextlib.contextmanager
-def _dask_client(jobs: int, scheduler: str | None) -> Iterator[None]:
+def _dask_client(jobs: int, scheduler: str | None) -> Iterator:
+    """A client of the scheduler, or of one that lasts as long as the run."""
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
@@ -77,7 +80,7 @@ def _dask_client(jobs: int, scheduler: str | None) -> Iterator[None]:
             raise DataError("--scheduler", f"no Dask scheduler with workers answers at {scheduler} ({error})"[:300],
                             remedy="Start dask-scheduler and dask-worker, and give the address that the first prints"
                             ) from error
-        yield
+        yield client
 
 
 def _killed_errors() -> tuple[type[BaseException], ...]:
