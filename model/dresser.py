@@ -21,8 +21,9 @@ from pipeline.storage import file_sha256
 WEIGHT_CHOICES = ("auto", "ema", "raw")
 SEAM_ROWS = 64
 """The seam is a 64th of the picture's height wide."""
-LARGEST_CORRECTION = 24.0
-"""Levels of 255 by which the seam may shift the network's colours: a difference of shading, not another thing."""
+SHADING = 24.0
+"""Levels of 255: up to this a difference across the seam is shading, to be evened out; from twice this it is another
+thing beside the mask (a hand before a shirt), which must not tint the result."""
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Dresser:
         facts: which weights these are: file, sha256, choice, and the configuration that the file carries.
     """
 
-    network: torch.nn.Module
+    network: Any  # a DAFlow, or anything that is called like one
     device: torch.device = torch.device("cpu")
     autocast: torch.dtype | None = None
     facts: dict[str, Any] = field(default_factory=dict)
@@ -132,7 +133,8 @@ def composite(photo: np.ndarray, result: np.ndarray, mask: np.ndarray, seam_px: 
     spread = lambda values: cv2.GaussianBlur(values, (0, 0), seam / 2, borderType=cv2.BORDER_REPLICATE)
     near = spread(difference) / np.maximum(spread(visible), 1e-4)[..., None]  # mean over the visible pixels around
     fade = np.clip(1 - depth[box] / (seam + 1), 0, 1)[..., None]
-    shifted = result[box] + near.clip(-LARGEST_CORRECTION, LARGEST_CORRECTION) * fade
+    alike = np.clip(2 - np.abs(near).max(2, keepdims=True) / SHADING, 0, 1)
+    shifted = result[box] + near * alike * fade
     out[box][mask[box]] = shifted[mask[box]].round().clip(0, 255).astype(np.uint8)
     return out
 

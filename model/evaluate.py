@@ -6,12 +6,12 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skimage
 import torch
 from torch.utils.data import DataLoader, Subset
 
@@ -45,7 +45,6 @@ class Evaluation:
     dataset: TryOnDataset
     dresser: Dresser
     composited: bool = False
-    picked: dict[str, list[tuple[str, dict]]] = field(default_factory=dict)
 
 
 def evaluate(dresser: Dresser, shards: Sequence[Path], *, mask_style: str = "standard", batch_size: int = 4,
@@ -104,9 +103,9 @@ def describe(dresser: Dresser, dataset: TryOnDataset, mask_style: str, composite
 
     height, width = dataset.size_hw
     settings = {"size": f"{height}x{width}", "mask_style": mask_style, "mask_version": MASK_VERSION,
-                "picture": "visible pixels of the photo put back" if composited else "the network's own",
+                "picture": "visible pixels of the photo put back" if composited else "the network's own picture",
                 "truth": "the shard's own photo at the same size, not resized", "precision": dresser.precision,
-                "ssim, psnr": f"scikit-image {skimage.__version__}: Gaussian window, sigma 1.5, biased covariance",
+                "ssim, psnr": f"scikit-image {version('scikit-image')}: Gaussian window, sigma 1.5, biased covariance",
                 "torch": torch.__version__}
     if lpips:
         settings["lpips"] = "version 0.1, VGG16, on the whole picture, not resized"

@@ -61,7 +61,7 @@ def render_page(evaluation: Evaluation) -> str:
 
 def _summary(result: dict) -> str:
     settings = result["settings"]
-    return (f"{settings['size']}, masks of style {settings['mask_style']}, measured on {settings['picture']}; "
+    return (f"{settings['size']}, masks of style {settings['mask_style']}, {settings['picture']}; "
             f"{result['software']}.")
 
 

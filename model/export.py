@@ -173,7 +173,7 @@ def _figures(evaluation: dict) -> str:
 
     heads, rows = figure_table(evaluation["metrics"])
     settings = evaluation["settings"]
-    lines = [f"{settings['size']}, masks of style {settings['mask_style']}, on {settings['picture']}.", "",
+    lines = [f"{settings['size']}, masks of style {settings['mask_style']}; {settings['picture']}.", "",
              "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 

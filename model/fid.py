@@ -83,8 +83,9 @@ def frechet_distance(mean_a: np.ndarray, covariance_a: np.ndarray, mean_b: np.nd
 class FeatureSet:
     """Features of a set of pictures, in memory that stops growing: moments of all, and up to ``KID_POOL`` rows."""
 
-    def __init__(self):
-        self.count, self._sum, self._products = 0, 0.0, 0.0
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum = self._products = np.zeros(1)
         self.rows: list[np.ndarray] = []
 
     def add(self, features: np.ndarray) -> None:
@@ -128,10 +129,10 @@ def kid(features_a: Sequence[np.ndarray], features_b: Sequence[np.ndarray], subs
 
     Not multiplied by 1,000, as some papers do. NaN below two pictures a set.
     """
-    features_a, features_b = (np.asarray(f, np.float64) for f in (features_a, features_b))
-    size = min(size, len(features_a), len(features_b))
+    sets = [np.asarray(features, np.float64) for features in (features_a, features_b)]
+    size = min(size, *map(len, sets))
     if size < 2:
         return float("nan")
     rng = np.random.default_rng(seed)
-    return float(np.mean([polynomial_mmd(*(f[rng.choice(len(f), size, replace=False)]
-                                           for f in (features_a, features_b))) for _ in range(subsets)]))
+    chosen = lambda features: features[rng.choice(len(features), size, replace=False)]
+    return float(np.mean([polynomial_mmd(*map(chosen, sets)) for _ in range(subsets)]))

@@ -85,7 +85,8 @@ class TryOnLoss(nn.Module):
 
     def forward(self, levels: Sequence[Tensor], target: Tensor) -> dict[str, Tensor]:
         """Terms of the loss; ``levels`` coarse to fine and ``target`` (B, 3, H, W) in [-1, 1]."""
-        components, total = self._empty_components(levels), 0.0
+        components = self._empty_components(levels)
+        total = components.new_zeros(())
         for index, level in enumerate(levels):
             for names, compute in self._passes(index, level.shape[-2:], target):
                 values = compute(_wide(level))
@@ -120,7 +121,7 @@ class TryOnLoss(nn.Module):
         """The same terms without any gradient, for validation."""
         return self.forward(levels, target)
 
-    def _passes(self, index: int, size_hw: tuple[int, int], target: Tensor
+    def _passes(self, index: int, size_hw: Sequence[int], target: Tensor
                 ) -> Iterator[tuple[tuple[str, ...], Callable[[Tensor], list[Tensor]]]]:
         """What to compute at a level, in passes whose graphs are independent: (term names, prediction -> values).
 
@@ -181,7 +182,7 @@ def gram_matrix(features: Tensor) -> Tensor:
         return flat @ flat.transpose(1, 2) / (h * w * c)
 
 
-def enlargement(index: int, size_hw: tuple[int, int]) -> int:
+def enlargement(index: int, size_hw: Sequence[int]) -> int:
     """Factor by which a level is enlarged for the perceptual networks.
 
     2 at the coarsest level, as in the official loss; more only where a side would stay below VGG's 16 pixels, which
@@ -199,7 +200,7 @@ def _enlarged(image: Tensor, factor: int) -> Tensor:
     return F.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
-def _resized(target: Tensor, size_hw: tuple[int, int]) -> Tensor:
+def _resized(target: Tensor, size_hw: Sequence[int]) -> Tensor:
     """The target at a level's size: bilinear, without antialiasing, as the official loss does it."""
     if target.shape[-2:] == tuple(size_hw):
         return target

@@ -75,6 +75,7 @@ class Dressed:
 
     def take(self, step: int, output: torch.Tensor, look: Look) -> None:
         """Puts the network's output (3, H, W) into the picture."""
+        assert self.mask is not None
         own = resized(to_image(output), self.picture.shape[:2])
         last = step == len(self.order.pieces) - 1
         self.picture = own if look.raw and last else composite(self.picture, own, self.mask)
@@ -84,7 +85,8 @@ class Dressed:
         """Person, garments, masked person and result side by side."""
         hidden = np.logical_or.reduce(self.masks)
         pictures = [self.sitter.photo, *self.garments, apply_mask(self.sitter.photo, hidden), self.picture]
-        heads = ["person", *(str(p.category).replace("_", " ") for p in self.order.pieces), "masked", "result"]
+        pieces = [str(p.category).replace("_", " ") for p in self.order.pieces]
+        heads = ["person", *(pieces if len(pieces) > 1 else ["garment"]), "masked", "result"]
         return grid([pictures], heads, height=min(self.picture.shape[0], 768))
 
 
@@ -111,7 +113,8 @@ def try_on(dresser: Dresser, source: DatasetSource | ShardSource, orders: Iterab
         finish: called in a thread with each finished person.
         failed: called for an order that cannot be read, which is then left out; None raises its DataError.
     """
-    waiting, writing = iter(orders), deque()
+    waiting = iter(orders)
+    writing: deque[tuple[Order, Future]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         reading: deque[tuple[Order, Future]] = deque()
 
@@ -121,7 +124,7 @@ def try_on(dresser: Dresser, source: DatasetSource | ShardSource, orders: Iterab
 
         read_ahead()
         while reading or writing:
-            batch = []
+            batch: list[Dressed] = []
             while reading and len(batch) < batch_size:
                 order, task = reading.popleft()
                 try:

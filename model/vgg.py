@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_input
 
 from pipeline.errors import DataError
 
@@ -38,7 +39,7 @@ class _FrozenConvReLU(torch.autograd.Function):
     def backward(ctx, gradient: Tensor):
         weight, positive = ctx.saved_tensors
         shape = (gradient.shape[0], weight.shape[1], *gradient.shape[2:])
-        return nn.grad.conv2d_input(shape, weight, gradient * positive, padding=1), None, None
+        return conv2d_input(shape, weight, gradient * positive, padding=1), None, None
 
 
 class _LeanMaxPool(torch.autograd.Function):
@@ -101,8 +102,7 @@ class VggFeatures(nn.Module):
             if name is None:
                 image = _LeanMaxPool.apply(image) if needs_gradient(image) else F.max_pool2d(image, 2)
                 continue
-            layer = next(layers)
-            image = _conv_relu(image, layer)
+            image = _conv_relu(image, next(layers))
             if name in self.taps:
                 found[name] = image
         return found
@@ -121,12 +121,11 @@ def needs_gradient(values: Tensor) -> bool:
     return values.requires_grad and torch.is_grad_enabled()
 
 
-def _conv_relu(image: Tensor, layer: nn.Conv2d) -> Tensor:
+def _conv_relu(image: Tensor, layer: nn.Module) -> Tensor:
+    weight, bias = (value.detach() for value in layer.parameters())
     if torch.is_autocast_enabled(image.device.type):  # custom functions see no autocast: cast here
         dtype = torch.get_autocast_dtype(image.device.type)
-        image, weight, bias = image.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype)
-    else:
-        weight, bias = layer.weight, layer.bias
+        image, weight, bias = image.to(dtype), weight.to(dtype), bias.to(dtype)
     if needs_gradient(image):
         return _FrozenConvReLU.apply(image, weight, bias)
     return F.conv2d(image, weight, bias, padding=1).relu_()
@@ -134,6 +133,9 @@ def _conv_relu(image: Tensor, layer: nn.Conv2d) -> Tensor:
 
 class Lpips(nn.Module):
     """LPIPS distance of image pairs in [-1, 1]: version 0.1, VGG16, every layer frozen."""
+
+    shift: Tensor
+    scale: Tensor
 
     def __init__(self):
         super().__init__()
@@ -152,8 +154,9 @@ class Lpips(nn.Module):
     def compare(self, features: list[Tensor], others: list[Tensor]) -> Tensor:
         """(B,) distances of two images from their features, in float32 or wider."""
         layers = zip(features, others, (getattr(self, f"linear{i}") for i in range(len(WIDTHS))))
-        return sum(_WeightedDistance.apply(*_wide(a, b, weight)) if needs_gradient(a)
-                   else weighted_distance(*_wide(a, b, weight)) for a, b, weight in layers)
+        shares = [_WeightedDistance.apply(*_wide(a, b, weight)) if needs_gradient(a)
+                  else weighted_distance(*_wide(a, b, weight)) for a, b, weight in layers]
+        return torch.stack(shares).sum(0)
 
     def forward(self, image: Tensor, other: Tensor) -> Tensor:
         """(B,) distances; 0 for equal images."""

@@ -48,9 +48,9 @@ class Sitter:
         if old == tuple(size_hw):
             return self
         keypoints = self.keypoints.copy()
-        keypoints[:, :2] *= np.float32([size_hw[1] / old[1], size_hw[0] / old[0]])
-        maps = [None if m is None else resize_map(m, size_hw) for m in (self.label_map, self.dense)]
-        return Sitter(resized(self.photo, size_hw), keypoints, *maps,
+        keypoints[:, :2] *= np.array([size_hw[1] / old[1], size_hw[0] / old[0]], np.float32)
+        label_map, dense = (None if m is None else resize_map(m, size_hw) for m in (self.label_map, self.dense))
+        return Sitter(resized(self.photo, size_hw), keypoints, label_map, dense,
                       {key: resize_map(mask.view(np.uint8), size_hw).view(bool) for key, mask in self.stored.items()})
 
     def mask(self, category: Category, style: str) -> np.ndarray:
