@@ -131,6 +131,19 @@ def test_half_precision_levels_get_gradients_of_their_own_type_close_to_the_exac
         assert cosine > 0.95
 
 
+def test_a_grad_scaler_takes_the_scaled_gradients_back_to_the_exact_ones(networks):
+    weight = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+    optimiser = torch.optim.SGD([weight], lr=1.0)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    target, loss = picture("loss.target", 64, 48), TryOnLoss(networks)
+    plain = torch.autograd.grad(loss([level * weight for level in pyramid()], target)["total"], weight)[0]
+    scale = scaler.scale(torch.ones(()))
+    loss.backward_through([level * weight for level in pyramid()], target, scale=scale.double())
+    assert weight.grad == pytest.approx(1024 * float(plain), rel=1e-9)
+    scaler.step(optimiser)
+    assert weight.item() == pytest.approx(0.5 - float(plain), rel=1e-6)
+
+
 def test_terms_that_weigh_nothing_are_not_computed(networks):
     terms = TryOnLoss(networks, LossWeights(lpips=0, content=0)).values(pyramid(), picture("loss.target", 64, 48))
     assert terms["components"][:, 1].abs().max() == 0 and terms["components"][:, 3].abs().max() == 0
