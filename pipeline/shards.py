@@ -26,7 +26,7 @@ OPEN_FILES = 128  # at once in one process; the usual limit for all its files is
 KEPT_READERS = 1024  # with their small tables, 50 KB each; opening a file again is then quick
 
 
-class ShardFolder(Sequence):
+class ShardFolder:
     """All samples of a folder of shards, as one sequence, in the index's order.
 
     Holds a few numbers a shard; files are opened when they are read, at most ``OPEN_FILES`` at a time. May be sent to
