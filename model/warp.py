@@ -14,6 +14,7 @@ each sample are stacked along the batch (all first images, then all second ones)
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-METHODS = ("auto", "sparse", "plain")
+METHODS = ("auto", "sparse", "triton", "plain")
 
 
 def absolute_grids(flows: Tensor, exact: bool = False) -> Tensor:
@@ -55,13 +56,33 @@ def warp(features: Tensor, grids: Tensor, weights: Tensor, method: str = "auto")
         features: (S * B, C, H, W); fastest in channels-last memory.
         grids: (B, S * K, 2, h, w), float32 or float64.
         weights: (B, S * K, h, w), of the grids' dtype. They need not sum to 1.
-        method: "plain" is the formula as it stands; "sparse" the same as one sparse matrix product; "auto" chooses.
+        method: "plain" is the formula as it stands; "sparse" the same as one sparse matrix product; "triton" a fused
+            kernel, of float32 and narrower; "auto" takes the kernel on CUDA where Triton is, else the product.
+            The kernel's gradient of the features changes in its last bits from run to run, except under
+            torch.use_deterministic_algorithms(True).
     """
     if method == "plain":
         return warp_plain(features, grids, weights)
+    if method == "triton" or (method == "auto" and features.is_cuda and _kernel_takes(features, grids)):
+        from model.warp_triton import warp_op
+
+        return warp_op(features, grids, weights)
     if torch.is_grad_enabled():
         return SparseWarp.apply(features, grids, weights)
     return warp_sparse(features, grids, weights)
+
+
+@functools.cache
+def _triton_is_there() -> bool:
+    try:
+        import model.warp_triton  # noqa: F401
+    except (ImportError, RuntimeError):  # a Triton that does not fit torch fails either way
+        return False
+    return True
+
+
+def _kernel_takes(features: Tensor, grids: Tensor) -> bool:
+    return grids.dtype == torch.float32 and features.dtype != torch.float64 and _triton_is_there()
 
 
 def warp_plain(features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
@@ -101,6 +122,13 @@ class SparseWarp(torch.autograd.Function):
         if by_grids or by_weights:
             to_weights, to_grids = _slopes(_row_products(out, table, taps.rows), taps, weights, features.shape[-2:])
         return to_features, to_grids, to_weights
+
+
+def features_gradient(gradient: Tensor, features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
+    """The gradient of the features alone, from that of the result; the same bits in every run."""
+    taps = _taps(grids, features)
+    rows = _transposed_sum(_table(gradient), taps.rows, _entries(taps, weights), features[:, 0].numel())
+    return _image(rows, features)
 
 
 def warp_sparse(features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
