@@ -146,7 +146,7 @@ Inputs are float32 in [-1, 1]: `reference` (B, 6, H, W), the pose picture and th
 ## Limits
 
 Results depend on the mask's shape; arms crossed before the body and fine necklines are the hardest. Dress Code is
-licensed for research alone, and so is what was trained on it.
+licensed for research alone: weights that were trained on it may be used for nothing else.
 
 ## Configuration
 

@@ -56,6 +56,8 @@ SOURCES = {
                                "v0.1/vgg.pth",
                     "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", 7_289),
 }
+NEEDED_WITH = {"vgg19": ("vgg19", "vgg16", "lpips"), "vgg16": ("vgg16", "lpips"), "lpips": ("lpips",)}
+"""What to fetch in one go where a file is missing, in the order in which they are asked for."""
 LPIPS_MEMBER = "lpips/weights/v0.1/vgg.pth"
 """The same file inside the lpips package's wheel, which is taken as it is, too."""
 
@@ -93,7 +95,7 @@ def cached(name: str) -> Path:
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             reason = getattr(error, "reason", error)
             raise DataError(path, f"is not there, and {source.url} could not be reached ({reason})", "",
-                            _remedy([n for n, other in SOURCES.items() if not other.cached.is_file()])) from None
+                            _remedy([n for n in NEEDED_WITH[name] if not SOURCES[n].cached.is_file()])) from None
         except OSError as error:
             raise DataError(path, f"could not be written ({error.strerror or error})", "",
                             "Set FITTINGROOM_CACHE to a folder with 600 MB to spare") from None
