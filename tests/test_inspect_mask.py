@@ -61,9 +61,8 @@ def test_table_tells_means_of_every_category(dataset):
 
 
 def test_everybody_is_scored_with_the_definitions_of_the_scores(dataset, tmp_path):
-    from pipeline.scores import score_mask
-
     from pipeline.agnostic import render_agnostic_mask
+    from pipeline.scores import score_mask
 
     people = scored(tmp_path, dataset, "--size", "256x192")
     assert len(people) == 9

@@ -237,7 +237,7 @@ def test_summary_counts_everybody_also_where_few_are_shown(browser, dataset, tmp
 
 
 def test_keys_walk_through_people_and_open_them(page):
-    page.find_element("tag name", "body").click()
+    page.find_element("tag name", "h1").click()
     press(page, "j", "j", "ARROW_UP", "ARROW_DOWN")
     assert ask(page, "document.activeElement.dataset.index") == "1"
     press(page, "ENTER")
@@ -254,7 +254,7 @@ def test_keys_walk_through_people_and_open_them(page):
 
 
 def test_slash_searches_and_letters_stay_letters_there(page):
-    page.find_element("tag name", "body").click()
+    page.find_element("tag name", "h1").click()
     press(page, "/", "d", "r", "j")
     assert ask(page, "document.activeElement.id") == "f-id"
     assert ask(page, "document.getElementById('f-id').value") == "drj"
