@@ -35,7 +35,7 @@ class PlainDAFlow(nn.Module):
         levels = []
         carried = None
         for level, (g, p) in enumerate(zip(garments, people)):
-            carried = _step(self.dafnet, level, g, p, carried, self.config.flows)
+            carried = _step(self.dafnet, level, g, p, carried, self.config)
             if self.training or return_levels:
                 levels.append(_dress(self.dafnet, garment, agnostic, carried))
         result = _dress(self.dafnet, garment, agnostic, carried)
@@ -62,14 +62,16 @@ def _pyramid(pyramid: nn.Module, levels: list[Tensor]) -> list[Tensor]:
     return out
 
 
-def _grids(flows: Tensor) -> Tensor:
-    """Flows (B, K, 2, h, w) in pixels to grids (B, K, h, w, 2), normalised as with align_corners=True."""
+def _grids(flows: Tensor, exact: bool) -> Tensor:
+    """Flows (B, K, 2, h, w) in pixels to grids (B, K, h, w, 2), normalised as with align_corners=True, or exactly."""
     height, width = flows.shape[-2:]
     y, x = torch.meshgrid(
         torch.arange(height, dtype=flows.dtype, device=flows.device),
         torch.arange(width, dtype=flows.dtype, device=flows.device), indexing="ij",
     )  # fmt: skip
     place = (flows + torch.stack((x, y))).permute(0, 1, 3, 4, 2)
+    if exact:
+        return (2 * place + 1) / torch.tensor([width, height], dtype=flows.dtype, device=flows.device) - 1
     return 2 * place / torch.tensor([width - 1, height - 1], dtype=flows.dtype, device=flows.device) - 1
 
 
@@ -79,8 +81,8 @@ def _sample(images: Tensor, grids: Tensor) -> Tensor:
     return out.unflatten(0, images.shape[:2])
 
 
-def _compose(grids: Tensor, flows: Tensor) -> Tensor:
-    return _sample(grids.permute(0, 1, 4, 2, 3), _grids(flows)).permute(0, 1, 3, 4, 2)
+def _compose(grids: Tensor, flows: Tensor, exact: bool) -> Tensor:
+    return _sample(grids.permute(0, 1, 4, 2, 3), _grids(flows, exact)).permute(0, 1, 3, 4, 2)
 
 
 def _warp(features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
@@ -94,20 +96,21 @@ def _block(block: nn.Module, first: Tensor, second: Tensor, count: int) -> tuple
     return out[:, : 2 * count].unflatten(1, (count, 2)), out[:, 2 * count :]
 
 
-def _step(dafnet: nn.Module, level: int, g: Tensor, p: Tensor, carried, k: int):
+def _step(dafnet: nn.Module, level: int, g: Tensor, p: Tensor, carried, config: NetworkConfig):
+    k, exact = config.flows, config.exact_grids
     g1, p1 = g, p
     if carried is not None:
         garment, person, garment_weights, person_weights = carried
         g1 = _warp(g, garment.detach(), garment_weights)
         p1 = _warp(p, person.detach(), person_weights)
     flows, logits = _block(dafnet.Cross_MFEs[level], g1, p, k)
-    garment = _grids(flows) if carried is None else _compose(garment, flows)
+    garment = _grids(flows, exact) if carried is None else _compose(garment, flows, exact)
     g2 = _warp(g, garment, logits.softmax(1))
     flows, logits = _block(dafnet.Self_MFEs[level], g2, p1, k)
-    person = _grids(flows) if carried is None else _compose(person, flows)
+    person = _grids(flows, exact) if carried is None else _compose(person, flows, exact)
     p2 = _warp(p, person, logits.softmax(1))
     flows, logits = _block(dafnet.Refine_MFEs[level], g2, p2, 2 * k)
-    garment, person = _compose(garment, flows[:, :k]), _compose(person, flows[:, k:])
+    garment, person = _compose(garment, flows[:, :k], exact), _compose(person, flows[:, k:], exact)
     weights = logits.softmax(1)
     return _enlarge(garment), _enlarge(person), _larger(weights[:, k:]), _larger(weights[:, :k])
 

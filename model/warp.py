@@ -38,7 +38,8 @@ def absolute_grids(flows: Tensor, exact: bool = False) -> Tensor:
     y = torch.arange(height, dtype=flows.dtype, device=flows.device).view(1, 1, height, 1).expand(1, 1, height, width)
     places = flows + torch.stack((x, y), dim=2)
     sides = (width, height) if exact else (max(width - 1, 1), max(height - 1, 1))
-    size = torch.tensor(sides, dtype=flows.dtype, device=flows.device).view(1, 1, 2, 1, 1)
+    # Filled on the device: a copy from the host would wait for it, and cannot be captured in a CUDA graph.
+    size = torch.stack([flows.new_full((), side) for side in sides]).view(1, 1, 2, 1, 1)
     return (2 * places + 1) / size - 1 if exact else 2 * places / size - 1
 
 
