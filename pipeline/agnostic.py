@@ -18,7 +18,7 @@ from pipeline.protect import head_rows, protect
 from pipeline.regions import Worn, pick, render_region
 from pipeline.rules import HAND_PARTS, HEAD_PARTS, RULES, Rule
 
-MASK_VERSION = 2
+MASK_VERSION = 3
 """Goes up whenever a mask changes for the same input; shards record it."""
 STYLES = ("standard", "recipe", "tight", "loose")
 CANVAS_ROWS = 256
