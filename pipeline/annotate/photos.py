@@ -148,11 +148,17 @@ def whole_frame(size_hw: tuple[int, int]) -> Frame:
 def person_frame(size_hw: tuple[int, int], box: tuple[float, float, float, float]) -> Frame:
     """The frame that a person fills as in the dataset, moved over as much of the photo as there is.
 
+    The space around the person is taken from the photo; where the photo ends at the person, so does the frame.
+
     Args:
         size_hw: the photo's.
         box: left, top, right, bottom of the person in the photo.
     """
-    return _frame(size_hw, box, MARGIN * (box[3] - box[1]))
+    margin = MARGIN * (box[3] - box[1])
+    ends = (0, 0, size_hw[1], size_hw[0])
+    wider = [min(box[i], max(ends[i], box[i] - margin)) for i in (0, 1)]
+    wider += [max(box[i], min(ends[i], box[i] + margin)) for i in (2, 3)]
+    return _frame(size_hw, tuple(wider), 0)
 
 
 def _frame(size_hw, box, margin: float) -> Frame:
