@@ -99,7 +99,7 @@ RULES: dict[tuple[Category, str], Rule] = {
     (Category.LOWER_BODY, "recipe"): replace(
         _LOWER, keep=(), keep_skin=(), also=(), keep_parts=(), grow=(0.08, 0.08)),
     (Category.DRESSES, "recipe"): replace(
-        _DRESSES, keep=(), keep_skin=(), also=(), keep_parts=(), part_margin=0.08,
+        _DRESSES, keep=(), keep_skin=(), skin=(*ARMS, *LEGS), also=(), keep_parts=(), part_margin=0.08,
         arms=(0.20, 0.22, 0.26), grow=(0.10, 0.10)),
     (Category.UPPER_BODY, "tight"): replace(_UPPER, **_BARE, grow=(0.06, 0.06)),
     (Category.LOWER_BODY, "tight"): replace(_LOWER, **_BARE, grow=(0.06, 0.06)),
