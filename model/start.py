@@ -8,16 +8,18 @@ from torch import nn
 from model.daflow import DAFlow
 
 FLOW_SHARE = 0.05  # of the usual size: flows start within a fraction of a pixel, yet every layer gets a gradient
+PERSON_FIRST = 2.0  # logit of the person over the garment: 88 % of each pixel
 
 
 @torch.no_grad()
 def start_copying(network: DAFlow) -> None:
-    """Changes fresh weights so that the result starts as the mean of garment and person, colours exact.
+    """Changes fresh weights so that the result starts as the masked person with a breath of garment, colours exact.
 
     Random weights start with grey fog: colours have to be learnt before any flow gets a useful gradient, and by then
     the flows have fled to the border, where the ground is. Here the light encoder passes red, green and blue on
-    (as c and -c, so that LeakyReLU loses nothing), the light decoder gives them back, and the flows are small. All
-    other weights stay as they are. It needs a light encoder of at least 6 and 3 channels; else nothing is done.
+    (as c and -c, so that LeakyReLU loses nothing), the light decoder gives them back, the flows are small, and the
+    person outweighs the garment: what is visible is right from the first step, so that all the loss lies in the mask.
+    Other weights stay as they are. It needs a light encoder of at least 6 and 3 channels; else nothing is done.
     """
     cascade = network.dafnet
     for name in ("Self_MFEs", "Cross_MFEs", "Refine_MFEs"):
@@ -25,6 +27,8 @@ def start_copying(network: DAFlow) -> None:
             last = block.layers[-1]
             last.weight.mul_(FLOW_SHARE)
             last.bias.zero_()
+    for block in cascade.Refine_MFEs:
+        block.layers[-1].bias[4 * cascade.count : 5 * cascade.count] = PERSON_FIRST  # the first K of 2 K logits
     lift, spread = cascade.lights_encoder[0], cascade.lights_encoder[2]
     gather, paint = cascade.lights_decoder[0], cascade.lights_decoder[2]
     if lift.out_channels < 6 or spread.out_channels < 3:
