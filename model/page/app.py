@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -111,8 +112,12 @@ def _told(error: DataError) -> dict:
     """The error for a person at a browser: no folder of this machine is named."""
     expected = f"; {error.expected} is needed" if error.expected else ""
     name = "" if error.path in ("photo", "garment", "network") else f"{Path(error.path).name}: "
-    text = f"{name}{error.found}{expected}"
-    return refusal(getattr(error, "kind", "unusable"), f"{text[:1].upper()}{text[1:]}.", f"{error.remedy}.".lstrip("."))
+    kind = getattr(error, "kind", "unusable")
+    found, remedy = error.found, error.remedy
+    if kind == "unreadable" and not name:
+        found, remedy = re.sub(r" \(.*\)", "", found), "Try another file"  # a decoder's words help nobody here
+    text = f"{name}{found}{expected}"
+    return refusal(kind, f"{text[:1].upper()}{text[1:]}.", f"{remedy}." if remedy else "")
 
 
 def _add_galleries(app: FastAPI, studio: Studio, dressing: DeviceQueue, capacity: int, most_bytes: int) -> None:

@@ -27,7 +27,8 @@ class Job:
     """
 
     def __init__(self, queue: DeviceQueue, work: Callable[[], Any]):
-        self.queue, self.work, self.future = queue, work, Future()
+        self.queue, self.work = queue, work
+        self.future: Future = Future()
 
     @property
     def ahead(self) -> int:
