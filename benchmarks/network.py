@@ -123,8 +123,15 @@ def run_probe(form: str, size_hw: tuple, batch: int, device: str, half: bool, fu
         full_step(bench, dtype)
     else:
         bench.train(dtype)
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(torch.cuda.max_memory_allocated() / MIB if device == "cuda" else resident)
+    print(torch.cuda.max_memory_allocated() / MIB if device == "cuda" else peak_resident())
+
+
+def peak_resident() -> float:
+    """Most MiB that this process held. Not ru_maxrss where it can be helped: a child inherits its parent's."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def full_step(bench: Bench, half: torch.dtype | None) -> None:
