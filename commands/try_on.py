@@ -44,6 +44,8 @@ class ResultSize(SizeType):
               show_default=True, help="How much is hidden.")
 @click.option("--raw", is_flag=True, help="The network's own picture, without putting back the visible pixels.")
 @click.option("--panel", is_flag=True, help="Also a picture of person, garments, masked person and result.")
+@click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path),
+              help="Also one picture (JPEG or PNG) of the first three people of each category.")
 @click.option("--weights", "choice", type=click.Choice(["auto", "ema", "raw"]), default="auto", show_default=True,
               help="Moving average or weights as trained; auto: what the run validated with.")
 @click.option("--batch-size", type=click.IntRange(1), help="People at once.  [default: 8 on a GPU, else 1]")
@@ -51,7 +53,7 @@ class ResultSize(SizeType):
 @click.option("--jobs", type=click.IntRange(1), default=available_jobs, show_default="all cores",
               help="Threads that read and write beside the network.")
 def command(weights, data, shards, person, garments, categories, pairs, split, limit, out, size_hw, network_hw,
-            mask_style, raw, panel, choice, batch_size, device, jobs):
+            mask_style, raw, panel, sheet, choice, batch_size, device, jobs):
     """Dress people from --data or --shards with the network in WEIGHTS.
 
     One person (--person, --garment), a list (--pairs) or the pairs of a split. Every pixel that the mask leaves
@@ -91,12 +93,13 @@ def command(weights, data, shards, person, garments, categories, pairs, split, l
     own = source.folders[0].size_hw if shards else trained_size(dresser) or DEFAULT_SIZE
     look = Look(network_hw or own, size_hw, mask_style, raw)
     batch_size = batch_size or (8 if dresser.device.type == "cuda" else 1)
-    _dress(dresser, source, orders, look, out, single=bool(person), panel=panel, batch_size=batch_size, threads=jobs)
+    _dress(dresser, source, orders, look, out, single=bool(person), panel=panel, sheet=sheet, batch_size=batch_size,
+           threads=jobs)
 
 
-def _dress(dresser, source, orders, look, out: Path, *, single: bool, panel: bool, batch_size: int,
-           threads: int) -> None:
-    from model.tryon import try_on, write_picture
+def _dress(dresser, source, orders, look, out: Path, *, single: bool, panel: bool, sheet: Path | None,
+           batch_size: int, threads: int) -> None:
+    from model.tryon import Sheet, try_on, write_picture
     from pipeline.errors import DataError
 
     folder = out.parent if single else out
@@ -104,12 +107,15 @@ def _dress(dresser, source, orders, look, out: Path, *, single: bool, panel: boo
         raise DataError(folder, "is a file", "a folder for the results", "Choose another name")
     folder.mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
+    shown = Sheet()
 
     def finish(dressed) -> None:
         path = out if single else out / f"{dressed.order.name}.png"
         write_picture(path, dressed.picture)
         if panel:
             write_picture(path.with_name(f"{path.stem}-panel.png"), dressed.panel())
+        if sheet:
+            shown.add(dressed)
 
     with progress("Dressing", len(orders)) as advance:
         def failed(order, error: DataError) -> None:
@@ -124,4 +130,6 @@ def _dress(dresser, source, orders, look, out: Path, *, single: bool, panel: boo
             advance(1)
     if problems:
         raise DataError(out, f"{done:,} dressed, {len(problems):,} left out", "", f"The first problem: {problems[0]}")
+    if sheet:
+        write_picture(sheet, shown.picture())
     click.echo(str(out) if single else f"{done:,} dressed in {out}")

@@ -82,12 +82,40 @@ class Dressed:
         self.inputs = ()
 
     def panel(self) -> np.ndarray:
-        """Person, garments, masked person and result side by side."""
+        """Person, garments, masked person and result side by side; for the garment in the photo the truth as well."""
+        columns = self.columns()
+        return grid([list(columns.values())], list(columns), height=min(self.picture.shape[0], 768))
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Heading -> picture, from left to right, as ``panel`` shows them."""
         hidden = np.logical_or.reduce(self.masks)
-        pictures = [self.sitter.photo, *self.garments, apply_mask(self.sitter.photo, hidden), self.picture]
         pieces = [str(p.category).replace("_", " ") for p in self.order.pieces]
-        heads = ["person", *(pieces if len(pieces) > 1 else ["garment"]), "masked", "result"]
-        return grid([pictures], heads, height=min(self.picture.shape[0], 768))
+        heads = pieces if len(set(pieces)) == len(pieces) > 1 else [f"garment {n + 1}" for n in range(len(pieces))]
+        columns = {"person": self.sitter.photo, **dict(zip(heads if len(heads) > 1 else ["garment"], self.garments)),
+                   "masked": apply_mask(self.sitter.photo, hidden), "result": self.picture}
+        return columns | ({"truth": self.sitter.photo} if self.order.paired else {})
+
+
+class Sheet:
+    """One picture of the first few people of each category, the rows in the order of ``Category``."""
+
+    def __init__(self, per_category: int = 3, height: int = 256):
+        self.per_category, self.height = per_category, height
+        self.rows: dict[Category, list[dict[str, np.ndarray]]] = {c: [] for c in Category}
+
+    def add(self, dressed: Dressed) -> None:
+        """Keeps small copies of a person's columns while their category has room."""
+        rows = self.rows[dressed.order.pieces[-1].category]
+        if len(rows) < self.per_category:
+            size = (self.height, round(self.height * dressed.picture.shape[1] / dressed.picture.shape[0]))
+            rows.append({head: resized(picture, size) for head, picture in dressed.columns().items()})
+
+    def picture(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB. Raises DataError where nobody was dressed."""
+        rows = [row for kept in self.rows.values() for row in kept]
+        if not rows:
+            raise DataError("--sheet", "nobody was dressed", "people to show")
+        return grid([list(row.values()) for row in rows], list(max(rows, key=len)), height=self.height)
 
 
 def start(source: DatasetSource | ShardSource, order: Order, look: Look) -> Dressed:
@@ -153,8 +181,9 @@ def _dress(dresser: Dresser, batch: Sequence[Dressed], look: Look, pool: ThreadP
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes (H, W, 3) uint8 RGB as a PNG, whole or not at all. Raises DataError."""
-    write_whole(path, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+    """Writes (H, W, 3) uint8 RGB as a PNG, or a JPEG where the name says so, whole or not at all. Raises DataError."""
+    jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    write_whole(path, cv2.imencode(".jpg" if jpeg else ".png", picture[..., ::-1])[1].tobytes())
 
 
 def read_orders(path: Path, category: Category | None = None) -> list[Order]:

@@ -84,6 +84,12 @@ class Order:
         words = [self.person, *(p.garment for p in self.pieces)]
         return "_".join(re.sub(r"[^\w-]+", "-", Path(w).stem if "." in w else w).strip("-") for w in words)
 
+    @property
+    def paired(self) -> bool:
+        """Whether the person puts on what the photo shows: one garment, of the person's own id."""
+        person, garment = parse_name(self.person), parse_name(self.pieces[0].garment)
+        return len(self.pieces) == 1 and person is not None and garment is not None and person[1] == garment[1]
+
 
 def parse_name(text: str) -> tuple[Category | None, str] | None:
     """(category or None, id) of ``000123``, ``dresses/000123`` or ``000123_0.jpg``; None for anything else."""

@@ -199,6 +199,24 @@ def test_command_dresses_one_person_with_a_panel(root, weights, tmp_path):
     assert sorted(p.name for p in out.parent.iterdir()) == ["dressed-panel.png", "dressed.png"]
 
 
+def test_the_truth_stands_beside_a_result_only_where_the_photo_shows_the_garment(root):
+    paired, other = (Order(PERSON, (Piece(garment, Category.UPPER_BODY),)) for garment in (PERSON, UPPER))
+    (same, unpaired), _ = dress(root, paired, other)
+    assert list(same.columns()) == ["person", "garment", "masked", "result", "truth"]
+    assert (same.columns()["truth"] == same.sitter.photo).all()
+    assert list(unpaired.columns()) == ["person", "garment", "masked", "result"]
+
+
+def test_a_sheet_shows_the_first_people_of_each_category(root, weights, tmp_path):
+    sheet, other = tmp_path / "sheet.jpg", tmp_path / "one.png"
+    common = (weights, "--data", root, "--split", "test_paired", "--device", "cpu", "--network-size", "64x64")
+    run(*common, "--out", tmp_path / "all", "--sheet", sheet)
+    run(*common, "--out", tmp_path / "few", "--category", "dresses", "--sheet", other)
+    assert Image.open(sheet).format == "JPEG" and Image.open(other).format == "PNG"
+    assert Image.open(sheet).height > 2.5 * Image.open(other).height
+    assert Image.open(sheet).width > 5 * 256 * SIZE_HW[1] / SIZE_HW[0]
+
+
 def test_command_takes_a_picture_file_with_its_category(root, weights, tmp_path):
     Image.new("RGB", (300, 200), (0, 200, 0)).save(tmp_path / "top.png")
     common = (weights, "--data", root, "--person", root / f"upper_body/images/{PERSON}_0.jpg", "--garment",
