@@ -26,6 +26,15 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
     return rate * min(1.0, (step + 1) / (config.warmup + 1))
 
 
+def parameter_groups(network: nn.Module, flow_rate: float) -> list[dict]:
+    """Groups for an optimiser: all weights, or the flow blocks apart; "part" is the group's share of the rate."""
+    if flow_rate == 1:
+        return [{"params": list(network.parameters()), "part": 1.0}]
+    flows = [value for name, value in network.named_parameters() if "_MFEs." in name]
+    others = [value for name, value in network.named_parameters() if "_MFEs." not in name]
+    return [{"params": others, "part": 1.0}, {"params": flows, "part": flow_rate}]
+
+
 class MovingAverage:
     """Exponential moving average of a network's weights; its other state is copied.
 

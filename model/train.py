@@ -38,7 +38,7 @@ from model.run_state import (
     seed_all,
 )
 from model.sampler import BatchSampler, MicroBatch, epoch_order, plan_epoch
-from model.schedule import MovingAverage, learning_rate, recalibrate, training_mode
+from model.schedule import MovingAverage, learning_rate, parameter_groups, recalibrate, training_mode
 from model.summary import summarise_run
 from model.train_config import TrainConfig, better
 from model.validate import collapse, gathered, inputs_of, measure, mode_gap, summarise
@@ -115,7 +115,7 @@ class Trainer:
         self.report = Reporter(self.config, run, board, processes, note)
         self.stop = Stop(self.config.max_minutes, processes)
         self.model = self._wrapped()
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.config.lr,
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.network, self.config.flow_rate), lr=self.config.lr,
                                            weight_decay=self.config.weight_decay)
         self.average = MovingAverage(self.network, self.config.ema) if self.config.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=setting.autocast is torch.float16)
@@ -337,7 +337,7 @@ class Trainer:
     def _set_rate(self, steps_per_epoch: int) -> float:
         rate = learning_rate(self.config, self.place.step, steps_per_epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["part"]
         return rate
 
     def _count(self, terms: dict[str, Tensor], pairs: int) -> None:
