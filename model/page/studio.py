@@ -27,7 +27,7 @@ from pipeline.overlays import draw_keypoints, mask_overlay
 
 SPLITS = ("test_unpaired", "test_paired", "train")
 """The gallery shows the first of them that a category has."""
-THUMBNAIL_HW = (256, 192)
+THUMBNAIL_HW, SHOWN_HW = (256, 192), (512, 384)
 
 
 class Unknown(Exception):
@@ -128,9 +128,9 @@ class Studio:
     def preview(self, order: Order) -> dict:
         """Everything but the network: the person's picture and its layers as data URIs. Raises as ``sitter``."""
         sitter, notes = self.sitter(order)
-        small = sitter.at(self.network_hw)
+        small = sitter if sitter.photo.shape[0] <= SHOWN_HW[0] else sitter.at(SHOWN_HW)
         mask = small.mask(order.category, order.style)
-        return {"size": list(self.network_hw), "hidden": round(float(mask.mean()), 4), "notes": list(notes),
+        return {"size": list(mask.shape), "hidden": round(float(mask.mean()), 4), "notes": list(notes),
                 "person": _uri(_jpeg(small.photo), "jpeg"),
                 "keypoints": _uri(_jpeg(draw_keypoints(small.photo, small.keypoints)), "jpeg"),
                 "mask": _uri(_jpeg(mask_overlay(small.photo, mask)), "jpeg"),

@@ -242,8 +242,7 @@ function draw() {
   byId("empty").hidden = Boolean(layer || compare);
   byId("empty").firstElementChild.textContent = chosen.person ? "" : "Choose a person and a garment, or upload your own.";
   byId("notes").textContent = (result?.notes ?? layers?.notes ?? []).map((n) => `${n[0].toUpperCase()}${n.slice(1)}.`).join(" ");
-  byId("dress").disabled = !(chosen.person && chosen.garment && layers) || Boolean(state.dressing);
-  byId("dress").textContent = result ? "Try again" : "Try it on";
+  byId("dress").disabled = !(chosen.person && chosen.garment && layers) || Boolean(state.dressing || result);
   byId("download").hidden = !result;
   if (result) { byId("download").href = result.after; byId("download").download = `dressed-${who}-${label(chosen.garment)}.png`.replace(/\.(jpe?g|png)(?=-)/i, ""); }
   byId("chosen").textContent = KINDS.filter((k) => chosen[k]).map((k) => `${k} ${label(chosen[k])}`).join(" · ") || "Nothing chosen yet";
