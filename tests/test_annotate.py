@@ -232,6 +232,14 @@ def test_worker_that_dies_is_told_as_such(photo):
         MediaPipe("/bin/true")(photo)
 
 
+def test_worker_that_hangs_is_given_up(tmp_path, photo, monkeypatch):
+    (tmp_path / "sleep.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setattr(keypoints_module, "WORKER", tmp_path / "sleep.py")
+    monkeypatch.setattr(keypoints_module, "LONGEST_WAIT", 0.5)
+    with pytest.raises(DataError, match="without an answer"):
+        MediaPipe(sys.executable)(photo)
+
+
 def test_worker_is_started_again_after_it_died(recorded, photo):
     assert recorded(photo).people == 1
     recorded._process.kill()

@@ -22,6 +22,8 @@ from pipeline.labels import N_JOINTS, Joint
 WORKER = Path(__file__).with_name("mediapipe_worker.py")
 LONGEST_SIDE = 1280
 """Larger photos are shrunk for the detector, which looks at some 256 pixels anyway."""
+LONGEST_WAIT = 60.0
+"""Seconds after which the other process is given up; a photo takes a twentieth of one."""
 LEAST_VISIBILITY = 0.3
 """Below it MediaPipe's point is a guess about something covered or outside of the picture."""
 SETUP = "Run scripts/setup_photo.sh once, or name a Python that has mediapipe==0.10.21 with --mediapipe-python"
@@ -149,6 +151,8 @@ class MediaPipe:
         process = self._process
         assert process.stdin is not None and process.stdout is not None
         head = json.dumps({"height": image.shape[0], "width": image.shape[1]})
+        limit = threading.Timer(LONGEST_WAIT, process.kill)
+        limit.start()
         try:
             process.stdin.write(head.encode() + b"\n" + image.tobytes())
             process.stdin.flush()
@@ -158,6 +162,8 @@ class MediaPipe:
             process.wait()
             raise DataError(self.python, "ended without an answer", "a Python with mediapipe==0.10.21",
                             SETUP) from None
+        finally:
+            limit.cancel()
 
 
 def read_answer(stream) -> tuple[list[np.ndarray], list[np.ndarray]]:
