@@ -17,11 +17,13 @@ if ! nvidia-smi -L >/dev/null 2>&1; then
     export PIP_EXTRA_INDEX_URL="${PIP_EXTRA_INDEX_URL:-} $cpu_builds"   # its +cpu build is preferred to the CUDA one
   fi
   say "No NVIDIA GPU: installing torch for the CPU."
+  kernels=(triton==3.7.1)  # for the tests of the CUDA kernels in Triton's interpreter; CUDA builds of torch bring their own
 else
   say "NVIDIA GPU found: installing torch with CUDA."
+  kernels=()
 fi
 say "Installing into .venv (some minutes the first time) ..."
-pip -c constraints.txt -e ".[dev,demo,cluster,curves,onnx]"
+pip -c constraints.txt -e ".[dev,demo,cluster,curves,onnx]" "${kernels[@]}"
 
 if ! .venv/bin/python -c 'import cv2' 2>/dev/null; then
   say "OpenCV lacks the system's libGL: taking its headless build, the same without windows."
