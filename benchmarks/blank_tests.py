@@ -22,7 +22,8 @@ from model.train_config import TrainConfig  # noqa: E402
 FIRST = ("first", 4, 2e-3, "recalibrate", False)
 RUNS = {  # title: (name, batch, rate, statistics, from the first run's weights)
     "from scratch, running statistics as they come": ("scratch-batch", 1, 1e-3, "batch", False),
-    "from scratch, measured again": ("scratch-recalibrate", 1, 1e-3, "recalibrate", False),
+    "from scratch, measured again each epoch": ("scratch-recalibrate", 1, 1e-3, "recalibrate", False),
+    "from scratch, measured once, then frozen": ("scratch-calibrated", 1, 1e-3, "calibrated", False),
     "fine-tuned, running statistics as they come": ("tune-batch", 1, 5e-4, "batch", True),
     "fine-tuned, frozen": ("tune-frozen", 1, 5e-4, "frozen", True),
 }

@@ -42,13 +42,13 @@ def draw(results: dict[str, list[dict]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for axis, (name, title) in zip(axes, (("l1_inside", "L1 inside the mask"), ("ssim_inside", "SSIM inside the mask"))):
+    for axis, (name, title) in zip(axes, (("l1_inside", "L1"), ("ssim_inside", "SSIM"))):
         for colour, category in enumerate(Category):
             for style, (start, entries) in zip(("-", "--"), results.items()):
                 axis.plot([entry["epoch"] for entry in entries],
                           [entry["categories"][str(category)][name] for entry in entries], style, color=f"C{colour}",
                           label=f"{category}, {start}")
-        axis.set(title=title, xlabel="epoch")
+        axis.set(title=f"{title} inside the mask", xlabel="epoch")
         axis.grid(alpha=0.3)
     axes[0].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=110)

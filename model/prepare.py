@@ -21,6 +21,7 @@ from model.start import start_copying
 from model.train_config import TrainConfig
 from pipeline.errors import DataError
 
+LARGE = 8  # pairs in a batch whose statistics come near those of all pairs
 SMALL = 10_000_000  # weights of a network whose activations need no care on a CPU
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -96,12 +97,14 @@ class Data:
 
 
 def resolved(config: TrainConfig, init: Path | None, state: dict | None = None) -> TrainConfig:
-    """The configuration with "auto" statistics decided: as the run began, or frozen when fine-tuning, else measured."""
+    """The configuration with "auto" statistics decided: as the run began, or as docs/training.md reasons."""
     if config.statistics != "auto":
         return config
     if state:
         return replace(config, statistics=state["config"]["train"]["statistics"])
-    return replace(config, statistics="frozen" if init else "recalibrate")
+    if init:
+        return replace(config, statistics="frozen")
+    return replace(config, statistics="calibrated" if config.batch_size < LARGE else "recalibrate")
 
 
 def build_network(preset: NetworkConfig | None, init: Path | None, start: str = "copy") -> DAFlow:

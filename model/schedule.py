@@ -49,8 +49,9 @@ class MovingAverage:
     def update(self, network: nn.Module, step: int) -> None:
         """Takes one step of the average towards the network's weights; ``step`` counts from 1."""
         decay = min(self.decay, (1 + step) / (10 + step))
+        weights = {name for name, _ in network.named_parameters()}
         for name, value in network.state_dict().items():
-            if value.is_floating_point():
+            if name in weights:
                 self.state[name].lerp_(value.to(self.state[name].dtype), 1 - decay)
             else:
                 self.state[name].copy_(value)

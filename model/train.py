@@ -131,6 +131,9 @@ class Trainer:
         with self.stop.on_signals():
             self.run.write_config(self.setting.to_json())
             if self.place.step == 0:
+                if self.config.statistics == "calibrated":
+                    self._measure_statistics()
+                    self.average = MovingAverage(self.network, self.config.ema) if self.config.ema else None
                 self._look(epoch=0)
             while self.place.epoch < self.config.epochs and not self.stop.reason:
                 if self._train_epoch():
@@ -157,7 +160,7 @@ class Trainer:
 
     def _update(self, update: list[MicroBatch], batches: Iterator[dict]) -> None:
         """One step of the optimiser: every micro-batch forward and backward, then the weights move."""
-        training_mode(self.network, frozen=self.config.statistics == "frozen")
+        training_mode(self.network, frozen=self.config.frozen)
         self.optimizer.zero_grad(set_to_none=True)
         for micro in update:
             with self._quiet_unless(micro.last):
@@ -237,11 +240,14 @@ class Trainer:
         """Inside, the network is what a user gets: averaged weights, running statistics measured again."""
         with self.average.applied(self.network) if self.average else contextlib.nullcontext():
             if self.config.statistics == "recalibrate" and self.place.step:
-                order = self._order(0)[:self.config.recalibration]
-                sampler = BatchSampler(plan_epoch(order, self.config.batch_size), epoch=0)
-                recalibrate(self.network, (inputs_of(batch, self.device) for batch in self._loader(sampler)))
+                self._measure_statistics()
             self.processes.spread(self.network.buffers())
             yield
+
+    def _measure_statistics(self) -> None:
+        """Running statistics as the mean over the first pairs of the run, with the weights as they are."""
+        sampler = BatchSampler(plan_epoch(self._order(0)[:self.config.recalibration], self.config.batch_size), epoch=0)
+        recalibrate(self.network, (inputs_of(batch, self.device) for batch in self._loader(sampler)))
 
     def _validate(self, epoch: float) -> dict:
         """Figures on the held-out pairs and the gap between the modes; warns where the output has collapsed."""
@@ -251,7 +257,7 @@ class Trainer:
                                 self.setting.lpips), self.processes)
         figures = summarise(rows)
         figures |= {"l1_training_mode": figures["l1"], "l1_evaluation_mode": figures["l1"], "gap": 0.0}
-        if self.config.statistics != "frozen":
+        if not self.config.frozen:
             figures |= mode_gap(self.network, self._validation_loader(), self.device)
         for sign in collapse(rows) if epoch else []:
             self.report.warn(self.place, f"epoch {epoch:g}: {sign}", passing=epoch != int(epoch))
@@ -309,7 +315,7 @@ class Trainer:
             return model
         devices = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=devices,
-                                       broadcast_buffers=self.config.statistics != "frozen")
+                                       broadcast_buffers=not self.config.frozen)
 
     def _quiet_unless(self, last: bool):
         """Gradients travel between processes only with the last micro-batch of an update."""

@@ -49,11 +49,13 @@ class TrainConfig:
     step_factor: float = option(0.2, "With --schedule step: factor of a drop.", low=0, high=1)
     ema: float = option(0.0, "Decay of the moving average of the weights, such as 0.999; validation, pictures and "
                              "best.pt use it. 0 for none.", low=0, high=0.999999)
-    statistics: str = option("auto", "Batch normalisation in training: with the running statistics (frozen), or the "
-                                     "batch's own, with the running ones measured again before each validation "
-                                     "(recalibrate) or left as they are (batch). auto: frozen with --init, else "
-                                     "recalibrate.", ("auto", "frozen", "recalibrate", "batch"))
-    recalibration: int = option(64, "With recalibrated statistics: pairs they are measured on.", low=2)
+    statistics: str = option("auto", "Batch normalisation in training: with the running statistics as they are "
+                                     "(frozen), or measured once before training (calibrated); or with the batch's "
+                                     "own, the running ones measured again before each validation (recalibrate) or "
+                                     "left as they come (batch). auto: frozen with --init, else calibrated for "
+                                     "batches below 8, else recalibrate.",
+                             ("auto", "frozen", "calibrated", "recalibrate", "batch"))
+    recalibration: int = option(64, "Pairs that statistics are measured on.", low=2)
     start: str = option("copy", "Without --init: begin with small flows and exact colours (copy), or with torch's "
                                 "own random weights.", ("copy", "random"))
     perceptual: str = option("auto", "VGG19 and LPIPS terms of the loss: where their weights can be had, or not at "
@@ -91,6 +93,11 @@ class TrainConfig:
     def __post_init__(self):
         for item in fields(self):
             _check(item, getattr(self, item.name))
+
+    @property
+    def frozen(self) -> bool:
+        """True if training uses the running statistics and leaves them as they are."""
+        return self.statistics in ("frozen", "calibrated")
 
     def to_json(self) -> dict:
         """Plain values by name."""

@@ -23,9 +23,9 @@ from pipeline.errors import DataError
 from pipeline.labels import Category
 
 ROOT = Path(__file__).parents[1]
-OPTIONS = {"epochs": 2, "batch_size": 2, "accumulate": 2, "lr": 1e-3, "schedule": "cosine", "warmup": 2, "ema": 0.9, "flow_rate": 0.5,
-           "mask_style": "mix", "jitter": 0.1, "balanced": True, "workers": 0, "pictures": 1, "log_steps": 1,
-           "validation_share": 0.25, "seed": 4}
+OPTIONS = {"epochs": 2, "batch_size": 2, "accumulate": 2, "lr": 1e-3, "schedule": "cosine", "warmup": 2, "ema": 0.9,
+           "flow_rate": 0.5, "mask_style": "mix", "jitter": 0.1, "balanced": True, "workers": 0, "pictures": 1,
+           "log_steps": 1, "validation_share": 0.25, "seed": 4}
 
 
 @pytest.fixture(scope="module")

@@ -173,6 +173,16 @@ def test_frozen_statistics_stay_while_the_weights_learn(shards, tmp_path):
     assert {entry["gap"] for entry in entries(tmp_path / "run", "epoch")} == {0.0}
 
 
+def test_calibrated_statistics_are_measured_once_and_then_stay_in_the_average_too(shards, tmp_path):
+    run(shards, tmp_path / "run", statistics="calibrated", ema=0.9, limit=5, keep_every=1, epochs=2, lr=1e-2)
+    first, last = (torch.load(tmp_path / "run" / f"epoch-000{n}.pt", weights_only=True) for n in (1, 2))
+    for name in (name for name in last["network"] if "running_var" in name):
+        assert not torch.equal(last["network"][name], torch.ones_like(last["network"][name])), name
+        assert torch.equal(first["network"][name], last["network"][name])
+        assert torch.equal(last["trained"][name], last["network"][name])
+    assert {entry["gap"] for entry in entries(tmp_path / "run", "epoch")} == {0.0}
+
+
 def test_recalibrated_statistics_are_the_mean_over_the_batches_seen():
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(2))
     batches = [(torch.randn(4, 2, 8, 8) * 3 + shift,) for shift in (1, 2, 6)]
