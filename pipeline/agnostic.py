@@ -15,15 +15,13 @@ import numpy as np
 from pipeline.geometry import find_body
 from pipeline.labels import Category
 from pipeline.protect import head_rows, protect
-from pipeline.regions import Worn, pick, render_region
+from pipeline.regions import Drawing, Worn, pick
 from pipeline.rules import HAND_PARTS, HEAD_PARTS, RULES, Rule
 
-MASK_VERSION = 3
+MASK_VERSION = 4
 """Goes up whenever a mask changes for the same input; shards record it."""
 STYLES = ("standard", "recipe", "tight", "loose")
 CANVAS_ROWS = 256
-_SPECK = np.ones((5, 5), np.uint8)
-"""Pieces of garment too small to hold this many cells are hidden, but not grown far."""
 HIDE, REGION, KEEP = 0, 128, 255
 """A pixel is hidden where the enlarged region (0 to 254) reaches its limit: always, inside the region, never."""
 
@@ -58,7 +56,10 @@ def render_agnostic_masks(category: Category | str, keypoints: np.ndarray, dense
         if (category, style) not in RULES:
             raise ValueError(f"no mask style {style!r}; there are {', '.join(s for c, s in RULES if c is category)}.")
     scene = Scene(keypoints, dense_i, label_map)
-    return {style: scene.render(RULES[category, style], RULES[category, "standard"]) for style in styles}
+    masks = np.empty((len(styles), *scene.shape), bool)  # one block: fewer pages to fetch than one by one
+    for style, mask in zip(styles, masks):
+        scene.render(RULES[category, style], RULES[category, "standard"], mask)
+    return dict(zip(styles, masks))
 
 
 def apply_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -83,60 +84,72 @@ class Scene:
         self.small_labels, self.small_dense = small(labels), small(dense)
         self.body = find_body(np.asarray(keypoints)[:, :2] * self.scale, self.canvas, self.small_dense,
                               self.small_labels)
+        self.drawing = Drawing(self.body, self.small_dense, self.canvas)
         self._limits: dict[tuple, np.ndarray] = {}
         self._seen: dict[tuple, Worn] = {}
 
-    def render(self, rule: Rule, fallback: Rule) -> np.ndarray:
-        """(H, W) bool mask; ``fallback`` is for a rule that shows nothing without a label map."""
+    def render(self, rule: Rule, fallback: Rule, mask: np.ndarray) -> None:
+        """Fills the (H, W) bool ``mask``; ``fallback`` is for a rule that shows nothing without a label map."""
         if self.labels is None and not rule.parts:
             rule = fallback
         limit = self._limit(rule)
-        mask = limit == HIDE
+        if limit is None:
+            mask.fill(False)
+        else:
+            np.equal(limit, HIDE, out=mask)
         if self.body is not None:
             worn = self._worn(rule) if self.labels is not None and rule.garment + rule.skin else None
-            self._enlarge(render_region(self.body, rule, self.small_dense, worn, self.canvas), limit, mask)
-        return mask
+            region = self.drawing.region(rule, worn)
+            self._enlarge(region, limit if self.labels is None or rule.keep else None, mask)
 
-    def _enlarge(self, region: np.ndarray, limit: np.ndarray, mask: np.ndarray) -> None:
+    def _enlarge(self, region: np.ndarray, limit: np.ndarray | None, mask: np.ndarray) -> None:
         """Hides where the enlarged region reaches its limit, changing ``mask``; only around the region if it can."""
         (height, width), (rows, columns) = self.shape, self.canvas
-        if height % rows or width % columns or height // rows != width // columns:
-            np.greater_equal(cv2.resize(region, (width, height), interpolation=cv2.INTER_LINEAR), limit, out=mask)
-            return
-        times = height // rows
-        x, y, across, down = cv2.boundingRect(region)
-        left, top, right, bottom = max(x - 1, 0), max(y - 1, 0), min(x + across + 1, columns), min(y + down + 1, rows)
-        size = (right - left) * times, (bottom - top) * times
-        box = slice(top * times, bottom * times), slice(left * times, right * times)
-        large = cv2.resize(region[top:bottom, left:right], size, interpolation=cv2.INTER_LINEAR)
-        np.greater_equal(large, limit[box], out=mask[box])
+        times, box = 1, (slice(None), slice(None))
+        if height % rows == 0 == width % columns and height // rows == width // columns:
+            times = height // rows
+            x, y, across, down = cv2.boundingRect(region)
+            rows, columns = slice(max(y - 1, 0), y + down + 1), slice(max(x - 1, 0), x + across + 1)
+            region = region[rows, columns]
+            height, width = region.shape[0] * times, region.shape[1] * times
+            box = tuple(slice(cells.start * times, cells.stop * times) for cells in (rows, columns))
+        large = self._scratch[:height * width].reshape(height, width)
+        cv2.resize(region, (width, height), dst=large, interpolation=cv2.INTER_LINEAR)
+        if limit is not None:
+            np.greater_equal(large, limit[box], out=mask[box])
+        else:  # nothing is kept
+            np.logical_or(mask[box], np.greater_equal(large, REGION, out=large.view(bool)), out=mask[box])
 
-    def _limit(self, rule: Rule) -> np.ndarray:
-        """(H, W) uint8: how much region it takes to hide each pixel. Styles that keep the same things share it."""
-        key = rule.garment, rule.keep, rule.keep_skin, rule.keep_parts
+    @cached_property
+    def _scratch(self) -> np.ndarray:
+        """Room for an enlarged region, used by one style after the other."""
+        return np.empty(self.shape[0] * self.shape[1], np.uint8)
+
+    def _limit(self, rule: Rule) -> np.ndarray | None:
+        """(H, W) uint8: how much region it takes to hide each pixel; None where it is the same everywhere.
+
+        Styles that keep the same things share it; one that keeps nothing takes any with its garment.
+        """
+        if self.labels is None:
+            key = rule.keep_parts, bool(rule.trunk)
+        elif rule.keep:
+            key = rule.garment, rule.keep, rule.keep_skin
+        elif not rule.garment:
+            return None
+        else:
+            key = next((k for k in self._limits if k[0] == rule.garment), (rule.garment,))
         if key not in self._limits:
             self._limits[key] = self._label_limit(rule) if self.labels is not None else self._dense_limit(rule)
         return self._limits[key]
 
     def _label_limit(self, rule: Rule) -> np.ndarray:
-        if not rule.keep:
-            return self._unprotected(rule)
         table = np.full(256, REGION, np.uint8)
         table[list(rule.keep)] = KEEP
         table[list(rule.garment)] = HIDE
         limit = cv2.LUT(self.labels, table)
-        if self.body is not None:
+        if self.body is not None and rule.keep:
             protect(limit, KEEP, self.labels, self.dense, self.body, 1 / self.scale, rule, self._hands)
         return limit
-
-    def _unprotected(self, rule: Rule) -> np.ndarray:
-        """The limit of a rule that keeps nothing: another style's with the same garment is quicker than a table."""
-        for (garment, *_), limit in self._limits.items():
-            if garment == rule.garment:
-                return cv2.min(limit, REGION)
-        table = np.full(256, REGION, np.uint8)
-        table[list(rule.garment)] = HIDE
-        return cv2.LUT(self.labels, table) if rule.garment else np.full(self.shape, REGION, np.uint8)
 
     @cached_property
     def _hands(self) -> tuple[slice, slice] | None:
@@ -164,12 +177,16 @@ class Scene:
         key = rule.garment, rule.skin, rule.also, rule.keep_skin, rule.grow_skin
         if key not in self._seen:
             labels = self.small_labels
-            worn, skin = pick(labels, rule.garment), pick(labels, rule.skin)
+            worn = pick(labels, rule.garment)
             if rule.also:
                 hips = int(np.clip(self.body.hips[1], 0, len(worn)))
                 rows = slice(0, hips if not rule.legs else None) if rule.trunk else slice(hips, None)
-                np.maximum(worn[rows], pick(labels, rule.also)[rows], out=worn[rows])
-            protect(skin, 0, labels, self.small_dense, self.body, 1.0, rule)
-            both = cv2.max(worn, skin)
-            self._seen[key] = Worn(both, cv2.morphologyEx(both if rule.grow_skin else worn, cv2.MORPH_OPEN, _SPECK))
+                if labels[rows].size:
+                    np.maximum(worn[rows], pick(labels[rows], rule.also), out=worn[rows])
+            both = worn
+            if rule.skin:
+                both = pick(labels, rule.skin)
+                protect(both, 0, labels, self.small_dense, self.body, 1.0, rule)
+                both = cv2.max(worn, both)
+            self._seen[key] = Worn(both, both if rule.grow_skin else worn)
         return self._seen[key]

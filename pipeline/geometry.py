@@ -215,8 +215,7 @@ def draw_hull(canvas: np.ndarray, points: np.ndarray, value: int = 255) -> None:
 
 def draw_limb(canvas: np.ndarray, joints: np.ndarray, radii, value: int = 255) -> None:
     """Fills a limb through (N, 2) ``joints``, as thick at each as its radius says, changing ``canvas``."""
-    places = np.clip(joints, -4096, 4096).tolist()
-    one = 1 << BITS
+    places, one = np.clip(joints, -4096, 4096).tolist(), 1 << BITS
     for (x, y), radius in zip(places, radii):
         cv2.circle(canvas, (round(x * one), round(y * one)), round(radius * one), value, -1, shift=BITS)
     for (ax, ay), (bx, by), a, b in zip(places, places[1:], radii, radii[1:]):

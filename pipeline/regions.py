@@ -16,6 +16,8 @@ from pipeline.labels import Joint
 from pipeline.protect import HEAD_LINE
 from pipeline.rules import ARM_PARTS, HAND_PARTS, LEG_PARTS, TRUNK_PARTS, Rule, label_table
 
+SPECK = np.ones((5, 5), np.uint8)
+"""Pieces of garment too small to hold this many cells are hidden, but not grown far."""
 INSIDE = 254
 """Value of the region on the canvas: below 255, which no region reaches."""
 RING = 3.0
@@ -44,11 +46,16 @@ class Worn:
 
     Attributes:
         shape: (h, w) uint8, 255 at garment and skin.
-        source: (h, w) uint8, 255 at what is grown by more than a few pixels.
     """
 
     def __init__(self, shape: np.ndarray, source: np.ndarray):
-        self.shape, self.source = shape, source
+        self.shape, self._source = shape, source
+        self._even: dict[int, np.ndarray] = {}
+
+    @cached_property
+    def source(self) -> np.ndarray:
+        """(h, w) uint8, 255 at what is grown by more than a few pixels."""
+        return cv2.morphologyEx(self._source, cv2.MORPH_OPEN, SPECK)
 
     @cached_property
     def box(self) -> tuple[slice, slice]:
@@ -62,38 +69,67 @@ class Worn:
         """float32, in the box: pixels to the nearest of the source."""
         return cv2.distanceTransform(cv2.bitwise_not(self.source[self.box]), cv2.DIST_L2, 3)
 
-    @cached_property
-    def ring(self) -> np.ndarray:
-        """(h, w) uint8: grown by the least that a garment is grown."""
-        return cv2.min(grown(self.shape, RING), INSIDE)
+    def even(self, margin: float = RING) -> np.ndarray:
+        """(h, w) uint8: the shape, grown evenly, by at least the least that a garment is grown."""
+        margin = round(max(margin, RING))
+        if margin not in self._even:
+            self._even[margin] = cv2.min(grown(self.shape, margin), INSIDE)
+        return self._even[margin]
 
 
-def render_region(body: Body, rule: Rule, dense: np.ndarray | None, worn: Worn | None,
-                  size_hw: tuple[int, int]) -> np.ndarray:
-    """(h, w) uint8, 128 to 254 inside: all that a garment may cover.
+class Drawing:
+    """Draws one person's regions, keeping what several styles share.
 
     Args:
         body: joints on the canvas.
-        rule: shapes and margins.
         dense: (h, w) uint8 DensePose parts on the canvas, or None.
-        worn: what the label map shows, or None.
         size_hw: height and width of the canvas.
     """
-    if dense is not None and rule.parts:
-        canvas = grown(cv2.LUT(dense, label_table(rule.parts, INSIDE)), rule.part_margin * body.unit)
-    else:
-        canvas = np.zeros(size_hw, np.uint8)
-    if rule.arms:
-        draw_arms(canvas, body, rule, dense)
-    if rule.trunk:
-        draw_polygon(canvas, trunk_outline(body, rule), INSIDE)
-    if worn is not None:
-        draw_grown(canvas, worn, body, rule)
-    if rule.legs:
-        outline = legs_outline(body, rule, dense, worn.shape if worn else None)
-        cv2.fillConvexPoly(canvas, cv2.convexHull(fixed(outline)), INSIDE, shift=BITS)
-    canvas = cv2.blur(canvas, (5, 5))  # rounds corners, and smooths the steps of enlarging
-    return canvas if worn is None else cv2.max(canvas, worn.ring)
+
+    def __init__(self, body: Body | None, dense: np.ndarray | None, size_hw: tuple[int, int]):
+        self.body, self.dense, self.size_hw = body, dense, size_hw
+        self._parts: dict[tuple, np.ndarray] = {}
+        self._legs: dict[tuple, Legs] = {}
+
+    def region(self, rule: Rule, worn: Worn | None) -> np.ndarray:
+        """(h, w) uint8, 128 to 254 inside: all that a garment may cover.
+
+        Args:
+            rule: shapes and margins.
+            worn: what the label map shows, or None.
+        """
+        body, dense = self.body, self.dense
+        even = 0.0 if rule.grow[0] < rule.grow[1] else rule.grow[0] * body.unit
+        if worn is not None and even and not (rule.parts or rule.arms or rule.trunk or rule.legs):
+            return worn.even(even)
+        canvas = self._grown_parts(rule)
+        if rule.arms:
+            draw_arms(canvas, body, rule, dense)
+        if rule.trunk:
+            draw_polygon(canvas, trunk_outline(body, rule), INSIDE)
+        if worn is not None and not even:
+            draw_grown(canvas, worn, body, rule)
+        if rule.legs:
+            outline = legs_outline(body, rule, self._leg_shape(rule, worn))
+            cv2.fillConvexPoly(canvas, cv2.convexHull(fixed(outline)), INSIDE, shift=BITS)
+        canvas = cv2.blur(canvas, (5, 5))  # rounds corners, and smooths the steps of enlarging
+        return canvas if worn is None else cv2.max(canvas, worn.even(even))
+
+    def _grown_parts(self, rule: Rule) -> np.ndarray:
+        """(h, w) uint8, a new canvas with DensePose's parts of the rule."""
+        if self.dense is None or not rule.parts:
+            return np.zeros(self.size_hw, np.uint8)
+        key = rule.parts, rule.part_margin
+        if key not in self._parts:
+            shape = cv2.LUT(self.dense, label_table(rule.parts, INSIDE))
+            self._parts[key] = grown(shape, rule.part_margin * self.body.unit)
+        return self._parts[key].copy()
+
+    def _leg_shape(self, rule: Rule, worn: Worn | None) -> Legs:
+        key = bool(rule.trunk), id(worn)
+        if key not in self._legs:
+            self._legs[key] = Legs(self.body, rule, self.dense, worn)
+        return self._legs[key]
 
 
 def draw_arms(canvas: np.ndarray, body: Body, rule: Rule, dense: np.ndarray | None) -> None:
@@ -120,67 +156,84 @@ def trunk_outline(body: Body, rule: Rule) -> np.ndarray:
     return anchors + offsets @ np.array((body.side, body.up)) * body.unit
 
 
-def legs_outline(body: Body, rule: Rule, dense: np.ndarray | None, worn: np.ndarray | None) -> np.ndarray:
+def legs_outline(body: Body, rule: Rule, legs: Legs) -> np.ndarray:
     """(N, 2) points whose convex hull is the region of the legs, from waist to ankles."""
-    u, k = body.unit, body.joints
+    u, k = body.unit, body.joints.tolist()
     waist, *margins = (m * u for m in rule.legs)
-    across = np.array((1.0, 0.0))
-    middle = body.hips if rule.trunk else body.hips + body.up * .38 * u
-    points = [middle - across * (.35 * u + waist), middle + across * (.35 * u + waist)]
+    x, y = (body.hips if rule.trunk else body.hips + body.up * .38 * u).tolist()
+    points = [(x - .35 * u - waist, y), (x + .35 * u + waist, y)]
     for joints, margin in zip(((8, 11), (9, 12), (10, 13)), margins):
         for j in joints:
-            points += [k[j] - across * margin, k[j] + across * margin]
-    shape, legs = leg_shape(body, rule, dense, worn)
-    edge = outline_points(shape)
-    if len(edge):
-        down = np.clip((edge[:, 1] - body.hips[1]) / (2.8 * u), 0, 1)[:, None]
-        shift = u * (rule.sway[0] + (rule.sway[1] - rule.sway[0]) * down) * across
-        points = np.concatenate([points, edge - shift, edge + shift])
-        points = np.concatenate([points, np.reshape(flare_points(shape, legs, body, rule), (-1, 2))])
-    return np.asarray(points)
+            points += [(k[j][0] - margin, k[j][1]), (k[j][0] + margin, k[j][1])]
+    edge = legs.edge
+    if not len(edge):
+        return np.array(points)
+    points += flare_points(body, rule, legs)
+    swayed = np.empty((2, *edge.shape))
+    shift = u * (rule.sway[0] + (rule.sway[1] - rule.sway[0]) * np.clip((edge[:, 1] - body.hips[1]) / (2.8 * u), 0, 1))
+    swayed[:, :, 1] = edge[:, 1]
+    swayed[0, :, 0], swayed[1, :, 0] = edge[:, 0] - shift, edge[:, 0] + shift
+    return np.concatenate([points, swayed.reshape(-1, 2)])
 
 
-def leg_shape(body: Body, rule: Rule, dense: np.ndarray | None, worn: np.ndarray | None):
-    """(h, w) uint8: legs and what is worn on them; for a dress only below the hips, without the arms beside it."""
-    top, legs = max(int(body.hips[1]), 0), None
-    if dense is None:
-        shape = np.zeros((1, 1), np.uint8) if worn is None else worn.copy()
-    else:
-        shape = pick(dense, LEG_PARTS + TRUNK_PARTS)
-        shape[:top] = 0
-        legs = shape
-        if worn is not None:
-            arms = grown(pick(dense, ARM_PARTS + HAND_PARTS), 2) if rule.trunk else np.zeros_like(worn)
-            shape = cv2.max(shape, cv2.subtract(worn, arms))
-    if rule.trunk:
-        shape[:top] = 0
-    return shape, legs
+class Legs:
+    """Legs and what is worn on them, for one or several rules; a dress only below the hips, without the arms beside it.
+
+    Attributes:
+        edge: (N, 2) float64 corners of the convex outline.
+        top, thigh: rows between which a skirt's widening is seen.
+        upper, lower, bare: how far the shape reaches from the hips to the left and right, at the first, at the second,
+            and at the second without the garment. None if there is nothing to see.
+    """
+
+    def __init__(self, body: Body, rule: Rule, dense: np.ndarray | None, worn: Worn | None):
+        k = body.joints
+        self.knees, self.ankles = (k[9, 1] + k[12, 1]) / 2, (k[10, 1] + k[13, 1]) / 2
+        self.top, self.thigh = max(int(body.hips[1]), 0), int((body.hips[1] + self.knees) / 2)
+        shape, legs = self._shape(bool(rule.trunk), dense, None if worn is None else worn.shape)
+        self.edge = outline_points(shape)
+        self.upper = None
+        height = (self.thigh - self.top) // 3
+        if height >= 1 and len(self.edge):
+            rows, middle = slice(self.thigh - height, self.thigh), float(body.hips[0])
+            self.upper, self.lower = reaches(shape[self.top:self.top + height], middle), reaches(shape[rows], middle)
+            self.bare = (0.0, 0.0) if legs is None else reaches(legs[rows], middle)
+            self.run = self.thigh - height - self.top
+
+    def _shape(self, below: bool, dense: np.ndarray | None, worn: np.ndarray | None):
+        """(h, w) uint8 shape, and the legs alone."""
+        if dense is None:
+            shape, legs = np.zeros((1, 1), np.uint8) if worn is None else worn.copy(), None
+        else:
+            shape = legs = pick(dense, LEG_PARTS + TRUNK_PARTS)
+            legs[:self.top] = 0
+            if worn is not None:
+                arms = grown(pick(dense, ARM_PARTS + HAND_PARTS), 2) if below else None
+                shape = cv2.max(shape, worn if arms is None else cv2.subtract(worn, arms))
+        if below:
+            shape[:self.top] = 0
+        return shape, legs
 
 
 def outline_points(shape: np.ndarray) -> np.ndarray:
-    """(N, 2) float64: corners of the outlines of a uint8 shape, small pieces left out."""
+    """(N, 2) float64: corners of the convex outlines of a uint8 shape, small pieces left out."""
     contours, _ = cv2.findContours(shape, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     areas = [cv2.contourArea(c) for c in contours]
     large = [c[:, 0] for c, area in zip(contours, areas) if area >= FRAGMENT * max(areas)]
     return np.concatenate(large).astype(np.float64) if large else np.zeros((0, 2))
 
 
-def flare_points(shape: np.ndarray, legs: np.ndarray | None, body: Body, rule: Rule) -> list[tuple[float, float]]:
+def flare_points(body: Body, rule: Rule, legs: Legs) -> list[tuple[float, float]]:
     """Where the sides of a skirt may be far below the thigh: at least so much wider than the legs, and as wide as what
     is worn becomes if it goes on as it does above the thigh."""
-    k = body.joints
-    hips, knees, ankles = body.hips[1], (k[9, 1] + k[12, 1]) / 2, (k[10, 1] + k[13, 1]) / 2
-    top, thigh = max(int(hips), 0), int((hips + knees) / 2)
-    height = (thigh - top) // 3
-    if height < 1:
+    if legs.upper is None:
         return []
-    middle, hem = body.hips[0], hips + HEM * (ankles - hips)
-    upper, lower = (reaches(shape[a:a + height], middle) for a in (top, thigh - height))
-    bare = (0.0, 0.0) if legs is None else reaches(legs[thigh - height:thigh], middle)
+    middle, hips = body.hips.tolist()
+    hem = hips + HEM * (float(legs.ankles) - hips)
     points = []
-    for sign, a, b, leg in zip((-1, 1), upper, lower, bare):
-        slope = min(max((b - a) / (thigh - height - top), 0.0), STEEPEST) * rule.flare[1]
-        widest = max(b + slope * (hem - thigh), leg + rule.flare[0] * (hem - thigh) if leg else 0.0)
+    for sign, a, b, leg in zip((-1, 1), legs.upper, legs.lower, legs.bare):
+        slope = min(max((b - a) / legs.run, 0.0), STEEPEST) * rule.flare[1]
+        widest = max(b + slope * (hem - legs.thigh), leg + rule.flare[0] * (hem - legs.thigh) if leg else 0.0)
         points.append((middle + sign * widest, hem))
     return points
 
@@ -200,12 +253,8 @@ def draw_grown(canvas: np.ndarray, worn: Worn, body: Body, rule: Rule) -> None:
     above = len(canvas)
     if rule.legs:
         above = int(np.clip(body.hips[1] - (0 if rule.trunk else .5 * u), 0, above))
-        np.maximum(canvas[above:], worn.ring[above:], out=canvas[above:])
+        np.maximum(canvas[above:], worn.even()[above:], out=canvas[above:])
     base, gain = rule.grow[0] * u, (rule.grow[1] - rule.grow[0]) * u
-    if not gain:
-        even = np.minimum(grown(worn.source, max(base, RING)), np.uint8(INSIDE))
-        np.maximum(canvas[:above], even[:above], out=canvas[:above])
-        return
     (rows, columns), distance = worn.box, worn.distance
     height = min(rows.start + len(distance), above) - rows.start
     if height <= 0:
@@ -213,6 +262,6 @@ def draw_grown(canvas: np.ndarray, worn: Worn, body: Body, rule: Rule) -> None:
     part = canvas[rows.start:rows.start + height, columns]
     down = np.clip((np.arange(rows.start, rows.start + height, dtype=np.float32) - y) / (1.7 * u), 0, 1)
     aside = np.abs(np.arange(columns.start, columns.start + part.shape[1], dtype=np.float32) - x) / u
-    margin = np.maximum((base + gain * 0.8 * down)[:, None] + gain * 0.5 * np.minimum(aside, 1.5), np.float32(RING))
-    near = (distance[:height] <= margin).view(np.uint8)
-    np.maximum(part, near * np.uint8(INSIDE), out=part)
+    margin = (base + gain * 0.8 * down)[:, None] + gain * 0.5 * np.minimum(aside, 1.5)
+    near = cv2.compare(distance[:height], np.maximum(margin, np.float32(RING)), cv2.CMP_LE)
+    np.maximum(part, cv2.min(near, INSIDE), out=part)
