@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -418,6 +419,28 @@ def test_damaged_dumps_are_refused(tmp_path, dump_rows):
         (tmp_path / "cut.pkl").write_bytes(whole[:size])
         with pytest.raises(DataError):
             load_dump(tmp_path / "cut.pkl")
+
+
+@pytest.mark.parametrize("save", [torch.save, _old, _plain])
+def test_spoilt_dumps_end_in_a_clear_error_or_an_array(tmp_path, dump_rows, save):
+    path, rng = tmp_path / "dump.pkl", np.random.default_rng(1)
+    save(dump_rows[1], path)
+    whole, refused = np.frombuffer(path.read_bytes(), np.uint8), 0
+    for _ in range(60):
+        spoilt = whole.copy()
+        spoilt[rng.integers(0, len(whole), 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(spoilt.tobytes())
+        try:
+            assert parts_from_dump(load_dump(path), Path("a.jpg"), (200, 100)).shape == (200, 100)
+        except DataError:
+            refused += 1
+    assert refused > 0
+
+
+def test_annotating_needs_no_torch():
+    code = "import sys, pipeline.annotate.job, pipeline.annotate.vitonhd, pipeline.annotate.models; " \
+           "sys.exit(any(name.split('.')[0] in ('torch', 'model') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=DATA.parents[1]).returncode == 0
 
 
 # Guesses

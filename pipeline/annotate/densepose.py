@@ -195,7 +195,8 @@ def parts_from_dump(rows: list, photo: Path, size_hw: tuple[int, int], path: Pat
     Raises:
         DataError: the photo does not occur, or its entry cannot be understood.
     """
-    row = next((r for r in rows if Path(str(r.get("file_name"))).stem == Path(photo).stem), None)
+    names = [r.get("file_name") for r in rows]
+    row = next((r for r, n in zip(rows, names) if isinstance(n, str) and Path(n).stem == Path(photo).stem), None)
     if row is None:
         raise DataError(path, f"no entry for {Path(photo).name}", "one for each photo", REMEDY)
     parts = np.zeros(size_hw, np.uint8)
