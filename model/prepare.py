@@ -21,7 +21,6 @@ from model.start import start_copying
 from model.train_config import TrainConfig
 from pipeline.errors import DataError
 
-LARGE = 8  # pairs in a batch whose statistics come near those of all pairs
 SMALL = 10_000_000  # weights of a network whose activations need no care on a CPU
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -102,9 +101,7 @@ def resolved(config: TrainConfig, init: Path | None, state: dict | None = None) 
         return config
     if state:
         return replace(config, statistics=state["config"]["train"]["statistics"])
-    if init:
-        return replace(config, statistics="frozen")
-    return replace(config, statistics="calibrated" if config.batch_size < LARGE else "recalibrate")
+    return replace(config, statistics="frozen" if init else "recalibrate")
 
 
 def build_network(preset: NetworkConfig | None, init: Path | None, start: str = "copy") -> DAFlow:

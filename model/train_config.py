@@ -52,8 +52,7 @@ class TrainConfig:
     statistics: str = option("auto", "Batch normalisation in training: with the running statistics as they are "
                                      "(frozen), or measured once before training (calibrated); or with the batch's "
                                      "own, the running ones measured again before each validation (recalibrate) or "
-                                     "left as they come (batch). auto: frozen with --init, else calibrated for "
-                                     "batches below 8, else recalibrate.",
+                                     "left as they come (batch). auto: frozen with --init, else recalibrate.",
                              ("auto", "frozen", "calibrated", "recalibrate", "batch"))
     recalibration: int = option(64, "Pairs that statistics are measured on.", low=2)
     start: str = option("copy", "Without --init: begin with small flows and exact colours (copy), or with torch's "
