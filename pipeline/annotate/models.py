@@ -162,7 +162,7 @@ class Finder:
             inner = tuple(min(s, max(1, round(n * scale))) for n, s in zip(image.shape[:2], size))
         shrinks = image.shape[0] >= inner[0]
         small = cv2.resize(image, inner[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        canvas = np.zeros((*size, 3), np.float32)
+        canvas: np.ndarray = np.zeros((*size, 3), np.float32)
         canvas[:inner[0], :inner[1]] = small[..., ::-1] if about.colours == "BGR" else small
         canvas = (canvas * about.scale - np.array(about.mean, np.float32)) / np.array(about.std, np.float32)
         values = canvas.transpose(2, 0, 1) if about.layout == "NCHW" else canvas
