@@ -86,6 +86,7 @@ class Scene:
                               self.small_labels)
         self.drawing = Drawing(self.body, self.small_dense, self.canvas)
         self._limits: dict[tuple, np.ndarray] = {}
+        self._garments: dict[tuple, np.ndarray] = {}
         self._seen: dict[tuple, Worn] = {}
 
     def render(self, rule: Rule, fallback: Rule, mask: np.ndarray) -> None:
@@ -100,9 +101,9 @@ class Scene:
         if self.body is not None:
             worn = self._worn(rule) if self.labels is not None and rule.garment + rule.skin else None
             region = self.drawing.region(rule, worn)
-            self._enlarge(region, limit if self.labels is None or rule.keep else None, mask)
+            self._enlarge(region, limit if self.labels is None or rule.keep else None, mask, rule)
 
-    def _enlarge(self, region: np.ndarray, limit: np.ndarray | None, mask: np.ndarray) -> None:
+    def _enlarge(self, region: np.ndarray, limit: np.ndarray | None, mask: np.ndarray, rule: Rule) -> None:
         """Hides where the enlarged region reaches its limit, changing ``mask``; only around the region if it can."""
         (height, width), (rows, columns) = self.shape, self.canvas
         times, box = 1, (slice(None), slice(None))
@@ -113,17 +114,13 @@ class Scene:
             region = region[rows, columns]
             height, width = region.shape[0] * times, region.shape[1] * times
             box = tuple(slice(cells.start * times, cells.stop * times) for cells in (rows, columns))
-        large = self._scratch[:height * width].reshape(height, width)
+        hidden = mask[box]
+        large = hidden.view(np.uint8)  # no room is needed but the mask's own
+        garment = hidden.copy() if limit is None and rule.garment else None
         cv2.resize(region, (width, height), dst=large, interpolation=cv2.INTER_LINEAR)
-        if limit is not None:
-            np.greater_equal(large, limit[box], out=mask[box])
-        else:  # nothing is kept
-            np.logical_or(mask[box], np.greater_equal(large, REGION, out=large.view(bool)), out=mask[box])
-
-    @cached_property
-    def _scratch(self) -> np.ndarray:
-        """Room for an enlarged region, used by one style after the other."""
-        return np.empty(self.shape[0] * self.shape[1], np.uint8)
+        np.greater_equal(large, REGION if limit is None else limit[box], out=hidden)
+        if garment is not None:
+            np.logical_or(hidden, garment, out=hidden)
 
     def _limit(self, rule: Rule) -> np.ndarray | None:
         """(H, W) uint8: how much region it takes to hide each pixel; None where it is the same everywhere.
@@ -177,8 +174,11 @@ class Scene:
         key = rule.garment, rule.skin, rule.also, rule.keep_skin, rule.grow_skin
         if key not in self._seen:
             labels = self.small_labels
-            worn = pick(labels, rule.garment)
+            if rule.garment not in self._garments:
+                self._garments[rule.garment] = pick(labels, rule.garment)
+            worn = self._garments[rule.garment]
             if rule.also:
+                worn = worn.copy()
                 hips = int(np.clip(self.body.hips[1], 0, len(worn)))
                 rows = slice(0, hips if not rule.legs else None) if rule.trunk else slice(hips, None)
                 if labels[rows].size:

@@ -200,7 +200,7 @@ def _complete_limb(body: Body, limb: tuple, other: tuple, parts: tuple, centres:
 def fixed(points) -> np.ndarray:
     """(N, 1, 2) int32 for OpenCV's drawing calls with ``shift=BITS``; far points are clipped, not wrapped."""
     scaled = np.asarray(points, np.float64).reshape(-1, 1, 2) * (1 << BITS)
-    return np.clip(np.rint(scaled), -(1 << 19), 1 << 19).astype(np.int32)
+    return np.rint(scaled).clip(-(1 << 19), 1 << 19).astype(np.int32)
 
 
 def draw_polygon(canvas: np.ndarray, points, value: int = 255) -> None:
@@ -220,6 +220,8 @@ def draw_limb(canvas: np.ndarray, joints: np.ndarray, radii, value: int = 255) -
         cv2.circle(canvas, (round(x * one), round(y * one)), round(radius * one), value, -1, shift=BITS)
     for (ax, ay), (bx, by), a, b in zip(places, places[1:], radii, radii[1:]):
         length = max(((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5, 1e-6)
-        nx, ny = (ay - by) / length, (bx - ax) / length
-        draw_polygon(canvas, ((ax + nx * a, ay + ny * a), (bx + nx * b, by + ny * b),
-                              (bx - nx * b, by - ny * b), (ax - nx * a, ay - ny * a)), value)
+        nx, ny = (ay - by) / length * one, (bx - ax) / length * one
+        ax, ay, bx, by = ax * one, ay * one, bx * one, by * one
+        corners = np.array(((ax + nx * a, ay + ny * a), (bx + nx * b, by + ny * b),
+                            (bx - nx * b, by - ny * b), (ax - nx * a, ay - ny * a)))
+        cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], value, shift=BITS)

@@ -13,6 +13,8 @@ HEAD_LINE = 0.30
 """Height over the shoulders, in body units, where the face begins; neck and chest below it may be covered."""
 HEM_RING = 1.75
 """Cells of the canvas around a garment where bare feet are hidden with it."""
+HAND_START = 0.10
+"""How far before the wrist's joint a hand may begin, in body units: wrists of hands that are half hidden lie in it."""
 _HALF_TURN = np.linspace(-np.pi / 2, np.pi / 2, 13)
 
 
@@ -75,12 +77,13 @@ def _protect_hands(target: np.ndarray, value: int, labels: np.ndarray, dense: np
 
 
 def _past_wrist(shape: tuple[int, int], body: Body, limb: tuple, size: float) -> np.ndarray:
-    """(H, W) uint8: half a disc beyond the wrist, as large as a hand."""
+    """(H, W) uint8: half a disc from just before the wrist, as large as a hand."""
     elbow, wrist = body.joints[limb[1]], body.joints[limb[2]]
     forearm = wrist - elbow
-    length = float(np.hypot(*forearm))
+    length, start = float(np.hypot(*forearm)), HAND_START * body.unit
     angles = np.arctan2(forearm[1], forearm[0]) + _HALF_TURN
-    radius = 0.8 * max(length, 0.6 * body.unit)
+    radius = 0.8 * max(length, 0.6 * body.unit) + start
+    wrist = wrist - forearm * (start / max(length, 1e-6)) if length > start else elbow
     half = np.zeros(shape, np.uint8)
     draw_polygon(half, (wrist + radius * np.stack([np.cos(angles), np.sin(angles)], 1)) * size)
     return half

@@ -119,16 +119,35 @@ class Drawing:
         """(h, w) uint8, a new canvas with DensePose's parts of the rule."""
         if self.dense is None or not rule.parts:
             return np.zeros(self.size_hw, np.uint8)
-        key = rule.parts, rule.part_margin
-        if key not in self._parts:
-            shape = cv2.LUT(self.dense, label_table(rule.parts, INSIDE))
-            self._parts[key] = grown(shape, rule.part_margin * self.body.unit)
+        if (key := (rule.parts, rule.part_margin)) not in self._parts:
+            if rule.parts not in self._parts:
+                self._parts[rule.parts] = cv2.LUT(self.dense, label_table(rule.parts, INSIDE))
+            self._parts[key] = grown(self._parts[rule.parts], rule.part_margin * self.body.unit)
         return self._parts[key].copy()
+
+    @cached_property
+    def _below(self) -> np.ndarray:
+        """(h, w) uint8: DensePose's legs and trunk below the hips."""
+        legs = pick(self.dense, LEG_PARTS + TRUNK_PARTS)
+        legs[:max(int(self.body.hips[1]), 0)] = 0
+        return legs
+
+    @cached_property
+    def _not_arms(self) -> np.ndarray:
+        """(h, w) uint8: 255 off DensePose's arms and hands, and off a few pixels around them."""
+        return cv2.bitwise_not(grown(pick(self.dense, ARM_PARTS + HAND_PARTS), 2))
 
     def _leg_shape(self, rule: Rule, worn: Worn | None) -> Legs:
         key = bool(rule.trunk), id(worn)
         if key not in self._legs:
-            self._legs[key] = Legs(self.body, rule, self.dense, worn)
+            if self.dense is None:
+                shape, bare = np.zeros((1, 1), np.uint8) if worn is None else worn.shape, None
+            else:
+                shape = bare = self._below
+                if worn is not None:
+                    arms_off = cv2.bitwise_and(worn.shape, self._not_arms) if rule.trunk else worn.shape
+                    shape = cv2.max(shape, arms_off)
+            self._legs[key] = Legs(self.body, shape, bare, bool(rule.trunk))
         return self._legs[key]
 
 
@@ -179,44 +198,41 @@ def legs_outline(body: Body, rule: Rule, legs: Legs) -> np.ndarray:
 class Legs:
     """Legs and what is worn on them, for one or several rules; a dress only below the hips, without the arms beside it.
 
+    Args:
+        body: joints on the canvas.
+        shape: (h, w) uint8, legs and what is worn on them.
+        bare: (h, w) uint8, the legs alone, or None.
+        below: whether only what lies below the hips counts.
+
     Attributes:
-        edge: (N, 2) float64 corners of the convex outline.
-        top, thigh: rows between which a skirt's widening is seen.
+        edge: (N, 2) float64 corners of the outlines.
+        ankles, thigh: their rows.
+        run: rows over which a skirt's widening is seen.
         upper, lower, bare: how far the shape reaches from the hips to the left and right, at the first, at the second,
             and at the second without the garment. None if there is nothing to see.
     """
 
-    def __init__(self, body: Body, rule: Rule, dense: np.ndarray | None, worn: Worn | None):
+    def __init__(self, body: Body, shape: np.ndarray, bare: np.ndarray | None, below: bool):
         k = body.joints
-        self.knees, self.ankles = (k[9, 1] + k[12, 1]) / 2, (k[10, 1] + k[13, 1]) / 2
-        self.top, self.thigh = max(int(body.hips[1]), 0), int((body.hips[1] + self.knees) / 2)
-        shape, legs = self._shape(bool(rule.trunk), dense, None if worn is None else worn.shape)
-        self.edge = outline_points(shape)
-        self.upper = None
-        height = (self.thigh - self.top) // 3
+        self.ankles = float(k[10, 1] + k[13, 1]) / 2
+        top, knees = max(int(body.hips[1]), 0), (k[9, 1] + k[12, 1]) / 2
+        self.thigh = int((body.hips[1] + knees) / 2)
+        self.edge = outline_points(shape[top:] if below else shape)
+        if below:
+            self.edge[:, 1] += top
+        self.upper: tuple[float, float] | None = None
+        height = (self.thigh - top) // 3
         if height >= 1 and len(self.edge):
             rows, middle = slice(self.thigh - height, self.thigh), float(body.hips[0])
-            self.upper, self.lower = reaches(shape[self.top:self.top + height], middle), reaches(shape[rows], middle)
-            self.bare = (0.0, 0.0) if legs is None else reaches(legs[rows], middle)
-            self.run = self.thigh - height - self.top
-
-    def _shape(self, below: bool, dense: np.ndarray | None, worn: np.ndarray | None):
-        """(h, w) uint8 shape, and the legs alone."""
-        if dense is None:
-            shape, legs = np.zeros((1, 1), np.uint8) if worn is None else worn.copy(), None
-        else:
-            shape = legs = pick(dense, LEG_PARTS + TRUNK_PARTS)
-            legs[:self.top] = 0
-            if worn is not None:
-                arms = grown(pick(dense, ARM_PARTS + HAND_PARTS), 2) if below else None
-                shape = cv2.max(shape, worn if arms is None else cv2.subtract(worn, arms))
-        if below:
-            shape[:self.top] = 0
-        return shape, legs
+            self.upper, self.lower = reaches(shape[top:top + height], middle), reaches(shape[rows], middle)
+            self.bare = (0.0, 0.0) if bare is None else reaches(bare[rows], middle)
+            self.run = self.thigh - height - top
 
 
 def outline_points(shape: np.ndarray) -> np.ndarray:
-    """(N, 2) float64: corners of the convex outlines of a uint8 shape, small pieces left out."""
+    """(N, 2) float64: corners of the outlines of a uint8 shape, small pieces left out."""
+    if not shape.size:
+        return np.zeros((0, 2))
     contours, _ = cv2.findContours(shape, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     areas = [cv2.contourArea(c) for c in contours]
     large = [c[:, 0] for c, area in zip(contours, areas) if area >= FRAGMENT * max(areas)]
@@ -229,7 +245,7 @@ def flare_points(body: Body, rule: Rule, legs: Legs) -> list[tuple[float, float]
     if legs.upper is None:
         return []
     middle, hips = body.hips.tolist()
-    hem = hips + HEM * (float(legs.ankles) - hips)
+    hem = hips + HEM * (legs.ankles - hips)
     points = []
     for sign, a, b, leg in zip((-1, 1), legs.upper, legs.lower, legs.bare):
         slope = min(max((b - a) / legs.run, 0.0), STEEPEST) * rule.flare[1]
@@ -240,7 +256,7 @@ def flare_points(body: Body, rule: Rule, legs: Legs) -> list[tuple[float, float]
 
 def reaches(band: np.ndarray, middle: float) -> tuple[float, float]:
     """How far a uint8 shape reaches from ``middle`` to the left and to the right, in pixels."""
-    x, _, width, _ = cv2.boundingRect(band)
+    x, _, width, _ = cv2.boundingRect(band) if band.size else (0, 0, 0, 0)
     return (max(middle - x, 0.0), max(x + width - 1 - middle, 0.0)) if width else (0.0, 0.0)
 
 

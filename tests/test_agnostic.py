@@ -14,6 +14,7 @@ from pipeline.geometry import TEMPLATE
 from pipeline.labels import GARMENT_LABELS, Atr, Category, Joint, is_in
 from pipeline.readers import read_dense, read_keypoints, read_label_map
 from pipeline.rules import RULES
+from pipeline.sample import describe_person, person_files
 from pipeline.scores import score_mask
 
 SMALL = (256, 192)
@@ -39,6 +40,29 @@ def people(root, size_hw, splits=("train",)):
 @pytest.fixture(scope="module")
 def crowd(sample_dataset):
     return list(people(sample_dataset, SMALL, ("train", "test_paired")))
+
+
+@pytest.fixture(scope="module")
+def reaching(tmp_path_factory):
+    """People whose hands lie before the body or half in pockets, as in ``crowd``, with at least 20 pixels of hands."""
+    root, size_hw, found = tmp_path_factory.mktemp("reaching"), (512, 384), []
+    poses = dict.fromkeys(("arms crossed", "arm across", "hands in pockets"), 3)
+    for number in range(120):
+        category = (Category.UPPER_BODY, Category.DRESSES)[number % 2]
+        person_id = f"{number:06d}"
+        if not poses.get(describe_person(category, person_id).pose):
+            continue
+        for name, data in person_files(category, person_id, 0, size_hw).items():
+            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).write_bytes(data)
+        dense = read_dense(root / f"dense/{person_id}_5.png", size_hw)
+        labels = read_label_map(root / f"label_maps/{person_id}_4.png", size_hw)
+        if (is_in(labels, (Atr.LEFT_ARM, Atr.RIGHT_ARM)) & is_in(dense, (3, 4))).sum() >= 20:
+            poses[describe_person(category, person_id).pose] -= 1
+            keypoints = read_keypoints(root / f"keypoints/{person_id}_2.json", size_hw)
+            found.append((f"{category}/{person_id}", category, keypoints, dense, labels))
+    assert not any(poses.values())
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +128,16 @@ def test_hands_stay_visible_where_sleeves_are_hidden(crowd):
         if category is not Category.LOWER_BODY:
             assert mask[arms & is_in(dense, range(15, 23))].mean() > 0.9 or not arms.any(), name
     assert hands > 100
+
+
+@pytest.mark.parametrize("style", TRUSTING)
+@pytest.mark.parametrize("source", ["both maps", "no DensePose", "no label map"])
+def test_hands_of_crossed_arms_and_pockets_stay_visible(reaching, style, source):
+    for name, category, keypoints, dense, labels in reaching:
+        hands = is_in(labels, (Atr.LEFT_ARM, Atr.RIGHT_ARM)) & is_in(dense, (3, 4))
+        maps = {"both maps": (dense, labels), "no DensePose": (None, labels), "no label map": (dense, None)}[source]
+        mask = render_agnostic_mask(category, keypoints, *maps, style)
+        assert (hands & ~mask).sum() >= 0.95 * hands.sum(), name
 
 
 def test_scores_of_the_sample_are_near_the_goals(crowd):
