@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import redraw_masks
 
-from pipeline.agnostic import STYLES, apply_mask, render_agnostic_mask, render_agnostic_masks
+from pipeline.agnostic import MASK_VERSION, STYLES, apply_mask, render_agnostic_mask, render_agnostic_masks
 from pipeline.dresscode import index_pairs
 from pipeline.geometry import TEMPLATE
 from pipeline.labels import GARMENT_LABELS, Atr, Category, Joint, is_in
@@ -336,3 +337,11 @@ def test_real_people_reach_every_goal(real_people, size_hw):
             assert np.isnan(value) or (value <= bound if limit[0] == "<" else value >= bound), (name, score, value)
         seen += 1
     assert seen >= 3
+
+
+@pytest.mark.parametrize("category", list(Category))
+def test_masks_are_those_stored_for_this_version(category):
+    drawn, kept = redraw_masks.sheet(category), redraw_masks.stored(category)
+    advice = "raise MASK_VERSION and run tests/redraw_masks.py if this was meant"
+    assert redraw_masks.stored_version() == MASK_VERSION, advice
+    assert (drawn != kept).sum() <= 12, advice  # a pixel in each mask may round differently elsewhere

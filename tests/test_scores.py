@@ -11,7 +11,9 @@ import pytest
 from test_agnostic import SMALL, people, standing
 
 from pipeline.agnostic import render_agnostic_mask
+from pipeline.inspection import Question, judge
 from pipeline.labels import Atr, Category
+from pipeline.people import Person, Who
 from pipeline.scores import joints_outside, oddities, score_mask
 
 GOLDEN = Path(__file__).parent / "data" / "mask_scores.json"
@@ -148,3 +150,13 @@ def test_oddities_tell_a_missing_garment_and_a_skirt_called_upper_clothes():
     assert "almost no garment" in found and "called upper clothes" in found
     keypoints[2:9] = np.nan
     assert "7 of 13 body joints missing" in " ".join(oddities("lower_body", keypoints, None))
+
+
+def test_inspection_tells_oddities_of_a_person():
+    keypoints, dense, labels, _ = figure(Category.LOWER_BODY)
+    who = Who(Category.LOWER_BODY, "000001", "000001", "train")
+    before = judge(Person(who, keypoints=keypoints, label_map=labels.copy(), dense=dense), 0, Question())
+    labels[labels == Atr.PANTS] = 0
+    after = judge(Person(who, keypoints=keypoints, label_map=labels, dense=dense), 0, Question())
+    told = "almost no garment of the category in the label map"
+    assert told not in before.notes and told in after.notes and told in after.reasons
