@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
 
-from .common import category_option, jobs_option, note, progress
+from .common import category_option, check_writable, jobs_option, note, progress
 
 SPLITS = ("train", "test_paired", "test_unpaired")
 EXAMPLES = 3
@@ -32,19 +31,22 @@ def command(data: Path, categories, splits, json_path: Path | None, exclude_path
 
     Example:
 
-      python cli.py check ~/DressCode --jobs 8 --json defects.json --exclude leave-out.txt
+      fittingroom check DressCode --exclude leave-out.txt
     """
     from pipeline.check import check_dataset
+    from pipeline.storage import write_whole
 
+    to_stdout = str(json_path) == "-"
+    check_writable(None if to_stdout else json_path, exclude_path)
     with _bar() as report:
         result = check_dataset(data, categories, splits or None, jobs, report)
-    if json_path and str(json_path) != "-":
-        _write(json_path, json.dumps(result.to_json(), indent=1))
+    if json_path and not to_stdout:
+        write_whole(json_path, json.dumps(result.to_json(), indent=1).encode())
     if exclude_path:
         lines = [f"{key}  # {reason}\n" for key, reason in sorted(result.left_out().items())]
-        _write(exclude_path, "# People to leave out: category/person  # why\n" + "".join(lines))
+        write_whole(exclude_path, ("# People to leave out: category/person  # why\n" + "".join(lines)).encode())
         note(f"{len(lines):,} people to leave out: {exclude_path}")
-    if json_path and str(json_path) == "-":
+    if to_stdout:
         click.echo(json.dumps(result.to_json(), indent=1))
     else:
         _print_table(result)
@@ -70,16 +72,6 @@ class _bar:
             self.bar.__exit__(*error)
 
 
-def _write(path: Path, text: str) -> None:
-    """The whole file or none."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _print_table(result) -> None:
     from rich.console import Console
     from rich.markup import escape
@@ -100,8 +92,12 @@ def _print_table(result) -> None:
     if counts:
         console.print(table)
     errors, warnings = (sum(d.severity.value == s for d in result.defects) for s in ("error", "warning"))
-    click.echo(f"{result.people:,} people, {result.files:,} files in {result.root}: {errors:,} errors, "
-               f"{warnings:,} warnings")
+    click.echo(f"{result.people:,} people, {result.files:,} files in {result.root}: "
+               f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _examples(found: list) -> list[str]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import TypeVar
 
 import click
 
 from pipeline.errors import DataError
 from pipeline.labels import Category
+from pipeline.storage import unwritable
 
 Item = TypeVar("Item")
 CATEGORY_NAMES = [str(c) for c in Category]
@@ -48,7 +51,8 @@ class LazyGroup(click.Group):
             if error.filename is None and error.errno is None:
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{place}{error.strerror or error}.") from error
+            raise click.ClickException(f"{place}{error.strerror or error}. Check that this place exists and can be "
+                                       "read and written, or name another.") from error
 
 
 class SizeType(click.ParamType):
@@ -96,6 +100,24 @@ def size_option(default: str = "512x384", multiple: int = 32, help: str = "Heigh
 
 jobs_option = click.option(
     "--jobs", type=click.IntRange(1), default=available_jobs, show_default="all cores", help="Worker processes.")
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Places of results tried before the work, not after it; None is passed over.
+
+    Raises:
+        DataError: the folder of one is not there, or nothing can be written into it.
+    """
+    for path in filter(None, paths):
+        folder = path.absolute().parent
+        if folder.exists() and not folder.is_dir():
+            raise DataError(path, f"{folder} is a file", "a folder", "Choose another name")
+        if not folder.is_dir():
+            raise DataError(path, "no such folder to write it into", remedy=f"Create {folder}")
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise unwritable(path, error) from error
 
 
 def note(text: str) -> None:

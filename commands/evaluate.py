@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from commands.common import available_jobs, category_option, note, progress
+from commands.common import available_jobs, category_option, check_writable, note, progress
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
@@ -50,6 +50,7 @@ def command(weights, shards, categories, mask_style, choice, limit, batch_size, 
     from model.perceptual import load_lpips
     from pipeline.storage import write_json, write_whole
 
+    check_writable(json_file, html_file)
     dresser = Dresser.load(weights, device, choice)
     measure = load_lpips(vgg16, linear).to(dresser.device) if vgg16 or linear or download else None
     network = Inception(inception, dresser.device) if inception else None
@@ -69,6 +70,8 @@ def command(weights, shards, categories, mask_style, choice, limit, batch_size, 
     finally:
         if bar:
             bar["context"].__exit__(None, None, None)
+    if not found.rows and not network:
+        note("Unpaired people have no truth to measure against: give --inception for FID and KID, or paired shards.")
     if json_file:
         write_json(json_file, found.result)
     if html_file:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from commands.common import SizeType, note
+from commands.common import SizeType, check_writable, note
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -31,14 +31,12 @@ def command(weights: Path, out: Path, official: bool, size_hw, evaluation: Path 
     """
     from model import export
     from model.dresser import Dresser
-    from pipeline.errors import DataError
     from pipeline.storage import read_json
 
     if not official and out.suffix not in (".safetensors", ".onnx"):
         raise click.UsageError(f"{out}: a name that ends in .safetensors or .onnx, or any with --official.")
+    check_writable(out)
     dresser = Dresser.load(weights, "cpu", choice)
-    if not out.parent.is_dir():
-        raise DataError(out.parent, "no such folder", "one to write into", "Make it first")
     if official:
         export.save_official_form(dresser, out)
         return click.echo(str(out))
@@ -46,7 +44,7 @@ def command(weights: Path, out: Path, official: bool, size_hw, evaluation: Path 
         difference = export.save_onnx(dresser, out, size_hw)
         note(f"onnxruntime agrees with torch to {difference:.1e}.")
         return click.echo(str(out))
-    facts = export.facts_of(dresser, read_json(evaluation) if evaluation else None)
+    facts = export.facts_of(dresser, read_json(evaluation, "Give what evaluate --json wrote") if evaluation else None)
     export.save_weights(dresser, out, facts)
     card = out.with_suffix(".md")
     export.write_card(card, export.render_card(out.name, facts))

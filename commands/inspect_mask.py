@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .common import category_option, jobs_option, note, progress, size_option
+from .common import category_option, check_writable, jobs_option, note, progress, size_option
 
 STYLES = ("standard", "recipe", "tight", "loose")
 SPLITS = ("train", "test_paired", "test_unpaired")
@@ -71,7 +71,7 @@ def command(ctx, data, ids, categories, split, style, against, worst, by, sample
 
     Example:
 
-      python cli.py inspect-mask ~/shards/train --worst 40 --out worst.html
+      fittingroom inspect-mask shards/train --worst 40 --out worst.html
     """
     from pipeline.inspection import Question, beyond, choose, judge_all, score_names
     from pipeline.people import open_people
@@ -109,13 +109,11 @@ def _by_chance(count: int, sample: int, seed: int) -> list[int]:
 
 def _check_places(out, sheet, *others) -> None:
     """Wrong names and folders are told before the work, not after it."""
-    from pipeline.errors import DataError
-
+    if out and out.suffix.lower() not in (".html", ".htm"):
+        raise click.BadParameter(f"{out}: a name that ends in .html.", param_hint="--out")
     if sheet and sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise click.BadParameter(f"{sheet}: a name that ends in .png or .jpg.", param_hint="--sheet")
-    for path in (out, sheet, *others):
-        if path and not path.absolute().parent.is_dir():
-            raise DataError(path, "its folder does not exist", remedy=f"Create {path.parent}")
+    check_writable(out, sheet, *others)
 
 
 def _twins(people, dataset: Path | None):

@@ -6,7 +6,20 @@ from pathlib import Path
 
 import click
 
-from commands.common import category_option, jobs_option, note, progress, size_option
+from commands.common import SizeType, category_option, jobs_option, note, progress
+
+
+class PhotoSize(SizeType):
+    """``HxW`` of the dataset's shape."""
+
+    def convert(self, value, param, ctx):
+        from pipeline.sample import fits_layout
+
+        height, width = super().convert(value, param, ctx)
+        if not fits_layout((height, width)):
+            self.fail(f"{height}x{width}: 4 rows to 3 columns, 64 to 4096 pixels, such as 1024x768, 512x384 or "
+                      "256x192.", param, ctx)
+        return height, width
 
 
 @click.command()
@@ -16,7 +29,8 @@ from commands.common import category_option, jobs_option, note, progress, size_o
 @click.option("--test-pairs", type=click.IntRange(1),
               help="People per category in the test split.  [default: a quarter of --pairs, at least 2]")
 @category_option
-@size_option("1024x768", 1, "Height x width of photos and maps, in pixels; 4 to 3.")
+@click.option("--size", "size_hw", type=PhotoSize(), default="1024x768", show_default=True,
+              help="Height x width of photos and maps, in pixels; 4 to 3.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed gives other people.")
 @jobs_option
 def command(out: Path, pairs: int, test_pairs: int | None, categories, size_hw, seed: int, jobs: int) -> None:

@@ -12,6 +12,7 @@ import click
 from commands.common import note
 from model.train_config import TrainConfig
 from pipeline.errors import DataError
+from pipeline.storage import read_json
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -112,7 +113,9 @@ def _of_run(ctx: click.Context, run: Path, values: dict) -> dict:
     path = run / "config.json"
     if not path.exists():
         raise DataError(path, "no such file", "the folder of a run that was stopped", "Start it without --resume.")
-    own = json.loads(path.read_text())["train"]
+    own = read_json(path, "Start the run again, without --resume").get("train")
+    if not isinstance(own, dict):
+        raise DataError(path, "no options of a run", 'an entry "train"', "Start the run again, without --resume")
     default = click.core.ParameterSource.DEFAULT
     return {name: own.get(name, value) if ctx.get_parameter_source(name) == default else value
             for name, value in values.items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from commands.common import CATEGORY_NAMES, SizeType, available_jobs, note, progress
+from commands.common import CATEGORY_NAMES, SizeType, available_jobs, check_writable, note, progress
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)
@@ -70,15 +70,19 @@ def command(weights, data, shards, person, garments, categories, pairs, split, l
     if bool(person) != bool(garments) or sum((bool(person), bool(pairs), bool(split))) > 1:
         raise click.UsageError("Give --person with --garment, or --pairs, or --split.")
     if categories and person and len(categories) != len(garments):
-        raise click.UsageError(f"{len(garments)} garments and {len(categories)} categories: give one for each.")
+        raise click.UsageError(f"--garment is given {len(garments)} times, --category {len(categories)}: give one for "
+                               "each garment, or none.")
     if data and not (person or pairs or split):
         raise click.UsageError("Say whom to dress: --person and --garment, --pairs, or --split.")
     if person and out.suffix.lower() != ".png":
         raise click.UsageError(f"--out {out}: a name that ends in .png for one person.")
+    if not person and out.suffix.lower() in (".png", ".jpg", ".jpeg"):
+        raise click.UsageError(f"--out {out}: a folder for a list, not a picture's name.")
 
     from model.dresser import Dresser
     from model.tryon import DEFAULT_SIZE, Look, read_orders, trained_size
     from model.wardrobe import DatasetSource, Order, Piece, ShardSource
+    from pipeline.errors import DataError
     from pipeline.labels import Category
 
     source = DatasetSource(data) if data else ShardSource(shards)
@@ -89,6 +93,13 @@ def command(weights, data, shards, person, garments, categories, pairs, split, l
         orders = read_orders(pairs, kinds[0] if kinds else None)[:limit]
     else:
         orders = source.orders(split, kinds or tuple(Category), limit)
+    if not orders:
+        held = ", ".join(sorted({folder.split for folder in source.folders})) if shards else "other people"
+        raise DataError((shards or [data])[0], f"nobody of {split or 'this category'} here, but {held}", "",
+                        "Choose another --split or --category")
+    check_writable(sheet)
+    _make_folder(out.parent if person else out)
+    check_writable(out if person else out / "result.png")
     dresser = Dresser.load(weights, device, choice)
     own = source.folders[0].size_hw if shards else trained_size(dresser) or DEFAULT_SIZE
     look = Look(network_hw or own, size_hw, mask_style, raw)
@@ -97,15 +108,23 @@ def command(weights, data, shards, person, garments, categories, pairs, split, l
            threads=jobs)
 
 
+def _make_folder(folder: Path) -> None:
+    from pipeline.errors import DataError
+    from pipeline.storage import unwritable
+
+    if folder.exists() and not folder.is_dir():
+        raise DataError(folder, "is a file", "a folder for the results", "Choose another name")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
 def _dress(dresser, source, orders, look, out: Path, *, single: bool, panel: bool, sheet: Path | None,
            batch_size: int, threads: int) -> None:
     from model.tryon import Sheet, try_on, write_picture
     from pipeline.errors import DataError
 
-    folder = out.parent if single else out
-    if folder.exists() and not folder.is_dir():
-        raise DataError(folder, "is a file", "a folder for the results", "Choose another name")
-    folder.mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
     shown = Sheet()
 

@@ -170,4 +170,6 @@ def _size(value: Tensor) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    if isinstance(error, (KeyError, EOFError)):  # of the unpickler: the text is a byte's number
+        return "other bytes"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0][:200]

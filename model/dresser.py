@@ -13,6 +13,7 @@ from torch import Tensor
 
 from model.checkpoint import _check_fit, load_network, read_checkpoint
 from model.dataset import to_image, to_tensor
+from model.processes import check_device
 from pipeline.agnostic import apply_mask
 from pipeline.errors import DataError
 from pipeline.pose import render_pose
@@ -49,9 +50,10 @@ class Dresser:
             choice: "ema", the moving average; "raw", the weights as trained; "auto", what the run itself used.
 
         Raises:
-            DataError: the file does not fit, or has no moving average.
+            DataError: the file does not fit, or has no moving average; or CUDA is asked for and not there.
         """
         target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        check_device(target)
         network = load_network(path, target)
         rest = read_checkpoint(path)[1]
         chosen = _choose(network, rest, path, choice)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from model.checkpoint import save_official
@@ -112,8 +113,8 @@ def _whole(path: Path, write) -> None:
     try:
         write(part)
         os.replace(part, path)
-    except OSError as error:
-        raise DataError(path, f"could not be written ({error.strerror or error})", "",
+    except (OSError, SafetensorError) as error:
+        raise DataError(path, f"could not be written ({getattr(error, 'strerror', None) or error})", "",
                         "Choose another folder") from None
     finally:
         part.unlink(missing_ok=True)

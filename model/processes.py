@@ -9,6 +9,16 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from pipeline.errors import DataError
+
+
+def check_device(device: torch.device) -> None:
+    """DataError where CUDA is asked for and there is none, or fewer GPUs."""
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        found = f"{count or 'no'} GPU{'s' * (count > 1)} that this torch can use"
+        raise DataError("--device", found, str(device), "Leave --device out for the CPU, or install torch with CUDA")
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -29,6 +39,7 @@ class Processes:
         local, count = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         name = device or ("cuda" if torch.cuda.is_available() else "cpu")
         chosen = torch.device(f"cuda:{local}") if name == "cuda" else torch.device(name)
+        check_device(chosen)
         if chosen.type == "cuda":
             torch.cuda.set_device(chosen)
         if count > 1 and not dist.is_initialized():

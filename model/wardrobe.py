@@ -105,7 +105,8 @@ class DatasetSource:
     def __init__(self, root: Path):
         self.root = Path(root)
         if not self.root.is_dir():
-            raise DataError(self.root, "no such folder", "a folder in Dress Code's layout")
+            raise DataError(self.root, "not a folder" if self.root.exists() else "no such folder",
+                            "a folder in Dress Code's layout", "Name the folder that holds the categories' folders")
 
     def locate(self, modality: str, name: str, hint: Category | None = None) -> tuple[Category, str]:
         """(category, id) of the folder that holds the person's "image" or a "garment". Raises DataError."""
@@ -208,7 +209,11 @@ class ShardSource:
 
 
 def resolve(source: DatasetSource | ShardSource, order: Order) -> Order:
-    """The order with every category known. Raises DataError where a picture file comes without one."""
+    """The order with every category known.
+
+    Raises:
+        DataError: a picture file without a category, or an id with the category of another folder.
+    """
     pieces = []
     for piece in order.pieces:
         category = piece.category
@@ -217,6 +222,11 @@ def resolve(source: DatasetSource | ShardSource, order: Order) -> Order:
                 raise DataError(piece.garment, "a garment picture whose category is not known", "",
                                 "Say with --category upper_body, lower_body or dresses what it is")
             category = source.locate("garment", piece.garment)[0]
+        elif not is_picture_file(piece.garment):
+            lies = source.locate("garment", piece.garment, category)[0]
+            if lies != category:
+                raise DataError(piece.garment, f"a garment of {lies}", f"one of {category}",
+                                "Leave the category out, or name another garment")
         pieces.append(replace(piece, category=category))
     return replace(order, pieces=tuple(pieces))
 

@@ -181,6 +181,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             raise ValueError(f"holds a {type(state).__name__}")
         return dict(state)
     except Exception as error:  # foreign bytes fail in a dozen ways
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0][:120]
+        reason = "other bytes" if reason.isdigit() else reason  # the unpickler's word for a byte
         raise DataError(path, f"holds no weights ({reason})", "a state_dict that torch.save wrote",
                         "Fetch the file again") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 from pathlib import Path
 
@@ -18,6 +19,11 @@ MAX_BYTES = {"image": 64 << 20, "map": 16 << 20, "keypoints": 1 << 20, "uv": 16 
 """Largest file of each kind that is opened."""
 MAX_SCANS, MAX_SCANNED_PIXELS = 100, 10 ** 9
 """Scans of a progressive JPEG (ten are usual), and scans times pixels: many over a large picture take minutes."""
+
+_AFTER_CODED_DATA = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""A JPEG's next marker: within coded data 0xFF is escaped with a zero, doubled as filling, or a restart."""
+_MAY_FOLLOW = frozenset([0xC4, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)])
+"""Markers that can end coded data: tables, another scan, the height, comments, application data, the end."""
 
 PICTURES = ("JPEG", "PNG")
 """Formats of photos. Not WebP: opening one allocates its canvas before its size can be looked at."""
@@ -89,13 +95,18 @@ def decode_jpeg(path: Path, data: bytes, stored_hw: tuple[int, int], mode: str, 
 
 
 def check_jpeg_is_whole(path: Path, data: bytes, stored_hw: tuple[int, int]) -> None:
-    """ReadError if a JPEG ends before its end marker (decoders fill the rest with grey, some without a word), or has
-    absurdly many scans.
+    """ReadError if a JPEG ends before its end marker or is overwritten in the midst (decoders fill the rest with grey,
+    some without a word), or has absurdly many scans.
 
     Within coded data 0xFF is always escaped, so the last start of a scan and the end marker can be searched for.
     """
-    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+    last_scan = data.rfind(b"\xff\xda")
+    if data.rfind(b"\xff\xd9") < last_scan:
         raise ReadError("unreadable", path, "a truncated JPEG (no end marker)", "a whole picture")
+    header = int.from_bytes(data[last_scan + 2:last_scan + 4], "big")
+    marker = _AFTER_CODED_DATA.search(data, last_scan + 2 + header)
+    if marker is None or marker[0][1] not in _MAY_FOLLOW:
+        raise ReadError("unreadable", path, "a corrupted JPEG (its coded data breaks off)", "a whole picture")
     scans = data.count(b"\xff\xda")
     if scans > MAX_SCANS or scans * stored_hw[0] * stored_hw[1] > MAX_SCANNED_PIXELS:
         raise ReadError("unreadable", path, f"a JPEG of {scans} scans", "some ten scans")
@@ -131,4 +142,6 @@ def decode_png(path: Path, data: bytes) -> np.ndarray:
 
 
 def brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:80].replace("<_io.BytesIO object at ", "<") or type(error).__name__
+    """The error in a few words, the same each time: without the address of whatever could not be read."""
+    words = re.sub(r" ?<[^<>]* at 0x[0-9a-f]+>", "", " ".join(str(error).split()))
+    return words[:80] or type(error).__name__

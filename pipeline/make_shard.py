@@ -12,10 +12,9 @@ import cv2
 from .agnostic import STYLES, render_agnostic_masks
 from .dresscode import PairRecord
 from .errors import DataError
-from .files import image_size
 from .manifest import load_manifest
 from .plan import SOFTWARE, ShardPlan
-from .readers import check_aspect, read_dense, read_image, read_keypoints, read_label_map
+from .readers import read_dense, read_image, read_keypoints, read_label_map
 from .shard_format import Sample, ShardInfo
 from .shard_writer import ShardWriter
 from .storage import file_sha256, read_json, write_json, write_whole
@@ -79,8 +78,8 @@ def read_sample(pair: PairRecord, size_hw: tuple[int, int], styles: Sequence[str
     Raises:
         DataError: a file of the person or garment is missing or bad.
     """
-    check_aspect(pair.image, image_size(pair.image))
-    person, garment = (read_image(path, size_hw, reduced=reduced) for path in (pair.image, pair.garment))
+    person = read_image(pair.image, size_hw, reduced=reduced, framed=True)
+    garment = read_image(pair.garment, size_hw, reduced=reduced)
     keypoints = read_keypoints(pair.keypoints, size_hw)
     label_map = read_label_map(pair.label_map, size_hw) if pair.label_map else None
     dense = read_dense(pair.dense, size_hw) if pair.dense else None

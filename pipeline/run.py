@@ -104,7 +104,7 @@ def run_plan(plan: Plan, out: Path, *, jobs: int = 1, backend: str = "loky", sch
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise unwritable(out, error) from error
+        raise unwritable(out, error, resumable=True) from error
     try:
         with only_run_in(out):
             known = _begin(plan, out)
@@ -130,7 +130,7 @@ def _begin(plan: Plan, out: Path) -> dict[str, dict]:
         scratch.mkdir(exist_ok=True)
         _clear_unfinished(scratch)
     except OSError as error:
-        raise unwritable(scratch, error) from error
+        raise unwritable(scratch, error, resumable=True) from error
     write_json(scratch / CONFIGURATION_NAME, plan.configuration, scratch)
     return _known_records(index) if index else {}
 

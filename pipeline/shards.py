@@ -118,7 +118,9 @@ def read_index(folder: Path) -> dict:
     """
     path = Path(folder) / INDEX_NAME
     if not path.is_file():
-        found = "no such folder" if not Path(folder).is_dir() else f"no {INDEX_NAME}: preprocess has not finished here"
+        found = f"no {INDEX_NAME}: preprocess has not finished here"
+        if not Path(folder).is_dir():
+            found = "not a folder" if Path(folder).exists() else "no such folder"
         raise DataError(folder, found, remedy="Run preprocess into this folder until it ends with its summary")
     index = read_json(path)
     if index.get("format") != f"{FORMAT}s" or index.get("format_version") != FORMAT_VERSION:

@@ -35,17 +35,21 @@ def write_whole(path: Path, data: bytes | memoryview, scratch: Path | None = Non
             os.fsync(file.fileno())  # else a power cut can leave the final name on an empty file
         os.replace(unfinished, path)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unwritable(path, error, resumable=scratch is not None) from error
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
 
 
-def unwritable(path: Path, error: OSError) -> DataError:
-    """The DataError for a place that could not be written, with what a person can do about it."""
+def unwritable(path: Path, error: OSError, *, resumable: bool = False) -> DataError:
+    """The DataError for a place that could not be written, with what a person can do about it.
+
+    Args:
+        resumable: the run goes on where it stopped.
+    """
     return DataError(path, f"could not be written ({error.strerror or error})",
-                     remedy="Free some space or choose a folder that can be written, then run the same command "
-                            "again: finished shards are kept")
+                     remedy="Free some space or choose a folder that can be written, then run the same command again"
+                            + ": finished shards are kept" * resumable)
 
 
 def write_json(path: Path, content: object, scratch: Path | None = None) -> None:
@@ -54,8 +58,11 @@ def write_json(path: Path, content: object, scratch: Path | None = None) -> None
     write_whole(path, text.encode(), scratch)
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path, remedy: str = "Delete it and run preprocess again") -> dict:
     """The JSON object in a file.
+
+    Args:
+        remedy: what to do where it is none.
 
     Raises:
         DataError: missing, unreadable, or no JSON object.
@@ -63,11 +70,11 @@ def read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
-        raise DataError(path, f"can't be read ({error.strerror})") from error
+        raise DataError(path, f"can't be read ({error.strerror})", remedy=remedy) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(path, "is not JSON", remedy="Delete it and run preprocess again") from error
+        raise DataError(path, "is not JSON", remedy=remedy) from error
     if not isinstance(content, dict):
-        raise DataError(path, "holds no JSON object", remedy="Delete it and run preprocess again")
+        raise DataError(path, "holds no JSON object", remedy=remedy)
     return content
 
 
@@ -94,7 +101,7 @@ def only_run_in(folder: Path) -> Iterator[None]:
     try:
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  (closed below, and by the system if killed)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unwritable(path, error, resumable=True) from error
     with file:
         if not _locked(file.fileno()):
             file.seek(0)

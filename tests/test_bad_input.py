@@ -73,7 +73,16 @@ def save_grey(path, labels):
     Image.fromarray(labels).save(path)
 
 
+def overwrite(path):
+    """A kilobyte in the midst of a picture lost, its end intact."""
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle:middle + 1000] = np.random.default_rng(0).integers(0, 256, 1000, np.uint8).tobytes()
+    path.write_bytes(bytes(data))
+
+
 BAD_FILES = [
+    ("images/020714_0.jpg", overwrite, "a corrupted JPEG", "expected a whole picture"),
     ("images/020714_0.jpg", cut, "a truncated JPEG", "expected a whole picture"),
     ("images/020714_1.jpg", garble, "not a readable JPEG", "expected a whole picture"),
     ("images/020714_1.jpg", os.unlink, "no such file", "expected it here"),
@@ -125,10 +134,67 @@ def test_missing_folder_empty_list_and_folder_of_something_else(root, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_broken_picture_is_told_in_the_same_words_each_time(root, tmp_path):
+    garble(root / "dresses/images/020714_0.jpg")
+    written = []
+    for out in (tmp_path / "once", tmp_path / "again"):
+        assert preprocess(root, out, "--max-skips", "1").exit_code == 0
+        written.append((out / "index.json").read_bytes())
+    assert written[0] == written[1] and b" at 0x" not in written[0]
+    assert "Every shard was there already" in preprocess(root, tmp_path / "once", "--max-skips", "1").stderr
+
+
 def test_spoilt_list_of_exclusions(root, tmp_path):
     (tmp_path / "out.txt").write_text("020714")
     refused(preprocess(root, tmp_path / "out", "--exclude", tmp_path / "out.txt"), "out.txt:1", "'020714'",
             "expected category/person", "Mend or remove the line")
+
+
+NOWHERE = ("/proc/result", "none/result", "file/result")
+
+
+@pytest.mark.parametrize("place", [p for p in NOWHERE if sys.platform.startswith("linux") or not p.startswith("/")])
+@pytest.mark.parametrize("command, option, suffix", [
+    ("check", "--json", ""), ("check", "--exclude", ""), ("inspect-mask", "--out", ".html"),
+    ("inspect-mask", "--sheet", ".png"), ("inspect-mask", "--csv", ""), ("inspect-mask", "--reject", "")])
+def test_a_place_that_cannot_be_written_is_told_before_the_work(whole, tmp_path, monkeypatch, command, option, suffix,
+                                                                place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(main, [command, str(whole), "--jobs", "1", option, place + suffix])
+    told = refused(result, place + suffix)
+    assert "People checked" not in told and "Masks scored" not in told and not result.stdout
+
+
+def test_a_device_that_is_not_there_is_told(tmp_path):
+    import torch
+
+    from model.config import NetworkConfig
+    from model.daflow import DAFlow
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    torch.save({"network": DAFlow(NetworkConfig.preset("small")).state_dict(),
+                "config": {"network": NetworkConfig.preset("small").to_dict()}}, tmp_path / "net.pt")
+    (tmp_path / "shards").mkdir()
+    for words in (["evaluate", "net.pt", "shards"], ["train", "shards", "run", "--preset", "small"]):
+        words = [str(tmp_path / w) if w in ("net.pt", "shards", "run") else w for w in words]
+        refused(CliRunner().invoke(main, [*words, "--device", "cuda"]), "--device: no GPU", "Leave --device out")
+
+
+def test_text_in_place_of_weights(tmp_path):
+    (tmp_path / "net.pt").write_text("hello\n")
+    told = refused(CliRunner().invoke(main, ["export", str(tmp_path / "net.pt"), str(tmp_path / "out.safetensors")]),
+                   "net.pt: is no checkpoint", "expected a file that torch.save wrote")
+    assert "(101)" not in told and [p.name for p in tmp_path.iterdir()] == ["net.pt"]
+
+
+def test_a_run_with_spoilt_options_is_not_resumed(tmp_path):
+    (tmp_path / "run").mkdir()
+    for text, found in (("{", "is not JSON"), ("{}", "no options of a run")):
+        (tmp_path / "run/config.json").write_text(text)
+        refused(CliRunner().invoke(main, ["train", str(tmp_path), str(tmp_path / "run"), "--resume"]),
+                "run/config.json", found, "without --resume")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")

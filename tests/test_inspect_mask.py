@@ -228,7 +228,7 @@ def test_table_file_has_a_line_for_everybody(tmp_path):
 
 def test_missing_folders_are_told_before_the_work(dataset, tmp_path):
     result = inspect(dataset, "--out", tmp_path / "no/where.html", code=1)
-    assert "its folder does not exist" in result.stderr and "scored" not in result.stderr
+    assert "no such folder" in result.stderr and "scored" not in result.stderr
     assert "ends in .png" in inspect(dataset, "--sheet", tmp_path / "sheet.gif", code=2).stderr
     assert "no such folder" in inspect(tmp_path / "nothing", code=1).stderr
 

@@ -226,6 +226,16 @@ def test_command_takes_a_picture_file_with_its_category(root, weights, tmp_path)
     assert "--category" in run(*common, code=1)
 
 
+def test_wrong_category_empty_choice_and_a_pictures_name_for_a_list_are_told(root, weights, tmp_path):
+    one = (weights, "--data", root, "--person", PERSON, "--garment", UPPER, "--out", tmp_path / "out.png")
+    assert f"{UPPER}: a garment of upper_body, expected one of dresses" in run(*one, "--category", "dresses", code=1)
+    folder = write_shards(tmp_path / "shards", [tiny_sample(Category.DRESSES, 0)])
+    shards = (weights, "--shards", folder, "--split", "test_unpaired", "--out")
+    assert "nobody of test_unpaired here, but train" in run(*shards, tmp_path / "out", code=1)
+    assert "a folder for a list" in run(*shards, tmp_path / "out.png", code=2)
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.png").exists()
+
+
 def test_command_dresses_the_pairs_of_a_split_and_of_shards(root, weights, tmp_path):
     assert "6 dressed" in run(weights, "--data", root, "--split", "test_unpaired", "--out", tmp_path / "split",
                               "--device", "cpu", "--network-size", "64x64")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.sample.person import POSES, WARDROBE, Garment, Person, describe_person
-from pipeline.sample.write import SampleSummary, make_sample, person_files, sample_ids
+from pipeline.sample.write import SampleSummary, fits_layout, make_sample, person_files, sample_ids
 
-__all__ = ["POSES", "WARDROBE", "Garment", "Person", "SampleSummary", "describe_person", "make_sample", "person_files",
-           "sample_ids"]
+__all__ = ["POSES", "WARDROBE", "Garment", "Person", "SampleSummary", "describe_person", "fits_layout", "make_sample",
+           "person_files", "sample_ids"]

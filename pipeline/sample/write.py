@@ -225,6 +225,12 @@ def _each(work: list[tuple], jobs: int) -> Iterator[str]:
         delayed(_make_one)(*one) for one in work)
 
 
+def fits_layout(size_hw: tuple[int, int]) -> bool:
+    """Whether photos can have this size: 4 rows to 3 columns, about, and neither tiny nor huge."""
+    height, width = size_hw
+    return min(size_hw) >= 64 and max(size_hw) <= 4096 and abs(height * 3 - width * 4) <= 0.02 * height * 3
+
+
 def _check(out: Path, pairs: int, test_pairs: int, size_hw: tuple[int, int], categories) -> None:
     if not categories:
         raise DataError(out, "no category was named", ", ".join(str(c) for c in Category), "Name at least one.")
@@ -232,6 +238,6 @@ def _check(out: Path, pairs: int, test_pairs: int, size_hw: tuple[int, int], cat
         if not 1 <= number <= most:
             raise DataError(out, f"{number} {name} per category were asked for", f"1 to {most}",
                             "The dataset has no more ids than that.")
-    if min(size_hw) < 64 or max(size_hw) > 4096 or abs(size_hw[0] * 3 - size_hw[1] * 4) > 0.02 * size_hw[0] * 3:
-        raise DataError(out, f"size {size_hw[0]}x{size_hw[1]}", "3 columns to 4 rows, between 64 and 4096 pixels",
+    if not fits_layout(size_hw):
+        raise DataError("size", f"{size_hw[0]}x{size_hw[1]}", "3 columns to 4 rows, between 64 and 4096 pixels",
                         "Take 1024x768, 512x384 or 256x192.")
