@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from pipeline.geometry import find_body
-from pipeline.labels import Category
+from pipeline.labels import Atr, Category
 from pipeline.protect import head_rows, protect
 from pipeline.regions import Drawing, Worn, pick
 from pipeline.rules import HAND_PARTS, HEAD_PARTS, RULES, Rule
@@ -180,7 +180,8 @@ class Scene:
             if rule.also:
                 worn = worn.copy()
                 hips = int(np.clip(self.body.hips[1], 0, len(worn)))
-                rows = slice(0, hips if not rule.legs else None) if rule.trunk else slice(hips, None)
+                upper, lower = (label in rule.garment for label in (Atr.UPPER_CLOTHES, Atr.PANTS))
+                rows = slice(0 if upper else hips, None if lower else hips)
                 if labels[rows].size:
                     np.maximum(worn[rows], pick(labels[rows], rule.also), out=worn[rows])
             both = worn

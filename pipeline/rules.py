@@ -31,7 +31,7 @@ class Rule:
         keep_skin: of "face", "hands" and "feet", those that are never hidden although their label is skin.
         skin: labels of skin that the garment may cover: grown like the garment.
         also: labels that may be part of the garment under another name: grown like it, but only on the garment's side
-            of the hips (above for a trunk, below for legs).
+            of the hips (above for upper clothes, below for trousers).
         keep_parts: DensePose parts that are never hidden; used where there is no label map.
         parts: DensePose parts that belong to the region.
         part_margin: how far they are grown.
@@ -101,8 +101,8 @@ RULES: dict[tuple[Category, str], Rule] = {
     (Category.DRESSES, "recipe"): replace(
         _DRESSES, keep=(), keep_skin=(), skin=(*ARMS, *LEGS), also=(), keep_parts=(), part_margin=0.08,
         arms=(0.20, 0.22, 0.26), grow=(0.10, 0.10)),
-    (Category.UPPER_BODY, "tight"): replace(_UPPER, **_BARE, grow=(0.06, 0.06)),
-    (Category.LOWER_BODY, "tight"): replace(_LOWER, **_BARE, grow=(0.06, 0.06)),
+    (Category.UPPER_BODY, "tight"): replace(_UPPER, **_BARE | {"also": (Atr.DRESS,)}, grow=(0.06, 0.06)),
+    (Category.LOWER_BODY, "tight"): replace(_LOWER, **_BARE | {"also": (Atr.DRESS,)}, grow=(0.06, 0.06)),
     (Category.DRESSES, "tight"): replace(_DRESSES, **_BARE, grow=(0.06, 0.06)),
     (Category.UPPER_BODY, "loose"): replace(
         _UPPER, arms=(0.26, 0.34, 0.48), trunk=(0.20, 0.30, 0.60, 0.60), grow=(0.06, 0.36)),
