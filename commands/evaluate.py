@@ -20,7 +20,8 @@ OUTPUT = click.Path(dir_okay=False, path_type=Path)
               show_default=True, help="Masks to hide the garment with.")
 @click.option("--weights", "choice", type=click.Choice(["auto", "ema", "raw"]), default="auto", show_default=True,
               help="Moving average or weights as trained; auto: what the run validated with.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many people per category.  [default: all]")
+@click.option("--limit", type=click.IntRange(1),
+              help="At most so many people per category and split.  [default: all]")
 @click.option("--batch-size", type=click.IntRange(1), default=4, show_default=True, help="People at once.")
 @click.option("--composite", is_flag=True, help="Measure with the photo's visible pixels put back.")
 @click.option("--inception", type=FILE, help="TorchScript Inception (inception-2015-12-05.pt) for FID and KID.")

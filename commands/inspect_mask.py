@@ -222,7 +222,8 @@ def _about(data: Path, people, verdicts, chosen, question, worst, by: str) -> st
     size = "x".join(map(str, people.size_hw))
     which = f"{len(chosen):,} of {len(verdicts):,}" if len(chosen) < len(verdicts) else f"{len(verdicts):,}"
     words = [f"{which} {'person' if which == '1' else 'people'} of the {kind} {data.absolute().name}",
-             ", ".join(sorted({v.who.split for v in verdicts})), f"at {size}", f"masks of style {question.style}"]
+             "split " + ", ".join(sorted({v.who.split for v in verdicts})), f"at {size}",
+             f"masks of style {question.style}"]
     if question.against:
         words.append(f"beside {question.against}")
     if worst:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from model.dataset import TryOnDataset, to_image
+from model.dataset import Row, TryOnDataset, to_image
 from model.dresser import Dresser, composite
 from model.fid import RESIZE, FeatureSet, Inception, fid, kid
 from model.metrics import PAIR_METRICS, pair_metrics
@@ -60,13 +60,14 @@ def evaluate(dresser: Dresser, shards: Sequence[Path], *, mask_style: str = "sta
 
     Args:
         shards: folders that ``preprocess`` wrote, of one size.
-        limit: people per category at most.
+        limit: people per category and split at most.
         lpips: on the dresser's device; None leaves LPIPS out.
         composited: measure the result with the visible pixels of the photo put back, not the network's own picture.
         workers: processes that read shards; threads: for SSIM.
         begin, progress: told the number of people, and of those that are done.
     """
-    dataset = TryOnDataset(shards, mask_style=mask_style, limit=limit, categories=categories)
+    dataset = TryOnDataset(shards, mask_style=mask_style, categories=categories)
+    dataset.rows = _first(dataset, limit)
     begin(len(dataset))
     rows: list[dict] = []
     sets: dict[tuple[str, str, str], FeatureSet] = defaultdict(FeatureSet)
@@ -94,6 +95,14 @@ def evaluate(dresser: Dresser, shards: Sequence[Path], *, mask_style: str = "sta
         _count_unpaired(metrics, dataset)
     result = describe(dresser, dataset, mask_style, composited, inception, lpips) | {"metrics": _plain(metrics)}
     return Evaluation(result, rows, dataset, dresser, composited)
+
+
+def _first(dataset: TryOnDataset, limit: int | None) -> list[Row]:
+    """The first rows of each category in each split, so that a limit leaves paired and unpaired people."""
+    rows: dict[tuple, list[Row]] = defaultdict(list)
+    for row in dataset.rows:
+        rows[dataset.folders[row.folder].split, row.category].append(row)
+    return [row for part in rows.values() for row in part[:limit]]
 
 
 def describe(dresser: Dresser, dataset: TryOnDataset, mask_style: str, composited: bool, inception: Inception | None,

@@ -82,7 +82,7 @@ function measure() {
   pictureHeight = wide / aspect;
   document.documentElement.style.setProperty("--pw", `${wide}px`);
   document.documentElement.style.setProperty("--aspect", `${data.picture[1]} / ${data.picture[0]}`);
-  rowHeight = Math.ceil(narrow ? pictureHeight + 118 + 8 + 22 + 34 : Math.max(190, pictureHeight + 22 + 26));
+  rowHeight = Math.ceil(narrow ? pictureHeight + 118 + 8 + 22 + 34 : Math.max(190, pictureHeight + 22 + 26 + (room < 112 ? 16 : 0)));
 }
 
 function redraw() {

@@ -67,6 +67,11 @@ def dresser(value: float) -> Dresser:
     return Dresser(Shows(value), facts={"file": "shows.pt", "sha256": "0", "choice": "raw"})
 
 
+def test_a_limit_leaves_people_of_every_split_and_category(folders):
+    metrics = evaluate(dresser(0.0), folders, limit=1).result["metrics"]
+    assert [metrics[kind][str(c)]["count"] for kind in ("paired", "unpaired") for c in Category] == [1] * 6
+
+
 def test_figures_inside_the_mask_are_those_of_the_filled_region(folders):
     grey = 102
     found = evaluate(dresser(grey / 127.5 - 1), folders[:1], batch_size=4)
