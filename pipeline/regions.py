@@ -99,7 +99,7 @@ class Drawing:
             worn: what the label map shows, or None.
         """
         body, dense = self.body, self.dense
-        even = 0.0 if rule.grow[0] < rule.grow[1] else rule.grow[0] * body.unit
+        even = rule.grow[0] * body.unit if rule.grow[0] == rule.grow[1] else 0.0
         if worn is not None and even and not (rule.parts or rule.arms or rule.trunk or rule.legs):
             return worn.even(even)
         canvas = self._grown_parts(rule)
