@@ -26,13 +26,14 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
     return rate * min(1.0, (step + 1) / (config.warmup + 1))
 
 
-def parameter_groups(network: nn.Module, flow_rate: float) -> list[dict]:
-    """Groups for an optimiser: all weights, or the flow blocks apart; "part" is the group's share of the rate."""
-    if flow_rate == 1:
-        return [{"params": list(network.parameters()), "part": 1.0}]
-    flows = [value for name, value in network.named_parameters() if "_MFEs." in name]
-    others = [value for name, value in network.named_parameters() if "_MFEs." not in name]
-    return [{"params": others, "part": 1.0}, {"params": flows, "part": flow_rate}]
+def parameter_groups(network: nn.Module, flow_rate: float, light_rate: float = 1.0) -> list[dict]:
+    """Groups for an optimiser, "part" being each one's share of the rate: flow blocks, light layers, all others."""
+    parts = {"_MFEs.": flow_rate, ".lights_": light_rate, "": 1.0}
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, value in network.named_parameters():
+        part = next(part for word, part in parts.items() if word in name)
+        groups.setdefault(part, []).append(value)
+    return [{"params": values, "part": part} for part, values in groups.items()]
 
 
 class MovingAverage:

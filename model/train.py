@@ -115,8 +115,8 @@ class Trainer:
         self.report = Reporter(self.config, run, board, processes, note)
         self.stop = Stop(self.config.max_minutes, processes)
         self.model = self._wrapped()
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.network, self.config.flow_rate), lr=self.config.lr,
-                                           weight_decay=self.config.weight_decay)
+        groups = parameter_groups(self.network, self.config.flow_rate, self.config.light_rate)
+        self.optimizer = torch.optim.AdamW(groups, lr=self.config.lr, weight_decay=self.config.weight_decay)
         self.average = MovingAverage(self.network, self.config.ema) if self.config.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=setting.autocast is torch.float16)
         self.people = FixedPeople(*data.people) if self.config.pictures else None
