@@ -34,3 +34,23 @@ def sample_shards(sample_dataset, tmp_path_factory) -> dict[str, Path]:
     for split in ("train", "test_paired", "test_unpaired"):
         preprocess(sample_dataset, base / split, split=split, size_hw=(128, 96))
     return {split: base / split for split in ("train", "test_paired", "test_unpaired")}
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory) -> Path:
+    """Plain shapes as a dataset, all categories, 5 training and 3 test people each. Read only."""
+    from tiny_dresscode import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("dresscode"), train=5, test=3)
+
+
+@pytest.fixture(scope="session")
+def finished(dataset, tmp_path_factory) -> Path:
+    """Shards of ``dataset`` that an uninterrupted run made. Read only."""
+    from tiny_dresscode import SMALL
+
+    from pipeline.run import preprocess
+
+    out = tmp_path_factory.mktemp("finished") / "shards"
+    preprocess(dataset, out, **SMALL)
+    return out

@@ -11,27 +11,11 @@ import time
 
 import pytest
 from folders import contents, ended, in_process
-from tiny_dresscode import write_dataset
+from tiny_dresscode import SMALL
 
 from pipeline.errors import DataError
 from pipeline.run import preprocess
 from pipeline.shards import ShardFolder
-
-SIZE = (64, 64)
-SMALL = {"size_hw": SIZE, "people_per_shard": 2}
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("dresscode"), train=5, test=3)
-
-
-@pytest.fixture(scope="module")
-def finished(dataset, tmp_path_factory):
-    """The folder of an uninterrupted run."""
-    out = tmp_path_factory.mktemp("finished") / "shards"
-    preprocess(dataset, out, **SMALL)
-    return out
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(dataset, tmp_path):

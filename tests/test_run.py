@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from folders import contents
-from tiny_dresscode import FIRST, write_dataset
+from tiny_dresscode import FIRST, SIZE, SMALL, write_dataset
 
 from cli import main
 from pipeline.agnostic import STYLES, render_agnostic_mask
@@ -22,22 +22,6 @@ from pipeline.readers import read_dense, read_image, read_keypoints, read_label_
 from pipeline.run import BadPairs, preprocess
 from pipeline.shards import ShardFolder, ShardReader, read_index
 from pipeline.verify import verify
-
-SIZE = (64, 64)
-SMALL = {"size_hw": SIZE, "people_per_shard": 2}
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("dresscode"), train=5, test=3)
-
-
-@pytest.fixture(scope="module")
-def finished(dataset, tmp_path_factory):
-    """The folder of an uninterrupted run."""
-    out = tmp_path_factory.mktemp("finished") / "shards"
-    preprocess(dataset, out, **SMALL)
-    return out
 
 
 @pytest.fixture

@@ -9,28 +9,12 @@ import h5py
 import pytest
 from click.testing import CliRunner
 from folders import contents
-from tiny_dresscode import write_dataset
+from tiny_dresscode import SMALL
 
 from cli import main
 from pipeline.run import preprocess
 from pipeline.storage import file_sha256
 from pipeline.verify import verify
-
-SIZE = (64, 64)
-SMALL = {"size_hw": SIZE, "people_per_shard": 2}
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("dresscode"), train=5, test=3)
-
-
-@pytest.fixture(scope="module")
-def finished(dataset, tmp_path_factory):
-    """The folder of an uninterrupted run."""
-    out = tmp_path_factory.mktemp("finished") / "shards"
-    preprocess(dataset, out, **SMALL)
-    return out
 
 
 def run(*words) -> tuple[int, str]:

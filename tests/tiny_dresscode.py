@@ -12,6 +12,10 @@ from PIL import Image
 from pipeline.labels import Atr, Category, DensePart
 
 SIZE_HW = (256, 192)
+SIZE = (64, 64)
+"""Of small shards made of it."""
+SMALL = {"size_hw": SIZE, "people_per_shard": 2}
+"""Options of a run that makes several small shards."""
 _FIRST = ((Category.UPPER_BODY, 0, 48392), (Category.LOWER_BODY, 13563, 50192), (Category.DRESSES, 20714, 51992))
 FIRST = {(c, split): number for c, *numbers in _FIRST for split, number in zip(("train", "test"), numbers)}
 """First ids of each category and split in the published dataset."""
