@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.loss import kept_mib
 from model.losses import TERMS, LossWeights, PerceptualNetworks, TryOnLoss, enlargement, gram_matrix
 from model.vgg import WIDTHS
 
@@ -150,40 +151,13 @@ def test_terms_that_weigh_nothing_are_not_computed(networks):
     assert float(terms["total"]) == pytest.approx(float(terms["l1"] + terms["style"]), rel=1e-12)
 
 
-def kept_bytes(loss: TryOnLoss, run) -> int:
-    """Most bytes that saved tensors, the weights aside, held at one time while ``run`` ran."""
-    weights = {weight.untyped_storage().data_ptr(): 1 for weight in loss.state_dict().values()}
-    held = dict(weights)
-    now = peak = 0
-
-    class Held:
-        def __init__(self, tensor):
-            nonlocal now, peak
-            self.tensor, self.key = tensor, tensor.untyped_storage().data_ptr()
-            if self.key not in held:
-                now += tensor.untyped_storage().nbytes()
-            held[self.key] = held.get(self.key, 0) + 1
-            peak = max(peak, now)
-
-        def __del__(self):
-            nonlocal now
-            held[self.key] -= 1
-            if not held[self.key]:
-                del held[self.key]
-                now -= self.tensor.untyped_storage().nbytes()
-
-    with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
-        run()
-    return peak
-
-
 def test_memory_does_not_grow_with_the_number_of_levels():
     loss = TryOnLoss(filled(torch.float32))
     target = picture("loss.target", 64, 48, dtype=torch.float32)
     same_size = [picture(f"same{n}", 64, 48, dtype=torch.float32).requires_grad_() for n in range(5)]
-    one = kept_bytes(loss, lambda: loss.backward_through(same_size[1:2] * 2, target))
-    five = kept_bytes(loss, lambda: loss.backward_through(same_size, target))
-    plain = kept_bytes(loss, lambda: loss(same_size, target)["total"].backward())
+    one = kept_mib(loss, lambda: loss.backward_through(same_size[1:2] * 2, target))
+    five = kept_mib(loss, lambda: loss.backward_through(same_size, target))
+    plain = kept_mib(loss, lambda: loss(same_size, target)["total"].backward())
     assert five == one
     assert plain > 3 * five
 
