@@ -8,7 +8,7 @@ from torch import nn
 from model.daflow import DAFlow
 
 FLOW_SHARE = 0.05  # of the usual size: flows start within a fraction of a pixel, yet every layer gets a gradient
-PERSON_FIRST = 2.0  # logit of the person over the garment: 88 % of each pixel
+PERSON_FIRST = 1.0  # logit of the person over the garment: 73 % of each pixel; with more, the garment may be given up
 
 
 @torch.no_grad()

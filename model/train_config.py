@@ -41,7 +41,7 @@ class TrainConfig:
     flow_rate: float = option(1.0, "Learning rate of the blocks that estimate the flows, as a part of --lr. From "
                                    "scratch 0.1 keeps flows from fleeing before there is something to find.", low=0)
     light_rate: float = option(1.0, "Learning rate of the light encoder and decoder, as a part of --lr. From scratch "
-                                    "0.05 keeps them passing colours on, so that the garment has to be moved.",
+                                    "0.02 keeps them passing colours on, so that the garment has to be moved.",
                                low=0, high=1)
     weight_decay: float = option(0.01, "Weight decay of AdamW.", low=0)
     accumulate: int = option(1, "Steps whose gradients are added up before the optimiser moves.", low=1)
