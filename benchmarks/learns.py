@@ -27,9 +27,9 @@ from model.dataset import TryOnDataset, to_image  # noqa: E402
 from model.train_config import TrainConfig  # noqa: E402
 from pipeline.labels import Category  # noqa: E402
 
-RECIPE = {"batch_size": 2, "lr": 1e-3, "flow_rate": 0.1, "schedule": "cosine", "warmup": 50, "ema": 0.99, "clip": 1.0,
-          "perceptual": "none", "channels_last": True, "workers": 0, "pictures": 2, "validation_limit": 30}
-"""What lets a small network learn in minutes: a rate 20 times that of fine-tuning, with flows that follow slowly."""
+RECIPE = {"batch_size": 4, "lr": 5e-4, "light_rate": 0.02, "schedule": "cosine", "warmup": 20, "ema": 0.99, "clip": 1.0,
+          "perceptual": "none", "workers": 0, "pictures": 2, "validation_limit": 30}
+"""What lets a small network learn in minutes: ten times the rate of fine-tuning, with light layers that hardly move."""
 
 
 def cut_out(garment: np.ndarray) -> np.ndarray:

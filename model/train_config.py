@@ -38,8 +38,8 @@ class TrainConfig:
     epochs: int = option(10, "Passes over the data.", low=1)
     batch_size: int = option(1, "Pairs per step and process.", low=1)
     lr: float = option(5e-5, "Learning rate of AdamW.", low=0)
-    flow_rate: float = option(1.0, "Learning rate of the blocks that estimate the flows, as a part of --lr. From "
-                                   "scratch 0.1 keeps flows from fleeing before there is something to find.", low=0)
+    flow_rate: float = option(1.0, "Learning rate of the blocks that estimate the flows, as a part of --lr; 1 "
+                                   "is best in most cases.", low=0)
     light_rate: float = option(1.0, "Learning rate of the light encoder and decoder, as a part of --lr. From scratch "
                                     "0.02 keeps them passing colours on, so that the garment has to be moved.",
                                low=0, high=1)

@@ -99,3 +99,12 @@ def test_every_command_has_an_example_and_stands_in_the_readme(name):
     example = shown.output[shown.output.index("Example"):]
     assert re.search(rf"fittingroom {name} \S", example), shown.output
     assert f"| `{name}` |" in README
+
+
+
+def test_links_between_the_pages_lead_somewhere():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            if not re.match(r"\w+:", target):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
