@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -224,7 +225,8 @@ async def _told_on_the_way(job: Job) -> AsyncIterator[bytes]:
         yield line(state="done", result=waiting.result())
     except DataError as error:
         yield line(state="failed", **_told(error))
-    except Exception:
+    except Exception:  # the caller gets a plain sentence, the operator the traceback
+        logging.getLogger(__name__).exception("A request to dress somebody failed")
         yield line(state="failed", **refusal("failed", "Something went wrong here.", "Try again, or another photo."))
     finally:
         job.cancel()  # the caller has gone: the place is free
