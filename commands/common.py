@@ -74,8 +74,11 @@ class SizeType(click.ParamType):
             self.fail(f"{value}: height and width lie between 1 and {self.largest} pixels.", param, ctx)
         if height % self.multiple or width % self.multiple:
             near = "x".join(str(max(1, round(n / self.multiple)) * self.multiple) for n in (height, width))
-            self.fail(f"{value}: height and width are multiples of {self.multiple} (the network halves them five "
-                      f"times). The nearest is {near}.", param, ctx)
+            # Well-formed but not to be had: bad input, told and ended (exit code 1) like a bad file.
+            error = DataError(param.opts[0] if param else "size", f"a size of {height}x{width}",
+                              f"multiples of {self.multiple} (the network halves them five times)",
+                              f"The nearest is {near}")
+            raise click.ClickException(str(error))
         return height, width
 
 

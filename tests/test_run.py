@@ -254,9 +254,9 @@ def test_dry_run_prints_the_plan_and_writes_nothing(dataset, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_size_that_the_network_cannot_take_is_wrong_usage(dataset, tmp_path):
+def test_a_size_that_the_network_cannot_take_is_bad_input_and_a_missing_argument_wrong_usage(dataset, tmp_path):
     code, told = run("preprocess", dataset, tmp_path / "out", "--size", "500x384")
-    assert code == 2 and "multiples of 32" in told
+    assert code == 1 and "multiples of 32" in told and not (tmp_path / "out").exists()
     assert run("preprocess", dataset)[0] == 2
 
 
