@@ -2,10 +2,10 @@
 
     python benchmarks/loading.py [DATA]
 
-Every way draws the pose and mirrors half of the samples. "As in training": the loader gives small uint8 pictures, and
-``to_batch`` makes the float tensors and the agnostic picture where the network runs; "and widened here" adds that work
-on the CPU. "As floats" does everything in the loader, as loose files do it too. DATA is a dataset in Dress Code's
-layout; without it a synthetic one is made.
+Every way draws the pose and mirrors half of the samples, and its batches end in the process that asked for them. "As
+floats": the float tensors of a batch, all of them made on the CPU, as loose files give them. "As bytes": what a GPU is
+sent, copied once more as it is into pinned memory; there the GPU makes the floats. The CPU time of worker processes
+counts from their start to their end. DATA is a dataset in Dress Code's layout; without it a synthetic one is made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import click
@@ -31,7 +32,8 @@ from torch.utils.data import DataLoader, Dataset
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.preprocess import SIZE, linked_dataset  # noqa: E402
-from model.dataset import TryOnDataset, mirror_keypoints, to_batch  # noqa: E402
+from model.dataset import TryOnDataset, mirror_keypoints  # noqa: E402
+from model.loading import Loader, in_batches  # noqa: E402
 from pipeline.agnostic import render_agnostic_mask  # noqa: E402
 from pipeline.dresscode import index_pairs  # noqa: E402
 from pipeline.pose import render_pose  # noqa: E402
@@ -39,6 +41,7 @@ from pipeline.readers import read_keypoints  # noqa: E402
 from pipeline.run import preprocess  # noqa: E402
 
 LOOSE = "loose files, Pillow"
+BATCHES, WORKERS = (1, 4), (0, 1, 2)
 
 
 class LooseFiles(Dataset):
@@ -77,15 +80,29 @@ def spent() -> float:
         resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 
 
-def load(dataset: Dataset, order: list[int], workers: int, widen: bool = False) -> tuple[float, float]:
-    """Samples a CPU second and samples a second; workers are counted from their start to their end."""
-    loader: Iterable = DataLoader(dataset, batch_size=1, sampler=order, num_workers=workers,
-                                  worker_init_fn=one_thread)  # type: ignore[arg-type]
-    start, begun, seen = spent(), time.perf_counter(), 0
-    for batch in loader:
-        seen += len((to_batch(batch) if widen else batch)["index"])
+def loose(dataset: LooseFiles, rows: list[int], size: int, workers: int) -> Iterator[int]:
+    """Loads in batches; gives the number of samples of each."""
+    loader = DataLoader(dataset, size, sampler=rows, num_workers=workers, worker_init_fn=one_thread)
+    yield from (len(batch["index"]) for batch in loader)
+
+
+def floats(dataset: TryOnDataset, rows: list[int], size: int, workers: int) -> Iterator[int]:
+    yield from (len(batch["index"]) for batch in Loader(dataset, in_batches(rows, size), workers=workers))
+
+
+def as_bytes(dataset: TryOnDataset, rows: list[int], size: int, workers: int) -> Iterator[int]:
+    pinned = None
+    for planes, taken in Loader(dataset, in_batches(rows, size), workers=workers).packed():
+        pinned = planes.clone() if pinned is None else pinned
+        pinned[:len(planes)].copy_(planes)
+        yield len(taken)
+
+
+def timed(batches: Iterator[int]) -> tuple[float, float]:
+    """Samples a CPU second and samples a second."""
+    start, begun = spent(), time.perf_counter()
+    seen = sum(batches)
     seconds = time.perf_counter() - begun
-    del loader
     return seen / (spent() - start), seen / seconds
 
 
@@ -94,37 +111,41 @@ def one_thread(_worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def measure(data: Path, base: Path, samples: int, repeats: int) -> dict:
-    ways: dict[str, tuple[Dataset, bool]] = {LOOSE: (LooseFiles(data), False)}
+def measure(data: Path, base: Path, samples: int, repeats: int) -> list[dict]:
+    """One row for each way, batch size and number of workers: medians, and CPU rates with the least and most."""
+    ways: dict[str, tuple[Callable, Dataset]] = {LOOSE: (loose, LooseFiles(data))}
     for images in ("jpeg", "raw"):
         preprocess(data, base / images, size_hw=SIZE, images=images, jobs=os.cpu_count() or 1)
-        compact, floats = (TryOnDataset([base / images], mirror=True, compact=c) for c in (True, False))
-        ways |= {f"{images}, as in training": (compact, False), f"{images}, and widened here": (compact, True),
-                 f"{images}, as floats": (floats, False)}
-    rates: dict[tuple[str, int], list[tuple[float, float]]] = {}
+        dataset = TryOnDataset([base / images], mirror=True)
+        ways |= {f"{images}, as floats": (floats, dataset), f"{images}, as bytes": (as_bytes, dataset)}
+    rates: dict[tuple, list[tuple[float, float]]] = {}
     random = np.random.default_rng(0)
     for round_ in range(repeats + 1):
-        for name, (dataset, widen) in ways.items():
-            for workers in (0, 1, 2):
-                count = samples // 8 if name == LOOSE else samples
-                order = random.integers(0, len(dataset), count).tolist()  # type: ignore[arg-type]
-                rate = load(dataset, order, workers, widen)
-                if round_:  # the first one warms the files
-                    rates.setdefault((name, workers), []).append(rate)
-    return {f"{name}, {workers} workers": {
-        "samples_per_cpu_second": round(statistics.median(cpu for cpu, _ in values), 1),
-        "samples_per_second": round(statistics.median(wall for _, wall in values), 1)}
-        for (name, workers), values in rates.items()}
+        for size, workers, name in product(BATCHES, WORKERS, ways):
+            load, dataset = ways[name]
+            rows = random.integers(0, len(dataset), samples // 8 if name == LOOSE else samples).tolist()
+            rate = timed(load(dataset, rows, size, workers))
+            if round_:  # the first one warms the files
+                rates.setdefault((size, workers, name), []).append(rate)
+    return [row(key, values, rates[(*key[:2], LOOSE)]) for key, values in rates.items()]
+
+
+def row(key: tuple, values: list[tuple[float, float]], base: list[tuple[float, float]]) -> dict:
+    size, workers, name = key
+    cpu = [rate for rate, _ in values]
+    ratio = statistics.median(cpu) / statistics.median(rate for rate, _ in base)
+    return {"way": name, "batch": size, "workers": workers, "x_loose_files": round(ratio, 1),
+            "samples_per_cpu_second": [round(f(cpu), 1) for f in (statistics.median, min, max)],
+            "samples_per_second": round(statistics.median(rate for _, rate in values), 1)}
 
 
 def show(result: dict) -> None:
     click.echo(f"{result['machine']}; {result['people']} people of {result['data']}, {SIZE[0]} x {SIZE[1]}")
-    click.echo(f"{'':36}{'samples a CPU second':>22}{'x loose files':>15}{'samples a second':>18}")
-    rows = result["rates"]
-    for name, row in rows.items():
-        base = rows[f"{LOOSE}, {name.rsplit(', ', 1)[1]}"]["samples_per_cpu_second"]
-        click.echo(f"{name:36}{row['samples_per_cpu_second']:>22}{row['samples_per_cpu_second'] / base:>15.1f}"
-                   f"{row['samples_per_second']:>18}")
+    click.echo(f"{'':22}batch  workers  samples a CPU second (least, most)  x loose files  samples a second")
+    for found in result["rates"]:
+        median, least, most = found["samples_per_cpu_second"]
+        click.echo(f"{found['way']:22}{found['batch']:>5}{found['workers']:>9}{median:>14} ({least}, {most})".ljust(71)
+                   + f"{found['x_loose_files']:>15}{found['samples_per_second']:>18}")
 
 
 @click.command()

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from pipeline.agnostic import apply_mask
+from model.planes import PLANES, pack, to_levels, widen
 from pipeline.errors import DataError
 from pipeline.labels import MIRROR_JOINTS, Category
 from pipeline.pose import render_pose
@@ -28,7 +28,7 @@ PARTS = ("all", "train", "validation")
 
 
 class Batch(TypedDict):
-    """What the loader collates; images are float32 in [-1, 1] with a leading batch axis."""
+    """What a loader gives; images are float32 in [-1, 1] with a leading batch axis."""
 
     reference: torch.Tensor  # (6, H, W): pose picture, then the agnostic one
     garment: torch.Tensor  # (3, H, W)
@@ -59,32 +59,11 @@ class Row:
         return f"{self.category}-{self.person_id}-{self.garment_id}"
 
 
-_LEVELS = (torch.arange(256).float() / 127.5 - 1).numpy()  # what each pixel value becomes
-
-
 def to_tensor(image: np.ndarray) -> torch.Tensor:
     """(3, H, W) float32 in [-1, 1] of an (H, W, 3) uint8 image."""
     out = np.empty((3, *image.shape[:2]), np.float32)
-    for plane, target in zip(cv2.split(image), out):
-        target[:] = cv2.LUT(plane, _LEVELS)  # twice as fast as turning the axes first
+    to_levels(np.stack(cv2.split(image)), out)
     return torch.from_numpy(out)
-
-
-def to_batch(batch: dict, device: torch.device | str = "cpu") -> dict:
-    """Float tensors (see ``Batch``) on ``device`` from a batch of a compact dataset; others are returned as they are.
-
-    A compact batch is an eighth as large. To widen it where the network runs spares the loader's processes the
-    greatest part of their work, and the way to a GPU most of the bytes. The values are the same.
-    """
-    if "reference" in batch:
-        return batch
-    moved = {name: batch[name].to(device, non_blocking=True) for name in ("person", "garment", "pose", "mask")}
-    hidden = moved["mask"][:, None] != 0
-    person, garment, pose = (moved[name].permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-                             .contiguous() for name in ("person", "garment", "pose"))
-    agnostic = person.masked_fill(hidden, -1)
-    return {"reference": torch.cat([pose, agnostic], 1), "garment": garment, "agnostic": agnostic, "person": person,
-            "mask": hidden.float(), "category": batch["category"], "index": batch["index"]}
 
 
 def to_image(tensor: torch.Tensor) -> np.ndarray:
@@ -167,7 +146,6 @@ class TryOnDataset(Dataset):
         limit: pairs per category at most, in the shards' order, before the split.
         categories: which to take; None for all.
         size_hw: what the caller expects; None takes what the shards hold.
-        compact: give uint8 pictures instead, for ``to_batch``: person, garment and pose (H, W, 3), mask (H, W) of 0, 1.
 
     Raises:
         DataError: no pair is left, folders differ in size, the size is no multiple of 32, or a style is missing.
@@ -176,13 +154,12 @@ class TryOnDataset(Dataset):
     def __init__(self, folders: Sequence[Path | str], *, part: str = "all", validation_share: float = 0.05,
                  mask_style: str = "standard", mirror: bool = False, jitter: float = 0.0, seed: int = 0,
                  limit: int | None = None, categories: Sequence[Category] | None = None,
-                 size_hw: tuple[int, int] | None = None, compact: bool = False):
+                 size_hw: tuple[int, int] | None = None):
         if part not in PARTS:
             raise ValueError(f"part is {part!r}, not one of {PARTS}")
         self.paths = [Path(folder) for folder in folders]
         self.folders = [ShardFolder(path, categories) for path in self.paths]
         self.mirror, self.jitter, self.seed, self.mask_style = mirror, jitter, seed, mask_style
-        self.compact = compact
         self.size_hw = self._common_size(size_hw)
         self.styles = self._choose_styles(mask_style)
         self.rows = self._part(self._list_rows(limit), part, validation_share)
@@ -199,6 +176,14 @@ class TryOnDataset(Dataset):
         return np.array([row.category.index for row in self.rows], np.int64)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
+        planes = np.empty((1, PLANES, *self.size_hw), np.uint8)
+        self.fill(key, planes[0])
+        index = key[1] if isinstance(key, tuple) else key
+        pictures = {name: batch[0] for name, batch in widen(torch.from_numpy(planes)).items()}
+        return pictures | {"category": self.rows[index].category.index, "index": index}
+
+    def fill(self, key: int | tuple[int, int], planes: np.ndarray) -> None:
+        """Writes a sample into ``planes``, (10, H, W) uint8, as ``model.planes`` orders them."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         row = self.rows[index]
         rng = np.random.default_rng((self.seed, epoch, index))
@@ -213,18 +198,7 @@ class TryOnDataset(Dataset):
         if self.mirror and mirrored:
             person, garment, mask = (cv2.flip(image, 1) for image in (person, garment, mask))
             keypoints = mirror_keypoints(keypoints, person.shape[1])
-        pose = render_pose(keypoints, self.size_hw)
-        pictures = self._compact if self.compact else self._tensors
-        return pictures(person, garment, mask, pose) | {"category": row.category.index, "index": index}
-
-    def _tensors(self, person, garment, mask, pose) -> dict[str, torch.Tensor]:
-        agnostic = to_tensor(apply_mask(person, mask.view(bool)))
-        return {"reference": torch.cat([to_tensor(pose), agnostic]), "garment": to_tensor(garment),
-                "agnostic": agnostic, "person": to_tensor(person), "mask": torch.from_numpy(mask)[None].float()}
-
-    def _compact(self, person, garment, mask, pose) -> dict[str, torch.Tensor]:
-        pictures = {"person": person, "garment": garment, "pose": pose, "mask": mask}
-        return {name: torch.from_numpy(array) for name, array in pictures.items()}
+        pack(render_pose(keypoints, self.size_hw), garment, person, mask, planes)
 
     def _common_size(self, wanted: tuple[int, int] | None) -> tuple[int, int]:
         sizes = {tuple(folder.size_hw): path for folder, path in zip(self.folders, self.paths)}

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Subset
 from model.dataset import Row, TryOnDataset, to_image
 from model.dresser import Dresser, composite
 from model.fid import RESIZE, FeatureSet, Inception, fid, kid
+from model.loading import Loader, in_batches
 from model.metrics import PAIR_METRICS, pair_metrics
 from model.vgg import Lpips
 from pipeline import __version__
@@ -71,7 +72,7 @@ def evaluate(dresser: Dresser, shards: Sequence[Path], *, mask_style: str = "sta
     begin(len(dataset))
     rows: list[dict] = []
     sets: dict[tuple[str, str, str], FeatureSet] = defaultdict(FeatureSet)
-    loader = DataLoader(dataset, batch_size=batch_size, num_workers=workers)
+    loader = Loader(dataset, in_batches(range(len(dataset)), batch_size), dresser.device, workers)
     waiting: list[tuple[int, Future]] = []
     with ThreadPoolExecutor(threads) as pool:
         for batch in loader:
@@ -150,7 +151,7 @@ def _pictures(dresser: Dresser, batch: dict, composited: bool) -> tuple[list, li
     """Results and truths as (H, W, 3) uint8, masks as (H, W) bool."""
     output = dresser(batch["reference"], batch["garment"], batch["agnostic"])
     results, truths = [to_image(image) for image in output], [to_image(image) for image in batch["person"]]
-    masks = [mask[0].numpy() > 0.5 for mask in batch["mask"]]
+    masks = [mask[0].cpu().numpy() > 0.5 for mask in batch["mask"]]
     if composited:
         results = [composite(*parts) for parts in zip(truths, results, masks)]
     return results, truths, masks

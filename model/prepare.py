@@ -72,8 +72,7 @@ class Data:
         common = {"mask_style": config.mask_style, "limit": config.limit, "seed": config.seed,
                   "validation_share": config.validation_share}
         part = "train" if config.validation_share else "all"
-        train = TryOnDataset(shards, part=part, mirror=config.mirror, jitter=config.jitter, compact=True,
-                             **common)
+        train = TryOnDataset(shards, part=part, mirror=config.mirror, jitter=config.jitter, **common)
         plain = common | {"mask_style": train.styles[0]}
         try:
             held_out = TryOnDataset(shards, part="validation", **plain) if config.validation_share else None

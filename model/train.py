@@ -16,11 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Subset
 
 from model.board import Board
 from model.config import NetworkConfig
-from model.dataset import to_batch
+from model.loading import Loader, in_batches
 from model.losses import PerceptualNetworks
 from model.pictures import FixedPeople, draw_curves, forget_after
 from model.prepare import Data, Setting, build_network, build_setting, plan, refuse_other_run, resolved
@@ -178,8 +177,7 @@ class Trainer:
 
     def _forward_and_backward(self, batch: dict, weight: float) -> dict[str, Tensor]:
         """Adds ``weight`` times the gradient of one micro-batch. Returns the terms of its loss, "total" among them."""
-        batch = to_batch(batch, self.device)
-        person = batch["person"].to(self.device, non_blocking=True)
+        person = batch["person"]
         factor = self.scaler.scale(torch.tensor(weight, device=self.device))
         with torch.autocast(self.device.type, self.setting.autocast, enabled=self.setting.autocast is not None):
             _, levels = self.model(*inputs_of(batch, self.device), return_levels=True)
@@ -328,17 +326,13 @@ class Trainer:
         return plan_epoch(self._order(epoch), self.config.batch_size, self.config.accumulate, self.processes.rank,
                           self.processes.count)
 
-    def _loader(self, sampler: BatchSampler) -> DataLoader:
-        return DataLoader(self.data.train, batch_sampler=sampler, **self._loader_options())
+    def _loader(self, sampler: BatchSampler) -> Loader:
+        return Loader(self.data.train, list(sampler), self.device, self.config.workers)
 
-    def _validation_loader(self) -> DataLoader:
+    def _validation_loader(self) -> Loader:
         mine = range(self.processes.rank, min(len(self.data.validation), self.config.validation_limit),
                      self.processes.count)
-        return DataLoader(Subset(self.data.validation, mine), self.config.batch_size, **self._loader_options())
-
-    def _loader_options(self) -> dict:
-        return {"num_workers": self.config.workers, "pin_memory": self.device.type == "cuda",
-                "generator": torch.Generator()}  # its own: the loader draws from it, the run's must not move
+        return Loader(self.data.validation, in_batches(mine, self.config.batch_size), self.device, self.config.workers)
 
     def _set_rate(self, steps_per_epoch: int) -> float:
         rate = learning_rate(self.config, self.place.step, steps_per_epoch)

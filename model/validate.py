@@ -10,7 +10,6 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
-from model.dataset import to_batch
 from model.processes import Processes
 from model.schedule import statistics_kept
 from pipeline.labels import Category
@@ -63,7 +62,7 @@ def measure(network: nn.Module, batches: Iterable[dict], loss: Callable | None, 
         lpips = extra(result.float(), person).flatten().tolist() if extra else [math.nan] * len(person)
         finite = torch.isfinite(result.float()).flatten(1).all(1).tolist()
         for i, (ours, truth) in enumerate(zip(_pixels(result), _pixels(person))):
-            figures = pair_figures(ours, truth, batch["mask"][i, 0].numpy() > 0.5)
+            figures = pair_figures(ours, truth, batch["mask"][i, 0].cpu().numpy() > 0.5)
             rows.append(figures | {"index": int(batch["index"][i]), "category": int(batch["category"][i]),
                                    "loss": total, "lpips": lpips[i], "finite": finite[i],
                                    "std": float(ours.std()), "small": _small(ours), "small_truth": _small(truth)})
@@ -71,8 +70,7 @@ def measure(network: nn.Module, batches: Iterable[dict], loss: Callable | None, 
 
 
 def inputs_of(batch: dict, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """What the network takes: reference, garment, agnostic; of a compact batch as well."""
-    batch = to_batch(batch, device)
+    """What the network takes: reference, garment, agnostic."""
     return tuple(batch[name].to(device, non_blocking=True) for name in ("reference", "garment", "agnostic"))
 
 

@@ -10,7 +10,7 @@ import torch
 from tiny import SIZE, tiny_sample, tiny_shards, write_shards
 from torch.utils.data import DataLoader
 
-from model.dataset import TryOnDataset, held_out, jitter_colours, mirror_keypoints, to_batch, to_image, to_tensor
+from model.dataset import TryOnDataset, held_out, jitter_colours, mirror_keypoints, to_image, to_tensor
 from model.sampler import BatchSampler, epoch_order, plan_epoch
 from pipeline.agnostic import apply_mask
 from pipeline.errors import DataError
@@ -46,15 +46,6 @@ def test_agnostic_hides_the_masked_garment_and_nothing_else(shards, category):
     assert torch.equal(sample["agnostic"][:, ~hidden], sample["person"][:, ~hidden])
     assert torch.equal(sample["reference"][3:], sample["agnostic"])
     assert sample["category"] == category.index
-
-
-def test_a_compact_batch_widens_to_the_same_values(shards):
-    options = {"mirror": True, "jitter": 0.2, "seed": 3}
-    compact, plain = (TryOnDataset([shards], compact=c, **options) for c in (True, False))
-    batches = [next(iter(DataLoader(dataset, len(plain)))) for dataset in (compact, plain)]
-    assert sum(v.nbytes for v in batches[0].values()) < sum(v.nbytes for v in batches[1].values()) / 6
-    assert same(to_batch(batches[0]), batches[1])
-    assert same(to_batch(batches[1]), batches[1])
 
 
 def test_pose_is_drawn_from_the_keypoints(shards):
