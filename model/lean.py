@@ -1,16 +1,18 @@
 """Convolutions that keep little for the backward pass: an input that is cheap to make is made again, not kept.
 
-Nothing here recomputes a convolution larger than 1x1, and running statistics are touched once, in the forward pass.
+Running statistics are touched once, in the first forward pass.
 Under autocast the arithmetic runs in its dtype, as torch's own operations would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class NormReluConv(torch.autograd.Function):
@@ -46,46 +48,93 @@ class NormReluConv(torch.autograd.Function):
         return by_x, by_scale, by_shift, None, None, None, None, None, by_kernel, None, None
 
 
-class RemadeConv(torch.autograd.Function):
-    """Convolution of x, stride 1, that keeps what x was made of in x's place.
+class Remade(NamedTuple):
+    """A map and how to make it again: image equals make(*sources). `make` holds no tensors of its own."""
 
-    The gradient of x goes back the ordinary way, through the graph that made it.
+    image: Tensor
+    make: Callable[..., Tensor]
+    sources: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, make: Callable[..., Tensor], *sources: Tensor) -> Remade:
+        return cls(make(*sources), make, sources)
+
+
+class RemadeConv(torch.autograd.Function):
+    """`split_conv` of maps that need no keeping: keeps what they were made of in their place.
+
+    Their gradients go back the ordinary way, through the graphs that made them.
     """
 
     @staticmethod
-    def forward(ctx, make, x, kernel, bias, *sources):
-        ctx.make = make
+    def forward(ctx, makers, kernel, bias, *tensors):
+        images, sources = tensors[: len(makers)], tensors[len(makers) :]
+        ctx.makers, ctx.widths = makers, [image.shape[1] for image in images]
         ctx.save_for_backward(kernel, bias, *sources)
-        dtype = _dtype(x)
-        with torch.autocast(x.device.type, enabled=False):
-            return F.conv2d(x.to(dtype), kernel.to(dtype), bias.to(dtype), padding=kernel.shape[-1] // 2)
+        dtype = _dtype(images[0])
+        with torch.autocast(images[0].device.type, enabled=False):
+            return split_conv(kernel.to(dtype), bias.to(dtype), [image.to(dtype) for image in images])
 
     @staticmethod
     def backward(ctx, gradient):
-        kernel, bias, *sources = ctx.saved_tensors
+        kernel, _, *sources = ctx.saved_tensors
+        by_images, by_kernels, by_bias, rest = [], [], None, iter(sources)
         with torch.autocast(gradient.device.type, enabled=False):
-            x = ctx.make(*sources)
-            grads = _convolution_backward(gradient, x, kernel, 1, kernel.shape[-1] // 2, (True, True, True))
-        return None, *grads, *(None for _ in sources)
+            for (make, count), part in zip(ctx.makers, kernel.split(ctx.widths, 1)):
+                image = make(*(next(rest) for _ in range(count)))
+                wanted = (True, True, by_bias is None)
+                by_image, by_part, by_this = _convolution_backward(gradient, image, part, 1, _half(kernel), wanted)
+                by_images.append(by_image)
+                by_kernels.append(by_part)
+                by_bias = by_this if by_bias is None else by_bias
+        return None, torch.cat(by_kernels, 1), by_bias, *by_images, *(None for _ in sources)
 
 
-def norm_relu_conv(x: Tensor, norm: nn.Module, conv: nn.Conv2d, lean: bool = True) -> Tensor:
-    """conv(relu(norm(x))). Lean only for BatchNorm2d with running statistics, not for what may replace it."""
-    if not (lean and torch.is_grad_enabled() and type(norm) is nn.BatchNorm2d and norm.track_running_stats):
+def norm_relu_conv(x: Tensor, norm: nn.Module, conv: nn.Conv2d, lean: bool = True, first: bool = True) -> Tensor:
+    """conv(relu(norm(x))). Lean only where `is_plain` holds; without `first`, running statistics stay as they are."""
+    if not (lean and torch.is_grad_enabled() and is_plain(norm)):
         return conv(F.relu(norm(x), inplace=True))
-    if norm.training:
+    moving = norm.training and first
+    if moving:
         norm.num_batches_tracked.add_(1)
+    running = (norm.running_mean, norm.running_var) if moving or not norm.training else (None, None)
     return NormReluConv.apply(
-        x, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.training, norm.momentum, norm.eps,
-        conv.weight, conv.stride[0], conv.padding[0],
+        x, norm.weight, norm.bias, *running, norm.training, norm.momentum, norm.eps, conv.weight, conv.stride[0],
+        conv.padding[0],
     )  # fmt: skip
 
 
-def remade_conv(conv: nn.Conv2d, x: Tensor, make: Callable[..., Tensor], *sources: Tensor, lean: bool = True) -> Tensor:
-    """conv(x), for an x that equals make(*sources) and needs no keeping. `make` holds no tensors of its own."""
+def is_plain(norm: nn.Module) -> bool:
+    """Whether it is BatchNorm2d with running statistics, not what may replace it."""
+    return type(norm) is nn.BatchNorm2d and norm.track_running_stats
+
+
+def made_again(run: Callable[[Tensor, bool], Tensor], x: Tensor) -> Tensor:
+    """run(x, first), nothing inside kept: the backward pass runs it again, then with `first` False."""
+    first = iter((True,))
+    return checkpoint(lambda x: run(x, next(first, False)), x, use_reentrant=False, preserve_rng_state=False)
+
+
+def remade_conv(conv: nn.Conv2d, *maps: Remade, lean: bool = True) -> Tensor:
+    """conv of the maps side by side (stride 1); lean keeps what they were made of, not the maps."""
+    images = [x.image for x in maps]
     if not (lean and torch.is_grad_enabled()):
-        return conv(x)
-    return RemadeConv.apply(make, x, conv.weight, conv.bias, *sources)
+        return split_conv(conv.weight, conv.bias, images)
+    makers = tuple((x.make, len(x.sources)) for x in maps)
+    return RemadeConv.apply(makers, conv.weight, conv.bias, *images, *(s for x in maps for s in x.sources))
+
+
+def split_conv(kernel: Tensor, bias: Tensor, images: Sequence[Tensor]) -> Tensor:
+    """Convolution of images side by side, (B, C, H, W) each, never joined: each meets its channels of the kernel."""
+    parts = kernel.split([image.shape[1] for image in images], 1)
+    out = F.conv2d(images[0], parts[0], bias, padding=_half(kernel))
+    for image, part in zip(images[1:], parts[1:]):
+        out = out.add_(F.conv2d(image, part, padding=_half(kernel)))
+    return out
+
+
+def _half(kernel: Tensor) -> int:
+    return kernel.shape[-1] // 2
 
 
 def _dtype(x: Tensor) -> torch.dtype:

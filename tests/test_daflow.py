@@ -89,21 +89,33 @@ def reference():
     return np.load(GOLDEN / "daflow_128x96.npz")
 
 
-@pytest.mark.parametrize("mode, levels", [("eval", 3), ("train", 2)])
-def test_reference_values_hold_where_float64_determines_them(reference, mode, levels):
+LAST_BITS = {"eval": (2e-6, 2e-6, 2e-6, 0.05), "train": (2e-6, 2e-6, 2e-3)}
+"""Bounds on levels 0, 1, ...: float32 storage, then ten times what last bits of the weights move.
+
+`benchmarks/last_bits.py` measures that; still finer levels (values of about 1) are moved by 1, which bounds nothing.
+"""
+
+
+@pytest.mark.parametrize("mode", LAST_BITS)
+def test_reference_values_hold_as_far_as_float64_determines_them(reference, mode):
     network = filled(DAFlow()).train(mode == "train")
     inputs, person = images()
-    with torch.no_grad():
+    with torch.set_grad_enabled(mode == "train"):
         _, found = network(*inputs, return_levels=True)
-    for i in range(levels):
-        assert np.abs(found[i].numpy() - reference[f"{mode}/level{i}"]).max() < 2e-6, i
+    for i, bound in enumerate(LAST_BITS[mode]):
+        assert np.abs(found[i].detach().numpy() - reference[f"{mode}/level{i}"]).max() < bound, i
     if mode == "train":
-        for i in range(levels):
+        for i in range(2):
             target = F.interpolate(person, scale_factor=0.5 ** (4 - i), mode="bilinear", align_corners=False)
             term = (found[i] - target).abs().mean().item()
             assert term == pytest.approx(reference["loss/components"][i, 0], abs=1e-9)
         name = "reference_features.encoders.2.1.block.0.running_mean"
         assert np.abs(network.get_buffer(name).numpy() - reference[f"bn/{name}"]).max() < 1e-12
+        total = total_loss(found, person)
+        assert total.item() == pytest.approx(float(reference["loss/total"]), rel=0.02)
+        total.backward()
+        norms = np.array([p.grad.norm().item() for p in network.parameters()])
+        assert np.median(np.abs(np.log10(norms / reference["grad/norms"]))) < 1  # last bits alone: 0.2 to 0.5
 
 
 def test_published_network_equals_its_plain_form_with_all_gradients():
