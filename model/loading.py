@@ -7,6 +7,7 @@ only a slot's number travels.
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -72,7 +73,7 @@ class Loader:
         slots: Dataset = _Slots(self.dataset, ring)
         for answer in DataLoader(slots, batch_sampler=order, num_workers=self.workers,  # type: ignore[arg-type]
                                  prefetch_factor=AHEAD if self.workers else None, collate_fn=_as_it_is,
-                                 worker_init_fn=_one_thread, generator=torch.Generator()):  # leaves the run's alone
+                                 worker_init_fn=_begin, generator=torch.Generator()):  # leaves the run's alone
             if isinstance(answer, DataError):
                 raise answer
             slot, keys = answer
@@ -112,7 +113,7 @@ class Arrays:
     def lend(self, shape: tuple[int, ...]) -> np.ndarray:
         """An array of this shape, its content undefined, that nobody else holds."""
         free = [at for at, (array, user) in enumerate(self._known) if user() is None and array.shape == shape]
-        array = self._known.pop(free[0])[0] if free else np.empty(shape, np.float32)
+        array = self._known.pop(free[-1])[0] if free else np.empty(shape, np.float32)
         view = array.view()  # lives as long as any tensor, numpy array or gradient that was made of it
         self._known = [*self._known, (array, weakref.ref(view))][-KEPT_ARRAYS:]
         return view
@@ -122,5 +123,6 @@ def _as_it_is(answer: Any) -> Any:
     return answer
 
 
-def _one_thread(_worker: int) -> None:
+def _begin(_worker: int) -> None:
     cv2.setNumThreads(1)  # torch sets its own
+    gc.freeze()  # to look through what was inherited would copy it

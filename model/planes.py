@@ -51,7 +51,7 @@ def widen(planes: torch.Tensor, device: torch.device | str = "cpu",
     out = (lend or (lambda shape: np.empty(shape, np.float32)))((count, 13, height, width))
     for narrow, wide in zip(planes.numpy(), out):
         to_levels(narrow[POSE], wide[0:3])
-        to_levels(narrow[PERSON] * (1 - narrow[MASK]), wide[3:6])
+        to_levels(narrow[PERSON] & (narrow[MASK] - 1), wide[3:6])  # 0 - 1 has all bits: visible pixels stay
         to_levels(narrow[GARMENT.start:PERSON.stop], wide[6:12])
         wide[12] = narrow[MASK]
     tensor = torch.from_numpy(out)

@@ -78,14 +78,15 @@ def render_pose(keypoints: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 
 def _blend_polygon(canvas: np.ndarray, polygon: np.ndarray, colour: tuple[int, int, int]) -> None:
     """Mixes a filled polygon into the canvas; only its bounding box is touched, as outside nothing changes."""
-    (left, top), (right, bottom) = polygon.min(0), polygon.max(0) + 1
-    left, top = max(0, int(left)), max(0, int(top))
-    box = canvas[top:max(top, int(bottom)), left:max(left, int(right))]
+    left, top, width, height = cv2.boundingRect(polygon)
+    right, bottom = left + width, top + height
+    left, top = max(0, left), max(0, top)
+    box = canvas[top:max(top, bottom), left:max(left, right)]
     if box.size == 0:
         return
     drawn = box.copy()
-    cv2.fillConvexPoly(drawn, np.ascontiguousarray(polygon - (left, top)), colour)
-    box[:] = cv2.addWeighted(box, 1 - _LIMB_WEIGHT, drawn, _LIMB_WEIGHT, 0)
+    cv2.fillConvexPoly(drawn, polygon - np.array((left, top), np.int32), colour)
+    cv2.addWeighted(box, 1 - _LIMB_WEIGHT, drawn, _LIMB_WEIGHT, 0, box)
 
 
 def render_skeleton(keypoints: np.ndarray, size_hw: tuple[int, int] = (1024, 768)) -> np.ndarray:
