@@ -55,6 +55,14 @@ def entries(folder, event=None):
     return [entry for entry in found if event in (None, entry["event"])]
 
 
+def test_worker_processes_change_nothing_about_a_run(shards, tmp_path):
+    options = {"mask_style": "mix", "jitter": 0.1, "seed": 4, "batch_size": 2}
+    alone, helped = (run(shards, tmp_path / str(n), workers=n, **options) and
+                     torch.load(tmp_path / str(n) / "last.pt", weights_only=True) for n in (0, 2))
+    assert alone["network"].keys() == helped["network"].keys()
+    assert all(torch.equal(value, helped["network"][name]) for name, value in alone["network"].items())
+
+
 # ---- a run and what it leaves behind
 
 
