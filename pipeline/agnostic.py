@@ -15,10 +15,10 @@ import numpy as np
 from pipeline.geometry import find_body
 from pipeline.labels import Atr, Category
 from pipeline.protect import head_rows, protect
-from pipeline.regions import Drawing, Worn, pick
+from pipeline.regions import Drawing, Worn, drop_islands, pick
 from pipeline.rules import HAND_PARTS, HEAD_PARTS, RULES, Rule
 
-MASK_VERSION = 4
+MASK_VERSION = 5
 """Goes up whenever a mask changes for the same input; shards record it."""
 STYLES = ("standard", "recipe", "tight", "loose")
 CANVAS_ROWS = 256
@@ -101,6 +101,9 @@ class Scene:
         if self.body is not None:
             worn = self._worn(rule) if self.labels is not None and rule.garment + rule.skin else None
             region = self.drawing.region(rule, worn)
+            if worn is not None and rule.parts and rule.keep:
+                small = cv2.resize(limit, self.canvas[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+                drop_islands(region, small, worn.shape)
             self._enlarge(region, limit if self.labels is None or rule.keep else None, mask, rule)
 
     def _enlarge(self, region: np.ndarray, limit: np.ndarray | None, mask: np.ndarray, rule: Rule) -> None:

@@ -18,14 +18,13 @@ from pipeline.rules import ARM_PARTS, HAND_PARTS, LEG_PARTS, TRUNK_PARTS, Rule, 
 
 SPECK = np.ones((5, 5), np.uint8)
 """Pieces of garment too small to hold this many cells are hidden, but not grown far."""
+SQUARE = np.ones((3, 3), np.uint8)
 INSIDE = 254
 """Value of the region on the canvas: below 255, which no region reaches."""
 RING = 3.0
 """Cells of the canvas that a garment is grown at least: 12 pixels of a picture with 1024 rows."""
 FRAGMENT = 0.03
 """A piece below this share of the largest is hidden where it is garment, but does not shape the region around it."""
-HEM = 0.7
-"""Where a skirt is taken to be widest, between hips (0) and ankles (1)."""
 STEEPEST = 0.55
 """Widening per length that a skirt is taken to have at most below the thigh."""
 
@@ -104,7 +103,7 @@ class Drawing:
             return worn.even(even)
         canvas = self._grown_parts(rule)
         if rule.arms:
-            draw_arms(canvas, body, rule, dense)
+            draw_arms(canvas, body, rule, dense, worn is not None)
         if rule.trunk:
             draw_polygon(canvas, trunk_outline(body, rule), INSIDE)
         if worn is not None and not even:
@@ -141,23 +140,28 @@ class Drawing:
         key = bool(rule.trunk), id(worn)
         if key not in self._legs:
             if self.dense is None:
-                shape, bare = np.zeros((1, 1), np.uint8) if worn is None else worn.shape, None
+                shape = np.zeros((1, 1), np.uint8) if worn is None else worn.shape
             else:
-                shape = bare = self._below
+                shape = self._below
                 if worn is not None:
                     arms_off = cv2.bitwise_and(worn.shape, self._not_arms) if rule.trunk else worn.shape
                     shape = cv2.max(shape, arms_off)
-            self._legs[key] = Legs(self.body, shape, bare, bool(rule.trunk))
+            self._legs[key] = Legs(self.body, shape, bool(rule.trunk))
         return self._legs[key]
 
 
-def draw_arms(canvas: np.ndarray, body: Body, rule: Rule, dense: np.ndarray | None) -> None:
-    """Draws both arms; one that is only guessed is left out where DensePose doesn't see it, down from where it ends."""
+def draw_arms(canvas: np.ndarray, body: Body, rule: Rule, dense: np.ndarray | None, labelled: bool) -> None:
+    """Draws both arms; one that is only guessed is left out where DensePose doesn't see it, down from where it ends.
+
+    Without DensePose it is left out if a label map shows what there is of it.
+    """
     radii = [r * body.unit for r in rule.arms]
     for limb, parts in zip(LIMBS[:2], LIMB_PARTS[:2]):
         visible = 3
         for row in (2, 1):
-            if dense is not None and not body.known[limb[row]] and not pick(dense, parts[row - 1]).any():
+            if body.known[limb[row]]:
+                continue
+            if labelled if dense is None else not pick(dense, parts[row - 1]).any():
                 visible = row
         draw_limb(canvas, body.joints[list(limb[:visible])], radii[:visible], INSIDE)
 
@@ -201,18 +205,17 @@ class Legs:
     Args:
         body: joints on the canvas.
         shape: (h, w) uint8, legs and what is worn on them.
-        bare: (h, w) uint8, the legs alone, or None.
         below: whether only what lies below the hips counts.
 
     Attributes:
         edge: (N, 2) float64 corners of the outlines.
         ankles, thigh: their rows.
         run: rows over which a skirt's widening is seen.
-        upper, lower, bare: how far the shape reaches from the hips to the left and right, at the first, at the second,
-            and at the second without the garment. None if there is nothing to see.
+        upper, lower: how far the shape reaches from the hips to the left and right, at the first and the last of these
+            rows. None if there is nothing to see.
     """
 
-    def __init__(self, body: Body, shape: np.ndarray, bare: np.ndarray | None, below: bool):
+    def __init__(self, body: Body, shape: np.ndarray, below: bool):
         k = body.joints
         self.ankles = float(k[10, 1] + k[13, 1]) / 2
         top, knees = max(int(body.hips[1]), 0), (k[9, 1] + k[12, 1]) / 2
@@ -225,7 +228,6 @@ class Legs:
         if height >= 1 and len(self.edge):
             rows, middle = slice(self.thigh - height, self.thigh), float(body.hips[0])
             self.upper, self.lower = reaches(shape[top:top + height], middle), reaches(shape[rows], middle)
-            self.bare = (0.0, 0.0) if bare is None else reaches(bare[rows], middle)
             self.run = self.thigh - height - top
 
 
@@ -240,16 +242,17 @@ def outline_points(shape: np.ndarray) -> np.ndarray:
 
 
 def flare_points(body: Body, rule: Rule, legs: Legs) -> list[tuple[float, float]]:
-    """Where the sides of a skirt may be far below the thigh: at least so much wider than the legs, and as wide as what
-    is worn becomes if it goes on as it does above the thigh."""
+    """Where the sides of a skirt may be far below the thigh: as wide as skirts usually are, whatever the legs do, or as
+    what is worn becomes if it goes on as it does above the thigh."""
     if legs.upper is None:
         return []
     middle, hips = body.hips.tolist()
-    hem = hips + HEM * (legs.ankles - hips)
+    usual, share, lowest = rule.flare
+    hem = hips + lowest * (legs.ankles - hips)
     points = []
-    for sign, a, b, leg in zip((-1, 1), legs.upper, legs.lower, legs.bare):
-        slope = min(max((b - a) / legs.run, 0.0), STEEPEST) * rule.flare[1]
-        widest = max(b + slope * (hem - legs.thigh), leg + rule.flare[0] * (hem - legs.thigh) if leg else 0.0)
+    for sign, a, b in zip((-1, 1), legs.upper, legs.lower):
+        slope = min(max((b - a) / legs.run, 0.0), STEEPEST) * share
+        widest = max(b + slope * (hem - legs.thigh), usual * body.unit)
         points.append((middle + sign * widest, hem))
     return points
 
@@ -281,3 +284,27 @@ def draw_grown(canvas: np.ndarray, worn: Worn, body: Body, rule: Rule) -> None:
     margin = (base + gain * 0.8 * down)[:, None] + gain * 0.5 * np.minimum(aside, 1.5)
     near = cv2.compare(distance[:height], np.maximum(margin, np.float32(RING)), cv2.CMP_LE)
     np.maximum(part, cv2.min(near, INSIDE), out=part)
+
+
+def drop_islands(region: np.ndarray, limit: np.ndarray, wanted: np.ndarray) -> None:
+    """Takes away pieces of background that what is kept cuts off from the rest, changing ``region``.
+
+    Args:
+        region: (h, w) uint8 as ``Drawing.region`` gives it.
+        limit: (h, w) uint8: how much region it takes to hide each cell.
+        wanted: (h, w) uint8, non-zero at garment and skin that it may cover: their pieces stay.
+    """
+    outlines, tree = cv2.findContours(cv2.compare(region, limit, cv2.CMP_GE), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    pieces = [outline for outline, row in zip(outlines, () if tree is None else tree[0]) if row[3] < 0]  # no holes
+    if len(pieces) < 2:
+        return
+    pieces.sort(key=cv2.contourArea)
+    for piece in pieces[:-1]:
+        x, y, width, height = cv2.boundingRect(piece)
+        island = np.zeros((height + 2, width + 2), np.uint8)
+        cv2.drawContours(island, [piece], 0, 255, -1, offset=(1 - x, 1 - y))
+        if not cv2.bitwise_and(wanted[y:y + height, x:x + width], island[1:-1, 1:-1]).any():
+            top, left = max(y - 1, 0), max(x - 1, 0)
+            part = region[top:y + height + 1, left:x + width + 1]
+            around = cv2.dilate(island, SQUARE)[top - y + 1:, left - x + 1:]
+            part[around[:part.shape[0], :part.shape[1]] > 0] = 0

@@ -39,8 +39,8 @@ class Rule:
         trunk: margin outside shoulders, waist and hips, and length of the hem below the hips.
         legs: margin outside the waist, and outside the joints of hips, knees and ankles.
         sway: margin outside the legs and the skirt, at the hips and at the ankles.
-        flare: how much a skirt is taken to widen below the thigh, for each length of it: at least; and as a share of
-            how it widens above.
+        flare: half the width that a skirt may have at its widest; how much it is taken to widen below the thigh, as a
+            share of how it widens above; and where it is widest, between hips (0) and ankles (1).
         grow: how far garment and skin are grown at the neck, and at the wrists of hanging arms.
         grow_skin: whether skin is grown as far as garment, or just a few pixels.
     """
@@ -57,12 +57,12 @@ class Rule:
     trunk: tuple[float, ...] = ()
     legs: tuple[float, ...] = ()
     sway: tuple[float, float] = (0.05, 0.12)
-    flare: tuple[float, float] = (0.10, 0.45)
+    flare: tuple[float, float, float] = (0.60, 0.45, 0.70)
     grow: tuple[float, float] = (0.03, 0.20)
     grow_skin: bool = True
 
     def __post_init__(self):
-        for name, count in (("arms", 3), ("trunk", 4), ("legs", 4), ("sway", 2), ("flare", 2), ("grow", 2)):
+        for name, count in (("arms", 3), ("trunk", 4), ("legs", 4), ("sway", 2), ("flare", 3), ("grow", 2)):
             if len(getattr(self, name)) not in (0, count):
                 raise ValueError(f"Rule.{name} takes {count} lengths, not {len(getattr(self, name))}.")
         if both := set(self.garment) & set(self.keep):
@@ -73,18 +73,18 @@ _UPPER = Rule(
     garment=(Atr.UPPER_CLOTHES,), keep=(*HAIR_AND_HAT, *BOTTOMS, *SHOES, *LEGS, Atr.BAG), keep_skin=("face", "hands"),
     skin=(*ARMS, Atr.HEAD), also=(Atr.DRESS, Atr.SCARF),
     keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS, parts=TRUNK_PARTS + ARM_PARTS,
-    arms=(0.16, 0.19, 0.25), trunk=(0.08, 0.08, 0.24, 0.15), grow=(0.03, 0.21), grow_skin=False)
+    arms=(0.13, 0.14, 0.17), trunk=(0.06, 0.08, 0.18, 0.15), grow=(0.03, 0.20), grow_skin=False)
 _LOWER = Rule(
     garment=BOTTOMS, keep=(*HAIR_AND_HAT, Atr.HEAD, Atr.UPPER_CLOTHES, *ARMS, *SHOES, Atr.BAG), keep_skin=("feet",),
     skin=LEGS, also=(Atr.DRESS, Atr.BELT), keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS + ARM_PARTS, parts=LEG_PARTS,
-    legs=(0.00, 0.16, 0.30, 0.24), sway=(0.02, 0.06), flare=(0.20, 0.10), grow=(0.03, 0.10))
+    legs=(0.00, 0.06, 0.30, 0.25), sway=(0.14, 0.02), flare=(0.95, 0.13, 0.45), grow=(0.03, 0.10))
 _DRESSES = Rule(
     garment=(Atr.DRESS, Atr.UPPER_CLOTHES, *BOTTOMS), keep=(*HAIR_AND_HAT, *SHOES, Atr.BAG),
     keep_skin=("face", "hands", "feet"), skin=(*ARMS, *LEGS, Atr.HEAD), also=(Atr.SCARF, Atr.BELT),
     keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS,
     parts=TRUNK_PARTS + ARM_PARTS + LEG_PARTS, arms=(0.14, 0.15, 0.18), trunk=(0.06, 0.06, 0.20, 0.15),
-    legs=(0.04, 0.25, 0.50, 0.18), sway=(0.10, 0.10),
-    flare=(0.36, 0.20), grow=(0.04, 0.18))
+    legs=(0.04, 0.45, 0.40, 0.20), sway=(0.03, 0.02),
+    flare=(1.20, 0.08, 0.62), grow=(0.04, 0.18))
 _BARE = {"skin": (), "also": (), "parts": (), "arms": (), "trunk": (), "legs": ()}
 """Nothing but the garment itself."""
 
@@ -106,10 +106,11 @@ RULES: dict[tuple[Category, str], Rule] = {
     (Category.DRESSES, "tight"): replace(_DRESSES, **_BARE, grow=(0.06, 0.06)),
     (Category.UPPER_BODY, "loose"): replace(
         _UPPER, arms=(0.26, 0.34, 0.48), trunk=(0.20, 0.30, 0.60, 0.60), grow=(0.06, 0.36)),
-    (Category.LOWER_BODY, "loose"): replace(_LOWER, legs=(0.12, 0.60, 0.90, 0.60), sway=(0.08, 0.25), flare=(0.1, 0.6)),
+    (Category.LOWER_BODY, "loose"): replace(
+        _LOWER, legs=(0.12, 0.60, 0.90, 0.60), sway=(0.20, 0.25), flare=(1.30, 0.60, 0.70)),
     (Category.DRESSES, "loose"): replace(
         _DRESSES, arms=(0.24, 0.30, 0.42), trunk=(0.16, 0.25, 0.50, 0.30), legs=(0.12, 0.60, 0.95, 0.60),
-        sway=(0.08, 0.25), grow=(0.06, 0.30)),
+        sway=(0.08, 0.25), flare=(1.40, 0.60, 0.70), grow=(0.06, 0.30)),
 }
 """(category, style) -> rule. "standard" is the default; "recipe" trusts no labels to keep anything; "tight" follows
 the garment, "loose" tells as little of it as possible."""

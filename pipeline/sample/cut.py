@@ -171,7 +171,7 @@ def leg_edges(garment: Garment, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     table = TORSO["slim"]
     hip = np.interp(np.clip(ys, 0, 285), table[:, 0], table[:, 1]) + garment.ease * np.interp(ys, [180, 230], [0.2, 1])
     below = np.clip(ys - CROTCH_Y, 0, None)
-    half = np.interp(ys, [CROTCH_Y, 400, 512, 570, 750], [42, 37, 29, 28, 21])
+    half = np.interp(ys, [CROTCH_Y, 400, 512, 570, 750], [44, 41, 32, 30, 22])
     half = half + garment.ease * np.interp(ys, [CROTCH_Y, 420], [0.45, 1])
     half = half + garment.flare * np.clip(below / max(60.0, garment.hem - CROTCH_Y), 0, 1) ** 1.1
     apart = np.minimum(half + 4 * np.clip(below / 60, 0, 1), LEG_AXIS + 0.3 * below)

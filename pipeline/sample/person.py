@@ -65,6 +65,7 @@ class Cut:
     """One row of the wardrobe: how a kind of garment is cut. Ranges are (from, to); lengths in units of the body frame.
 
     ``hem`` counts from the neck joint downwards (hip joint 270, knee 512, ankle 750); sleeves as shares of the arm.
+    ``flare`` is how much wider the hem is on each side; most garments of a cut lie near the first number.
     """
 
     label: Atr
@@ -112,32 +113,32 @@ WARDROBE: dict[str, dict[str, Cut]] = {
                         patterns=("plain", "plain", "denim", "denim", "checks", "upright stripes"), weight=2.0),
         "skinny trousers": Cut(Atr.PANTS, (690, 745), (0, 3), flare=(-2, 0), details=("fly", "pockets"), legs=True,
                                patterns=("denim", "plain", "leather")),
-        "wide trousers": Cut(Atr.PANTS, (690, 770), (8, 18), flare=(22, 46), details=("crease",), legs=True,
-                             patterns=("plain", "upright stripes", "flowers", "plain"), weight=1.2),
+        "wide trousers": Cut(Atr.PANTS, (690, 770), (8, 18), flare=(10, 46), details=("crease",), legs=True,
+                             patterns=("plain", "upright stripes", "flowers", "plain"), weight=0.7),
         "shorts": Cut(Atr.PANTS, (370, 460), (6, 16), flare=(4, 22), details=("fly", "pockets"), legs=True,
-                      patterns=("plain", "denim", "checks", "flowers", "stripes")),
-        "pencil skirt": Cut(Atr.PANTS, (440, 570), (1, 5), flare=(-8, 2), patterns=_PRINTS, weight=0.8),
-        "a-line skirt": Cut(Atr.PANTS, (390, 620), (3, 10), flare=(30, 95), patterns=_PRINTS, weight=1.4),
-        "long skirt": Cut(Atr.PANTS, (640, 745), (4, 12), flare=(50, 140), patterns=_PRINTS, weight=1.1)},
+                      patterns=("plain", "denim", "checks", "flowers", "stripes"), weight=1.6),
+        "pencil skirt": Cut(Atr.PANTS, (440, 570), (1, 5), flare=(-8, 2), patterns=_PRINTS, weight=1.0),
+        "a-line skirt": Cut(Atr.PANTS, (390, 620), (3, 10), flare=(20, 95), patterns=_PRINTS, weight=1.4),
+        "long skirt": Cut(Atr.PANTS, (640, 745), (4, 12), flare=(15, 140), patterns=_PRINTS, weight=0.7)},
     "dress": {
-        "shift dress": Cut(Atr.DRESS, (400, 500), (5, 16), ("crew", "boat", "scoop"), (_NONE, _SHORT, _LONG),
+        "shift dress": Cut(Atr.DRESS, (430, 640), (5, 16), ("crew", "boat", "scoop"), (_NONE, _SHORT, _LONG),
                            (1.25, 1.7), (4, 26), patterns=_PRINTS, weight=1.3),
-        "a-line dress": Cut(Atr.DRESS, (430, 600), (0, 6), ("v", "scoop", "straps", "one shoulder"),
-                            (_NONE, _NONE, _SHORT), (1.2, 1.5), (50, 120), details=("waist",), patterns=_PRINTS,
+        "a-line dress": Cut(Atr.DRESS, (460, 720), (0, 6), ("v", "scoop", "straps", "one shoulder"),
+                            (_NONE, _SHORT, _LONG), (1.2, 1.5), (15, 120), details=("waist",), patterns=_PRINTS,
                             weight=1.8),
         "long dress": Cut(Atr.DRESS, (640, 750), (0, 8), ("v", "straps", "strapless", "one shoulder", "boat"),
-                          (_NONE, _NONE, _LONG), (1.3, 1.7), (50, 150), details=("waist",), patterns=_PRINTS,
-                          weight=1.5),
-        "wide-sleeved dress": Cut(Atr.DRESS, (400, 640), (4, 14), ("v", "boat", "crew"), (_LONG, (0.6, 0.8)),
-                                  (2.2, 3.0), (30, 80), details=("waist",), patterns=_PRINTS, weight=1.2),
-        "shirt dress": Cut(Atr.DRESS, (420, 580), (4, 12), ("collar",), (_LONG, _SHORT), (1.3, 1.6), (16, 60),
+                          (_NONE, _NONE, _LONG), (1.3, 1.7), (10, 150), details=("waist",), patterns=_PRINTS,
+                          weight=3.0),
+        "wide-sleeved dress": Cut(Atr.DRESS, (460, 720), (4, 14), ("v", "boat", "crew"), (_LONG, (0.6, 0.8)),
+                                  (2.2, 3.0), (15, 80), details=("waist",), patterns=_PRINTS, weight=1.2),
+        "shirt dress": Cut(Atr.DRESS, (460, 720), (4, 12), ("collar",), (_LONG, _SHORT), (1.3, 1.6), (10, 60),
                            closing="buttons", details=("waist", "cuffs"),
                            patterns=("plain", "upright stripes", "checks", "denim", "dots"), weight=0.9),
-        "fitted dress": Cut(Atr.DRESS, (420, 560), (0, 2), ("scoop", "boat", "one shoulder", "turtle"),
+        "fitted dress": Cut(Atr.DRESS, (460, 720), (0, 2), ("scoop", "boat", "one shoulder", "turtle"),
                             (_NONE, _SHORT, _LONG), (1.12, 1.25), (-8, 4), patterns=_PRINTS),
         "jumpsuit": Cut(Atr.DRESS, (690, 760), (3, 12), ("v", "straps", "scoop", "collar"), (_NONE, _SHORT, _LONG),
                         (1.25, 1.6), (0, 30), details=("waist",), legs=True,
-                        patterns=("plain", "plain", "denim", "flowers", "dots"), weight=1.3)}}
+                        patterns=("plain", "plain", "denim", "flowers", "dots"), weight=0.8)}}
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,16 @@ def _colours(rng: np.random.Generator) -> tuple[str, str, str]:
     return base, second, pick(rng, [c for c in COLOURS if c not in (base, second)])
 
 
+def _mostly_first(rng: np.random.Generator, first: float, last: float) -> float:
+    """A number between two, seldom near the last."""
+    return first + (last - first) * rng.random() ** 2
+
+
+def _mostly_middle(rng: np.random.Generator, first: float, last: float) -> float:
+    """A number between two, seldom near either."""
+    return rng.triangular(first, (first + last) / 2, last)
+
+
 def make_garment(rng: np.random.Generator, part: str, kind: str | None = None) -> Garment:
     """A garment of the wardrobe's part ("upper", "lower", "dress"), of any kind or the one named."""
     kind = kind or _weighted(rng, WARDROBE[part])
@@ -229,8 +240,8 @@ def make_garment(rng: np.random.Generator, part: str, kind: str | None = None) -
         colours = pick(rng, ("denim", "navy", "sky", "charcoal")), "cream", "camel"
     neck = pick(rng, cut.necks) if cut.necks else ""
     length = 0.0 if neck in ("straps", "strapless", "one shoulder") else rng.uniform(low, high)
-    return Garment(kind, cut, pattern, colours, neck, rng.uniform(*cut.hem),
-                   rng.uniform(*cut.ease), rng.uniform(*cut.flare), length,
+    return Garment(kind, cut, pattern, colours, neck, _mostly_middle(rng, *cut.hem),
+                   rng.uniform(*cut.ease), _mostly_first(rng, *cut.flare), length,
                    rng.uniform(*cut.sleeve_ease), pick(rng, WORDS), int(rng.integers(1 << 30)))
 
 
@@ -242,7 +253,7 @@ def _clothes(rng: np.random.Generator, category: Category) -> tuple[dict[str, Ga
     """What is worn, and which of it the in-shop picture shows."""
     if category is Category.DRESSES:
         worn = {"dress": make_garment(rng, "dress")}
-        if rng.random() < 0.06:
+        if rng.random() < 0.03:
             worn["coat"] = make_garment(rng, "upper", "open coat")
         return worn, "dress"
     lower = make_garment(rng, "lower")
@@ -278,7 +289,7 @@ JOINT_RATES = {"left shoulder": 17, "right hip": 24, "left hip": 38, "right elbo
 PEOPLE = 53_792
 DEFECT_RATES = {**{f"missing {name}": count / PEOPLE for name, count in JOINT_RATES.items() if name != "few joints"},
                 "few joints": JOINT_RATES["few joints"] / PEOPLE, "label fragment": 0.25, "bag in pieces": 0.3,
-                "wrong dense patches": 0.45, "half dress": 0.5, "skirt called upper clothes": 0.002}
+                "wrong dense patches": 0.45, "half dress": 0.35, "skirt called upper clothes": 0.002}
 
 
 def _defects(rng: np.random.Generator, worn: dict[str, Garment], extras: tuple[str, ...]) -> tuple[str, ...]:
