@@ -16,15 +16,17 @@ from pipeline.labels import Joint
 from pipeline.protect import HEAD_LINE
 from pipeline.rules import ARM_PARTS, HAND_PARTS, LEG_PARTS, TRUNK_PARTS, Rule, label_table
 
-SPECK = np.ones((5, 5), np.uint8)
-"""Pieces of garment too small to hold this many cells are hidden, but not grown far."""
 SQUARE = np.ones((3, 3), np.uint8)
+SPECK = 5
+"""Pieces of garment that this many cells are as wide and as high as are hidden, but not grown far; nor are threads."""
 INSIDE = 254
 """Value of the region on the canvas: below 255, which no region reaches."""
 RING = 3.0
 """Cells of the canvas that a garment is grown at least: 12 pixels of a picture with 1024 rows."""
 FRAGMENT = 0.03
 """A piece below this share of the largest is hidden where it is garment, but does not shape the region around it."""
+ISLAND = 0.015
+"""A cut-off piece above this share of the largest stays, so that the picture's size never decides over much of a mask."""
 STEEPEST = 0.55
 """Widening per length that a skirt is taken to have at most below the thigh."""
 
@@ -54,7 +56,10 @@ class Worn:
     @cached_property
     def source(self) -> np.ndarray:
         """(h, w) uint8, 255 at what is grown by more than a few pixels."""
-        return cv2.morphologyEx(self._source, cv2.MORPH_OPEN, SPECK)
+        source = cv2.morphologyEx(self._source, cv2.MORPH_OPEN, SQUARE)
+        outlines, _ = cv2.findContours(source, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        specks = [outline for outline in outlines if max(cv2.boundingRect(outline)[2:]) <= SPECK]
+        return cv2.drawContours(source, specks, -1, 0, -1) if specks else source
 
     @cached_property
     def box(self) -> tuple[slice, slice]:
@@ -287,7 +292,7 @@ def draw_grown(canvas: np.ndarray, worn: Worn, body: Body, rule: Rule) -> None:
 
 
 def drop_islands(region: np.ndarray, limit: np.ndarray, wanted: np.ndarray) -> None:
-    """Takes away pieces of background that what is kept cuts off from the rest, changing ``region``.
+    """Takes away small pieces of background that what is kept cuts off from the rest, changing ``region``.
 
     Args:
         region: (h, w) uint8 as ``Drawing.region`` gives it.
@@ -298,8 +303,10 @@ def drop_islands(region: np.ndarray, limit: np.ndarray, wanted: np.ndarray) -> N
     pieces = [outline for outline, row in zip(outlines, () if tree is None else tree[0]) if row[3] < 0]  # no holes
     if len(pieces) < 2:
         return
-    pieces.sort(key=cv2.contourArea)
-    for piece in pieces[:-1]:
+    areas = [cv2.contourArea(piece) for piece in pieces]
+    for piece, area in zip(pieces, areas):
+        if area > ISLAND * max(areas):
+            continue
         x, y, width, height = cv2.boundingRect(piece)
         island = np.zeros((height + 2, width + 2), np.uint8)
         cv2.drawContours(island, [piece], 0, 255, -1, offset=(1 - x, 1 - y))
