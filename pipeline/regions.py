@@ -26,7 +26,7 @@ RING = 3.0
 FRAGMENT = 0.03
 """A piece below this share of the largest is hidden where it is garment, but does not shape the region around it."""
 ISLAND = 0.015
-"""A cut-off piece above this share of the largest stays, so that the picture's size never decides over much of a mask."""
+"""A cut-off piece above this share of the largest stays: its size in cells would decide over too much of a mask."""
 STEEPEST = 0.55
 """Widening per length that a skirt is taken to have at most below the thigh."""
 
