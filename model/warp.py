@@ -15,6 +15,7 @@ each sample are stacked along the batch (all first images, then all second ones)
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 METHODS = ("auto", "sparse", "triton", "plain")
+LOOKUPS_AT_ONCE = 1 << 17
+"""Places of the sparse product that are worked on together on a CPU: 2 MB for each array of four taps."""
 
 
 def absolute_grids(flows: Tensor, exact: bool = False) -> Tensor:
@@ -114,30 +117,51 @@ class SparseWarp(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor):
         features, grids, weights = ctx.saved_tensors
-        by_features, by_grids, by_weights = ctx.needs_input_grad
-        taps = _taps(grids, features)
-        table, out = _table(features), _table(gradient)
-        to_features = to_grids = to_weights = None
-        if by_features:
-            to_features = _image(_transposed_sum(out, taps.rows, _entries(taps, weights), len(table)), features)
-        if by_grids or by_weights:
-            to_weights, to_grids = _slopes(_row_products(out, table, taps.rows), taps, weights, features.shape[-2:])
-        return to_features, to_grids, to_weights
+        by_features, *by_others = ctx.needs_input_grad
+        to_features, *to_others = _gradients(gradient, features, grids, weights, by_features, any(by_others))
+        return to_features, *(x if wanted else None for x, wanted in zip(to_others, by_others))
 
 
 def features_gradient(gradient: Tensor, features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
     """The gradient of the features alone, from that of the result; the same bits in every run."""
-    taps = _taps(grids, features)
-    rows = _transposed_sum(_table(gradient), taps.rows, _entries(taps, weights), features[:, 0].numel())
-    return _image(rows, features)
+    return _gradients(gradient, features, grids, weights, True, False)[0]
+
+
+def _gradients(gradient, features, grids, weights, by_features: bool, by_others: bool):
+    """Gradients by features, by grids and by weights, image by image; those not wanted are None."""
+    out, count = _table(gradient), len(features) // len(grids)
+    images, looks, shares = features.chunk(count), grids.chunk(count, 1), weights.chunk(count, 1)
+    total, totals = None, [None] * count
+    if by_features and count > 1:  # one array from the start rather than parts to join
+        total = out.new_zeros(features[:, 0].numel(), out.shape[1])
+        totals = list(total.chunk(count))
+    others = []
+    for i in range(count):
+        table, whole, slopes = _table(images[i]), _last(shares[i]), []
+        for part, taps in _parts(looks[i], images[i]):
+            if by_features:
+                totals[i] = _add_transposed(totals[i], out[part], taps.rows, _entries(taps, whole[part]), len(table))
+            if by_others:
+                products = _row_products(out[part], table, taps.rows)
+                slopes.append(_slopes(products, taps, whole[part], images[i].shape[-2:]))
+        if by_others:
+            to_weights, to_grids = map(_joined, zip(*slopes))
+            others.append((_grids(to_grids, looks[i]), _image(to_weights, shares[i])))
+    to_others = [_joined(parts, 1) for parts in zip(*others)] if by_others else (None, None)
+    return _image(totals[0] if total is None else total, features) if by_features else None, *to_others
 
 
 def warp_sparse(features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
     """The warp as one sparse matrix product, without a gradient."""
-    taps = _taps(grids, features)
-    entries = _entries(taps, weights).to(features.dtype)
-    rows = F.embedding_bag(taps.rows.flatten(1), _table(features), mode="sum", per_sample_weights=entries.flatten(1))
-    return _image(rows, weights)
+    table, whole, result = _table(features), _last(weights), None
+    for part, taps in _parts(grids, features):
+        entries = _entries(taps, whole[part]).to(features.dtype)
+        rows = F.embedding_bag(taps.rows.flatten(1), table, mode="sum", per_sample_weights=entries.flatten(1))
+        if len(rows) == len(whole):
+            return _image(rows, weights)
+        result = table.new_empty(len(whole), table.shape[1]) if result is None else result
+        result[part] = rows
+    return _image(result, weights)
 
 
 class Taps(NamedTuple):
@@ -155,15 +179,25 @@ class Taps(NamedTuple):
     y_inside: Tensor
 
 
-def _taps(grids: Tensor, features: Tensor) -> Taps:
-    batch, count = grids.shape[:2]
+def _parts(grids: Tensor, features: Tensor) -> Iterator[tuple[slice, Taps]]:
+    """Output pixels, some at a time, with their taps: what is made of them stays small, and near the processor."""
+    places = grids.permute(0, 3, 4, 1, 2).reshape(-1, grids.shape[1], 2)
+    step = max(1, LOOKUPS_AT_ONCE // grids.shape[1]) if places.device.type == "cpu" else len(places)
+    each = len(places) // len(grids)
+    for start in range(0, len(places), step):
+        part = slice(start, min(start + step, len(places)))
+        sample = torch.arange(part.start, part.stop, dtype=torch.int32, device=places.device) // each
+        yield part, _taps(places[part], sample, features, len(grids))
+
+
+def _taps(places: Tensor, sample: Tensor, features: Tensor, batch: int) -> Taps:
+    """Taps of places (N, T, 2), the looks of N output pixels of the samples (N,) out of `batch`."""
     height, width = features.shape[-2:]
-    places = grids.permute(0, 3, 4, 1, 2).reshape(-1, count, 2)
+    count = places.shape[1]
     x, left, right, x_inside = _neighbours(places[..., 0], width)
     y, top, bottom, y_inside = _neighbours(places[..., 1], height)
-    per_image = count // (features.shape[0] // batch)
-    image = torch.arange(count, dtype=torch.int32, device=grids.device) // per_image * batch
-    sample = torch.arange(batch, dtype=torch.int32, device=grids.device).repeat_interleave(len(places) // batch)
+    per_image = count // (len(features) // batch)
+    image = torch.arange(count, dtype=torch.int32, device=places.device) // per_image * batch
     first = (sample[:, None] + image) * (height * width)
     top, bottom = torch.add(first, top, alpha=width), torch.add(first, bottom, alpha=width)
     return Taps(_stack(top + left, top + right, bottom + left, bottom + right), x, y, x_inside, y_inside)
@@ -178,27 +212,27 @@ def _neighbours(place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tenso
     return position - low, low, (low + 1).clamp_(max=size - 1), inside
 
 
-def _entries(taps: Taps, weights: Tensor) -> Tensor:
-    """The entries of A, (N, T, 4): weight times bilinear share."""
-    whole = _last(weights)
+def _entries(taps: Taps, whole: Tensor) -> Tensor:
+    """The entries of A, (N, T, 4), from the weights (N, T): weight times bilinear share."""
     right = whole * taps.x
     lower, lower_right = whole * taps.y, right * taps.y
     upper_right, lower_left = right - lower_right, lower - lower_right
     return _stack(whole - right - lower_left, upper_right, lower_left, lower_right)
 
 
-def _slopes(products: Tensor, taps: Taps, weights: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Gradients by weights and by grids, from the gradient by each entry, (N, T, 4)."""
-    upper_left, upper_right, lower_left, lower_right = products.to(weights.dtype).unbind(-1)
+def _slopes(products: Tensor, taps: Taps, whole: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Gradients by weights (N, T) and by grids (N, T, 2), from the gradient by each entry, (N, T, 4)."""
+    upper_left, upper_right, lower_left, lower_right = products.to(whole.dtype).unbind(-1)
     upper_step, lower_step = upper_right - upper_left, lower_right - lower_left
     upper, lower = torch.addcmul(upper_left, upper_step, taps.x), torch.addcmul(lower_left, lower_step, taps.x)
     down = lower - upper
-    weight = _last(weights)
-    by_x = torch.lerp(upper_step, lower_step, taps.y).mul_(weight).mul_(taps.x_inside) * (size_hw[1] / 2)
-    by_y = (down * weight).mul_(taps.y_inside) * (size_hw[0] / 2)
-    batch, count, height, width = weights.shape
-    by_grids = _stack(by_x, by_y).view(batch, height, width, count, 2).permute(0, 3, 4, 1, 2)
-    return _image(torch.addcmul(upper, down, taps.y), weights), by_grids
+    by_x = torch.lerp(upper_step, lower_step, taps.y).mul_(whole).mul_(taps.x_inside).mul_(size_hw[1] / 2)
+    by_y = (down * whole).mul_(taps.y_inside).mul_(size_hw[0] / 2)
+    return torch.addcmul(upper, down, taps.y), _stack(by_x, by_y)
+
+
+def _joined(parts: Sequence[Tensor], axis: int = 0) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
 
 
 def _stack(*parts: Tensor) -> Tensor:
@@ -224,11 +258,30 @@ def _image(rows: Tensor, like: Tensor) -> Tensor:
     return rows.view(like.shape[0], *like.shape[2:], rows.shape[1]).permute(0, 3, 1, 2)
 
 
+def _grids(rows: Tensor, like: Tensor) -> Tensor:
+    """Rows (B * h * w, T, 2) as grids (B, T, 2, h, w)."""
+    batch, count, _, height, width = like.shape
+    return rows.view(batch, height, width, count, 2).permute(0, 3, 4, 1, 2)
+
+
 def _transposed_sum(out: Tensor, rows: Tensor, entries: Tensor, count: int) -> Tensor:
     """A transposed times `out`: (count, C)."""
     pixel, ends, entries = _transposed(rows.flatten(1), entries.flatten(1), count)
     entries = entries.to(out.dtype)
     return F.embedding_bag(pixel, out, ends, mode="sum", per_sample_weights=entries, include_last_offset=True)
+
+
+def _add_transposed(total: Tensor | None, out: Tensor, rows: Tensor, entries: Tensor, count: int) -> Tensor:
+    """total + A transposed times `out`, where total None stands for zeros; adds to the rows that are looked up."""
+    low, high = 0, count - 1
+    if rows.device.type == "cpu":  # elsewhere asking would wait for the device
+        low, high = (int(x) for x in rows.aminmax())
+    part = _transposed_sum(out, rows - low if low else rows, entries, high + 1 - low)
+    if total is None and len(part) == count:
+        return part
+    total = out.new_zeros(count, out.shape[1]) if total is None else total
+    total[low : high + 1] += part
+    return total
 
 
 def _transposed(rows: Tensor, entries: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
