@@ -7,6 +7,7 @@ Under autocast the arithmetic runs in its dtype, as torch's own operations would
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -78,12 +79,16 @@ class RemadeConv(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         kernel, _, *sources = ctx.saved_tensors
-        by_images, by_kernels, by_bias, rest = [], [], None, iter(sources)
+        rest, by_kernels, by_images, by_bias = iter(sources), [], [], None
         with torch.autocast(gradient.device.type, enabled=False):
-            for (make, count), part in zip(ctx.makers, kernel.split(ctx.widths, 1)):
-                image = make(*(next(rest) for _ in range(count)))
+            makers = [partial(make, *(next(rest) for _ in range(count))) for make, count in ctx.makers]
+            if _join(kernel, gradient):
+                image = torch.cat([make() for make in makers], 1)
+                by_all, by_kernel, by_bias = _convolution_backward(gradient, image, kernel, 1, _half(kernel))
+                return None, by_kernel, by_bias, *by_all.split(ctx.widths, 1), *(None for _ in sources)
+            for make, part in zip(makers, kernel.split(ctx.widths, 1)):
                 wanted = (True, True, by_bias is None)
-                by_image, by_part, by_this = _convolution_backward(gradient, image, part, 1, _half(kernel), wanted)
+                by_image, by_part, by_this = _convolution_backward(gradient, make(), part, 1, _half(kernel), wanted)
                 by_images.append(by_image)
                 by_kernels.append(by_part)
                 by_bias = by_this if by_bias is None else by_bias
@@ -125,12 +130,19 @@ def remade_conv(conv: nn.Conv2d, *maps: Remade, lean: bool = True) -> Tensor:
 
 
 def split_conv(kernel: Tensor, bias: Tensor, images: Sequence[Tensor]) -> Tensor:
-    """Convolution of images side by side, (B, C, H, W) each, never joined: each meets its channels of the kernel."""
+    """Convolution of images side by side, (B, C, H, W) each. Large ones are not joined but meet parts of the kernel."""
+    if _join(kernel, images[0]):
+        return F.conv2d(torch.cat(list(images), 1), kernel, bias, padding=_half(kernel))
     parts = kernel.split([image.shape[1] for image in images], 1)
     out = F.conv2d(images[0], parts[0], bias, padding=_half(kernel))
     for image, part in zip(images[1:], parts[1:]):
         out = out.add_(F.conv2d(image, part, padding=_half(kernel)))
     return out
+
+
+def _join(kernel: Tensor, image: Tensor) -> bool:
+    """Whether to copy images into one, rather than the kernel into parts: what has fewer numbers."""
+    return image[:, 0].numel() < len(kernel) * kernel[0, 0].numel()
 
 
 def _half(kernel: Tensor) -> int:
@@ -149,7 +161,7 @@ def _affine(x: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
     return torch.addcmul(shift.view(shape), x, factor.view(shape))
 
 
-def _convolution_backward(gradient, x, kernel, stride, padding, wanted):
+def _convolution_backward(gradient, x, kernel, stride, padding, wanted=(True, True, True)):
     """Gradients by input, kernel and bias, computed in the gradient's dtype, returned in those of x and kernel."""
     dtype = gradient.dtype
     by_x, by_kernel, by_bias = torch.ops.aten.convolution_backward(
