@@ -1,7 +1,8 @@
-"""Takes the pictures of docs/page.md from a running page: ``scripts/page_pictures.py http://127.0.0.1:8000 PHOTO``.
+"""Takes the pictures of docs/page.md from a running page: ``scripts/page_pictures.py http://127.0.0.1:8000 [PHOTO]``.
 
 The page is started beforehand, with a gallery: ``fittingroom serve WEIGHTS --data sample``. Needs Chromium with its
-driver, and selenium. PHOTO is uploaded as a person.
+driver, and selenium. PHOTO is uploaded as a person for the pictures of the mask, which are left as they are without;
+the result is of the gallery's second person in its fourth garment.
 """
 
 from __future__ import annotations
@@ -47,21 +48,28 @@ def shoot(browser, name: str, width: int, height: int) -> None:
     cv2.imwrite(str(OUT / name), image, [cv2.IMWRITE_JPEG_QUALITY, 82])
 
 
-def main(address: str, photo: str) -> None:
+def main(address: str, photo: str | None = None) -> None:
     browser = open_browser()
-    click = lambda selector, at=0: browser.find_elements("css selector", selector)[at].click()
     shape = {"width": 1280, "height": 860, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", shape)
     browser.get(address)
     until(browser, "document.body.dataset.ready === 'yes'")
-    browser.find_element("id", "person-file").send_keys(str(Path(photo).resolve()))
+
+    def choose(what: str, at: int) -> None:
+        browser.find_elements("css selector", f"#{what}-gallery .choice:not(.upload)")[at].click()
+
+    if photo:
+        browser.find_element("id", "person-file").send_keys(str(Path(photo).resolve()))
+        until(browser, SEEN)
+        choose("garment", 2)
+        browser.find_element("css selector", "[name=view][value=mask]").click()
+        shoot(browser, "page-mask.jpg", 1280, 860)
+        shoot(browser, "page-phone.jpg", 390, 844)
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", shape)
+    choose("person", 2 if photo else 1)  # an upload comes first in its gallery
     until(browser, SEEN)
-    click("#garment-gallery .choice:not(.upload)", 2)
-    click("[name=view][value=mask]")
-    shoot(browser, "page-mask.jpg", 1280, 860)
-    shoot(browser, "page-phone.jpg", 390, 844)
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", shape)
-    click("#dress")
+    choose("garment", 3)
+    browser.find_element("id", "dress").click()
     until(browser, "!document.getElementById('after').hidden")
     shoot(browser, "page-result.jpg", 1280, 860)
     browser.quit()
