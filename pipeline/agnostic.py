@@ -71,12 +71,13 @@ class Scene:
     """One person's maps in full size and on the canvas, and what the styles of one category have in common."""
 
     def __init__(self, keypoints: np.ndarray, dense: np.ndarray | None, labels: np.ndarray | None):
-        if dense is None and labels is None:
+        whole = labels if labels is not None else dense
+        if whole is None:
             raise ValueError("a mask needs a label map or DensePose; both are missing.")
         if dense is not None and labels is not None and dense.shape != labels.shape:
             raise ValueError(f"label map {labels.shape} and DensePose {dense.shape} differ in size.")
         self.labels, self.dense = labels, dense
-        self.shape = (labels if labels is not None else dense).shape
+        self.shape: tuple[int, int] = whole.shape
         self.scale = min(1.0, CANVAS_ROWS / self.shape[0])
         width, height = max(1, round(self.shape[1] * self.scale)), max(1, round(self.shape[0] * self.scale))
         self.canvas = height, width
@@ -84,7 +85,7 @@ class Scene:
         self.small_labels, self.small_dense = small(labels), small(dense)
         self.body = find_body(np.asarray(keypoints)[:, :2] * self.scale, self.canvas, self.small_dense,
                               self.small_labels)
-        self.drawing = Drawing(self.body, self.small_dense, self.canvas)
+        self.drawing = None if self.body is None else Drawing(self.body, self.small_dense, self.canvas)
         self._limits: dict[tuple, np.ndarray] = {}
         self._garments: dict[tuple, np.ndarray] = {}
         self._seen: dict[tuple, Worn] = {}
@@ -98,10 +99,10 @@ class Scene:
             mask.fill(False)
         else:
             np.equal(limit, HIDE, out=mask)
-        if self.body is not None:
+        if self.drawing is not None:
             worn = self._worn(rule) if self.labels is not None and rule.garment + rule.skin else None
             region = self.drawing.region(rule, worn)
-            if worn is not None and rule.parts and rule.keep:
+            if worn is not None and limit is not None and rule.parts and rule.keep:
                 small = cv2.resize(limit, self.canvas[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
                 drop_islands(region, small, worn.shape)
             self._enlarge(region, limit if self.labels is None or rule.keep else None, mask, rule)
@@ -109,14 +110,15 @@ class Scene:
     def _enlarge(self, region: np.ndarray, limit: np.ndarray | None, mask: np.ndarray, rule: Rule) -> None:
         """Hides where the enlarged region reaches its limit, changing ``mask``; only around the region if it can."""
         (height, width), (rows, columns) = self.shape, self.canvas
-        times, box = 1, (slice(None), slice(None))
+        times = 1
+        box: tuple[slice, ...] = slice(None), slice(None)
         if height % rows == 0 == width % columns and height // rows == width // columns:
             times = height // rows
             x, y, across, down = cv2.boundingRect(region)
-            rows, columns = slice(max(y - 1, 0), y + down + 1), slice(max(x - 1, 0), x + across + 1)
-            region = region[rows, columns]
+            cells = slice(max(y - 1, 0), y + down + 1), slice(max(x - 1, 0), x + across + 1)
+            region = region[cells]
             height, width = region.shape[0] * times, region.shape[1] * times
-            box = tuple(slice(cells.start * times, cells.stop * times) for cells in (rows, columns))
+            box = tuple(slice(part.start * times, part.stop * times) for part in cells)
         hidden = mask[box]
         large = hidden.view(np.uint8)  # no room is needed but the mask's own
         garment = hidden.copy() if limit is None and rule.garment else None
@@ -130,6 +132,7 @@ class Scene:
 
         Styles that keep the same things share it; one that keeps nothing takes any with its garment.
         """
+        key: tuple
         if self.labels is None:
             key = rule.keep_parts, bool(rule.trunk)
         elif rule.keep:
@@ -143,6 +146,7 @@ class Scene:
         return self._limits[key]
 
     def _label_limit(self, rule: Rule) -> np.ndarray:
+        assert self.labels is not None
         table = np.full(256, REGION, np.uint8)
         table[list(rule.keep)] = KEEP
         table[list(rule.garment)] = HIDE
@@ -152,7 +156,7 @@ class Scene:
         return limit
 
     @cached_property
-    def _hands(self) -> tuple[slice, slice] | None:
+    def _hands(self) -> tuple[slice, ...] | None:
         """Rows and columns of the picture that hold DensePose's hands."""
         if self.small_dense is None:
             return None
@@ -161,6 +165,7 @@ class Scene:
         return tuple(slice(max(int(a), 0), int(b)) for a, b in zip(first, last))
 
     def _dense_limit(self, rule: Rule) -> np.ndarray:
+        assert self.dense is not None
         table = np.full(256, REGION, np.uint8)
         table[list(rule.keep_parts)] = KEEP
         limit = cv2.LUT(self.dense, table)
@@ -176,13 +181,14 @@ class Scene:
         """On the canvas: the garment, under whatever name, and skin that it may cover."""
         key = rule.garment, rule.skin, rule.also, rule.keep_skin, rule.grow_skin
         if key not in self._seen:
-            labels = self.small_labels
+            labels, body = self.small_labels, self.body
+            assert labels is not None and body is not None
             if rule.garment not in self._garments:
                 self._garments[rule.garment] = pick(labels, rule.garment)
             worn = self._garments[rule.garment]
             if rule.also:
                 worn = worn.copy()
-                hips = int(np.clip(self.body.hips[1], 0, len(worn)))
+                hips = int(np.clip(body.hips[1], 0, len(worn)))
                 upper, lower = (label in rule.garment for label in (Atr.UPPER_CLOTHES, Atr.PANTS))
                 rows = slice(0 if upper else hips, None if lower else hips)
                 if labels[rows].size:
@@ -190,7 +196,7 @@ class Scene:
             both = worn
             if rule.skin:
                 both = pick(labels, rule.skin)
-                protect(both, 0, labels, self.small_dense, self.body, 1.0, rule)
+                protect(both, 0, labels, self.small_dense, body, 1.0, rule)
                 both = cv2.max(worn, both)
             self._seen[key] = Worn(both, both if rule.grow_skin else worn)
         return self._seen[key]

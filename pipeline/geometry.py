@@ -111,7 +111,7 @@ def _fit_template(points: np.ndarray, known: np.ndarray, dense: np.ndarray | Non
 
     Where too few of them are known it fills the person's silhouette, and without one it goes onto any two joints.
     """
-    rows = [j for j in _TRUNK if known[j]]
+    rows: list[int] = [j for j in _TRUNK if known[j]]
     if len(rows) < 3:
         for silhouette in (dense, person):
             if silhouette is not None and silhouette.any():
@@ -166,7 +166,7 @@ def _centre(centres: dict[int, tuple[float, float, float]], parts: tuple[int, ..
     """Centre of several parts taken together, or None where they are not seen."""
     found = [centres[p] for p in parts if p in centres]
     total = sum(area for _, _, area in found)
-    return sum(np.array((x, y)) * area for x, y, area in found) / total if total >= 6 else None
+    return sum((np.array((x, y)) * area for x, y, area in found), np.zeros(2)) / total if total >= 6 else None
 
 
 def _complete_limb(body: Body, limb: tuple, other: tuple, parts: tuple, centres: dict, fitted: np.ndarray) -> None:

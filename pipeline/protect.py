@@ -19,7 +19,7 @@ _HALF_TURN = np.linspace(-np.pi / 2, np.pi / 2, 13)
 
 
 def protect(target: np.ndarray, value: int, labels: np.ndarray, dense: np.ndarray | None, body: Body, size: float,
-            rule: Rule, hands: tuple[slice, slice] | None = None) -> None:
+            rule: Rule, hands: tuple[slice, ...] | None = None) -> None:
     """Sets ``target`` to ``value`` at face, hands and feet that the rule keeps.
 
     Args:
@@ -64,13 +64,14 @@ def head_rows(height: int, width: int, body: Body, size: float) -> tuple[np.ndar
 
 
 def _protect_face(target: np.ndarray, value: int, labels: np.ndarray, body: Body, size: float) -> None:
-    above, rows = head_rows(*labels.shape, body, size)
+    height, width = labels.shape
+    above, rows = head_rows(height, width, body, size)
     if rows:
         _write(target[:rows], value, cv2.bitwise_and(cv2.compare(labels[:rows], int(Atr.HEAD), cv2.CMP_EQ), above))
 
 
 def _protect_hands(target: np.ndarray, value: int, labels: np.ndarray, dense: np.ndarray,
-                   box: tuple[slice, slice]) -> None:
+                   box: tuple[slice, ...]) -> None:
     hands = cv2.inRange(dense[box], HAND_PARTS[0], HAND_PARTS[1])
     arms = cv2.inRange(labels[box], int(Atr.LEFT_ARM), int(Atr.RIGHT_ARM))
     _write(target[box], value, cv2.bitwise_and(arms, hands))

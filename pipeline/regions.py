@@ -90,7 +90,7 @@ class Drawing:
         size_hw: height and width of the canvas.
     """
 
-    def __init__(self, body: Body | None, dense: np.ndarray | None, size_hw: tuple[int, int]):
+    def __init__(self, body: Body, dense: np.ndarray | None, size_hw: tuple[int, int]):
         self.body, self.dense, self.size_hw = body, dense, size_hw
         self._parts: dict[tuple, np.ndarray] = {}
         self._legs: dict[tuple, Legs] = {}
@@ -132,6 +132,7 @@ class Drawing:
     @cached_property
     def _below(self) -> np.ndarray:
         """(h, w) uint8: DensePose's legs and trunk below the hips."""
+        assert self.dense is not None
         legs = pick(self.dense, LEG_PARTS + TRUNK_PARTS)
         legs[:max(int(self.body.hips[1]), 0)] = 0
         return legs
@@ -139,6 +140,7 @@ class Drawing:
     @cached_property
     def _not_arms(self) -> np.ndarray:
         """(h, w) uint8: 255 off DensePose's arms and hands, and off a few pixels around them."""
+        assert self.dense is not None
         return cv2.bitwise_not(grown(pick(self.dense, ARM_PARTS + HAND_PARTS), 2))
 
     def _leg_shape(self, rule: Rule, worn: Worn | None) -> Legs:

@@ -85,8 +85,12 @@ _DRESSES = Rule(
     parts=TRUNK_PARTS + ARM_PARTS + LEG_PARTS, arms=(0.14, 0.15, 0.18), trunk=(0.06, 0.06, 0.20, 0.15),
     legs=(0.04, 0.45, 0.40, 0.20), sway=(0.03, 0.02),
     flare=(1.20, 0.08, 0.62), grow=(0.04, 0.18))
-_BARE = {"skin": (), "also": (), "parts": (), "arms": (), "trunk": (), "legs": ()}
-"""Nothing but the garment itself."""
+
+
+def _bare(rule: Rule) -> Rule:
+    """Nothing but the garment itself."""
+    return replace(rule, skin=(), also=(), parts=(), arms=(), trunk=(), legs=())
+
 
 RULES: dict[tuple[Category, str], Rule] = {
     (Category.UPPER_BODY, "standard"): _UPPER,
@@ -101,9 +105,9 @@ RULES: dict[tuple[Category, str], Rule] = {
     (Category.DRESSES, "recipe"): replace(
         _DRESSES, keep=(), keep_skin=(), skin=(*ARMS, *LEGS), also=(), keep_parts=(), part_margin=0.08,
         arms=(0.20, 0.22, 0.26), grow=(0.10, 0.10)),
-    (Category.UPPER_BODY, "tight"): replace(_UPPER, **_BARE | {"also": (Atr.DRESS,)}, grow=(0.06, 0.06)),
-    (Category.LOWER_BODY, "tight"): replace(_LOWER, **_BARE | {"also": (Atr.DRESS,)}, grow=(0.06, 0.06)),
-    (Category.DRESSES, "tight"): replace(_DRESSES, **_BARE, grow=(0.06, 0.06)),
+    (Category.UPPER_BODY, "tight"): replace(_bare(_UPPER), also=(Atr.DRESS,), grow=(0.06, 0.06)),
+    (Category.LOWER_BODY, "tight"): replace(_bare(_LOWER), also=(Atr.DRESS,), grow=(0.06, 0.06)),
+    (Category.DRESSES, "tight"): replace(_bare(_DRESSES), grow=(0.06, 0.06)),
     (Category.UPPER_BODY, "loose"): replace(
         _UPPER, arms=(0.26, 0.34, 0.48), trunk=(0.20, 0.30, 0.60, 0.60), grow=(0.06, 0.36)),
     (Category.LOWER_BODY, "loose"): replace(

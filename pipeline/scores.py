@@ -109,15 +109,20 @@ def hug(zones: Zones, mask: np.ndarray) -> float:
     height, width = mask.shape
     inner = np.zeros(mask.shape, bool)
     inner[2:height - 2, 2:width - 2] = True
-    border = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 1}
-    outline = garment & (cv2.erode(garment.view(np.uint8), _SQUARE, **border) == 0)
+    outline = _outline(garment)
     outline &= cv2.dilate(free_of.view(np.uint8), _SQUARE).view(bool) & inner[box]
-    edge = mask[box] & (cv2.erode(mask[box].view(np.uint8), _SQUARE, **border) == 0)
+    edge = _outline(mask[box])
     if not outline.any() or not edge.any():
         return float("nan")
     distance = cv2.distanceTransform((~edge).view(np.uint8), cv2.DIST_L2, 5)[outline] / zones.scale
     counts = np.histogram(distance, np.arange(400))[0]
     return float(np.convolve(counts, np.ones(WINDOW_PX), "valid").max() / len(distance))
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels of the mask that touch others; the end of the picture is none."""
+    eroded = cv2.erode(mask.view(np.uint8), _SQUARE, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+    return mask & (eroded == 0)
 
 
 def change(zones: Zones, mask: np.ndarray, render: Callable[[np.ndarray], np.ndarray]) -> float:
