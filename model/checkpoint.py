@@ -75,7 +75,8 @@ def save_official(network: torch.nn.Module, path: Path | str) -> None:
     """
     path = Path(path)
     weights = {name: _plain(value) for name, value in network.state_dict().items()}
-    config = {"network": network.config.to_dict()} if hasattr(network, "config") else {}
+    shape = getattr(network, "config", None)
+    config = {} if shape is None else {"network": shape.to_dict()}
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
         os.close(handle)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from model.config import LEVELS, NetworkConfig
-from model.lean import Remade, is_plain, made_again, norm_relu_conv, remade_conv
+from model.lean import Remade, as_conv, is_plain, made_again, norm_relu_conv, remade_conv
 from model.warp import absolute_grids, compose, warp
 from pipeline.errors import DataError
 
@@ -34,8 +34,8 @@ class Unit(nn.Module):
         self.halve = halve
 
     def forward(self, x: Tensor, lean: bool = True, first: bool = True) -> Tensor:
-        y = norm_relu_conv(x, self.block[0], self.block[2], lean, first)
-        return y if self.halve else norm_relu_conv(y, self.block[3], self.block[5], lean, first).add_(x)
+        y = norm_relu_conv(x, self.block[0], as_conv(self.block[2]), lean, first)
+        return y if self.halve else norm_relu_conv(y, self.block[3], as_conv(self.block[5]), lean, first).add_(x)
 
 
 class Stage(nn.Sequential):
@@ -66,7 +66,8 @@ class Encoder(nn.Module):
     def _first(self, x: Tensor, lean: bool) -> Tensor:
         """The first stage; lean, it is made again: a sixth of the memory for 1.6 % of a train step's arithmetic."""
         stage = self.encoders[0]
-        if lean and torch.is_grad_enabled() and all(is_plain(norm) for unit in stage for norm in unit.block[::3]):
+        units = (unit for unit in stage.children() if isinstance(unit, Unit))
+        if lean and torch.is_grad_enabled() and all(is_plain(norm) for unit in units for norm in list(unit.block)[::3]):
             return made_again(lambda x, first: stage(x, True, first), x)
         return stage(x, lean)
 
@@ -81,7 +82,8 @@ class Pyramid(nn.Module):
 
     def forward(self, levels: list[Tensor], lean: bool = True) -> list[Tensor]:
         out: list[Tensor] = []
-        for x, adaptive, smooth in zip(reversed(levels), self.adaptive, self.smooth):
+        for x, adaptive, smooth in zip(reversed(levels), map(as_conv, self.adaptive), map(as_conv, self.smooth)):
+            assert adaptive.bias is not None
             total = Remade.of(add_coarser, x, adaptive.weight, adaptive.bias, *out[-1:])
             out.append(remade_conv(smooth, total, lean=lean))
         return out
@@ -107,7 +109,7 @@ class FlowBlock(nn.Module):
         self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, first: Remade, second: Remade, lean: bool = True) -> Tensor:
-        return self.layers[1:](remade_conv(self.layers[0], first, second, lean=lean))
+        return self.layers[1:](remade_conv(as_conv(self.layers[0]), first, second, lean=lean))
 
 
 def as_it_is(features: Tensor) -> Tensor:
@@ -129,6 +131,10 @@ class Flows(NamedTuple):
 
 class FlowCascade(nn.Module):
     """Estimates the flows from coarse to fine, and makes an image of each level's."""
+
+    Self_MFEs: nn.ModuleList
+    Cross_MFEs: nn.ModuleList
+    Refine_MFEs: nn.ModuleList
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
@@ -204,8 +210,10 @@ class FlowCascade(nn.Module):
         size = flows.grids.shape[-2:]
         if images.shape[-2:] != size:
             images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
-        first, act, lift = self.lights_encoder
-        drop, _, last = self.lights_decoder
+        first, act, _ = self.lights_encoder
+        last = self.lights_decoder[2]
+        lift, drop = as_conv(self.lights_encoder[2]), as_conv(self.lights_decoder[0])
+        assert lift.bias is not None and drop.bias is not None
         with torch.autocast(images.device.type, enabled=False):
             kernel = (drop.weight.flatten(1) @ lift.weight.flatten(1))[..., None, None]
             bias = drop.weight.flatten(1) @ lift.bias + drop.bias

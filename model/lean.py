@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -100,7 +100,7 @@ def norm_relu_conv(x: Tensor, norm: nn.Module, conv: nn.Conv2d, lean: bool = Tru
     if not (lean and torch.is_grad_enabled() and is_plain(norm)):
         return conv(F.relu(norm(x), inplace=True))
     moving = norm.training and first
-    if moving:
+    if moving and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
     running = (norm.running_mean, norm.running_var) if moving or not norm.training else (None, None)
     return NormReluConv.apply(
@@ -109,9 +109,15 @@ def norm_relu_conv(x: Tensor, norm: nn.Module, conv: nn.Conv2d, lean: bool = Tru
     )  # fmt: skip
 
 
-def is_plain(norm: nn.Module) -> bool:
+def is_plain(norm: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
     """Whether it is BatchNorm2d with running statistics, not what may replace it."""
     return type(norm) is nn.BatchNorm2d and norm.track_running_stats
+
+
+def as_conv(module: nn.Module) -> nn.Conv2d:
+    """The same module: torch's containers do not tell what type they hold."""
+    assert isinstance(module, nn.Conv2d)
+    return module
 
 
 def made_again(run: Callable[[Tensor, bool], Tensor], x: Tensor) -> Tensor:
@@ -129,7 +135,7 @@ def remade_conv(conv: nn.Conv2d, *maps: Remade, lean: bool = True) -> Tensor:
     return RemadeConv.apply(makers, conv.weight, conv.bias, *images, *(s for x in maps for s in x.sources))
 
 
-def split_conv(kernel: Tensor, bias: Tensor, images: Sequence[Tensor]) -> Tensor:
+def split_conv(kernel: Tensor, bias: Tensor | None, images: Sequence[Tensor]) -> Tensor:
     """Convolution of images side by side, (B, C, H, W) each. Large ones are not joined but meet parts of the kernel."""
     if _join(kernel, images[0]):
         return F.conv2d(torch.cat(list(images), 1), kernel, bias, padding=_half(kernel))

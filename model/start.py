@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from model.daflow import DAFlow
+from model.daflow import SLOPE, DAFlow
+from model.lean import as_conv
 
 FLOW_SHARE = 0.05  # of the usual size: flows start within a fraction of a pixel, yet every layer gets a gradient
 PERSON_FIRST = 1.0  # logit of the person over the garment: 73 % of each pixel; with more, the garment may be given up
@@ -27,19 +28,19 @@ def start_copying(network: DAFlow) -> None:
             last = block.layers[-1]
             last.weight.mul_(FLOW_SHARE)
             last.bias.zero_()
-    for block in cascade.Refine_MFEs:
-        block.layers[-1].bias[4 * cascade.count : 5 * cascade.count] = PERSON_FIRST  # the first K of 2 K logits
-    lift, spread = cascade.lights_encoder[0], cascade.lights_encoder[2]
-    gather, paint = cascade.lights_decoder[0], cascade.lights_decoder[2]
+            if name == "Refine_MFEs":
+                last.bias[4 * cascade.count : 5 * cascade.count] = PERSON_FIRST  # the first K of 2 K logits
+    lift, spread = as_conv(cascade.lights_encoder[0]), as_conv(cascade.lights_encoder[2])
+    gather, paint = as_conv(cascade.lights_decoder[0]), as_conv(cascade.lights_decoder[2])
     if lift.out_channels < 6 or spread.out_channels < 3:
         return
-    slope = cascade.lights_encoder[1].negative_slope
-    _pass_colours(lift, spread, slope)
-    _pass_colours(gather, paint, slope)
+    _pass_colours(lift, spread, SLOPE)
+    _pass_colours(gather, paint, SLOPE)
 
 
 def _pass_colours(first: nn.Conv2d, second: nn.Conv2d, slope: float) -> None:
     """Makes second(leaky(first(x))) give the first three channels of x back in its first three."""
+    assert first.bias is not None and second.bias is not None
     for colour in range(3):
         for row, sign in ((colour, 1.0), (colour + 3, -1.0)):
             first.weight[row] = 0

@@ -15,7 +15,7 @@ each sample are stacked along the batch (all first images, then all second ones)
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -131,7 +131,8 @@ def _gradients(gradient, features, grids, weights, by_features: bool, by_others:
     """Gradients by features, by grids and by weights, image by image; those not wanted are None."""
     out, count = _table(gradient), len(features) // len(grids)
     images, looks, shares = features.chunk(count), grids.chunk(count, 1), weights.chunk(count, 1)
-    total, totals = None, [None] * count
+    total: Tensor | None = None
+    totals: list[Tensor | None] = [None] * count
     if by_features and count > 1:  # one array from the start rather than parts to join
         total = out.new_zeros(features[:, 0].numel(), out.shape[1])
         totals = list(total.chunk(count))
@@ -148,12 +149,14 @@ def _gradients(gradient, features, grids, weights, by_features: bool, by_others:
             to_weights, to_grids = map(_joined, zip(*slopes))
             others.append((_grids(to_grids, looks[i]), _image(to_weights, shares[i])))
     to_others = [_joined(parts, 1) for parts in zip(*others)] if by_others else (None, None)
-    return _image(totals[0] if total is None else total, features) if by_features else None, *to_others
+    total = totals[0] if total is None else total
+    return None if total is None else _image(total, features), *to_others
 
 
 def warp_sparse(features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
     """The warp as one sparse matrix product, without a gradient."""
-    table, whole, result = _table(features), _last(weights), None
+    table, whole = _table(features), _last(weights)
+    result: Tensor | None = None
     for part, taps in _parts(grids, features):
         entries = _entries(taps, whole[part]).to(features.dtype)
         rows = F.embedding_bag(taps.rows.flatten(1), table, mode="sum", per_sample_weights=entries.flatten(1))
@@ -161,6 +164,7 @@ def warp_sparse(features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
             return _image(rows, weights)
         result = table.new_empty(len(whole), table.shape[1]) if result is None else result
         result[part] = rows
+    assert result is not None  # there is a part at least
     return _image(result, weights)
 
 
@@ -231,7 +235,7 @@ def _slopes(products: Tensor, taps: Taps, whole: Tensor, size_hw: tuple[int, int
     return torch.addcmul(upper, down, taps.y), _stack(by_x, by_y)
 
 
-def _joined(parts: Sequence[Tensor], axis: int = 0) -> Tensor:
+def _joined(parts: tuple[Tensor, ...], axis: int = 0) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
 
 
@@ -290,7 +294,7 @@ def _transposed(rows: Tensor, entries: Tensor, count: int) -> tuple[Tensor, Tens
     if rows.device.type == "cpu":  # counting, eight times as fast as sorting
         starts = np.arange(0, rows.numel() + 1, per_pixel, dtype=np.int32)
         matrix = csr_matrix((entries.flatten().numpy(), rows.flatten().numpy(), starts), (length, count)).tocsc()
-        return tuple(torch.from_numpy(a) for a in (matrix.indices, matrix.indptr, matrix.data))
+        return torch.from_numpy(matrix.indices), torch.from_numpy(matrix.indptr), torch.from_numpy(matrix.data)
     ordered, order = torch.sort(rows.flatten(), stable=True)
     column = torch.arange(count + 1, dtype=torch.int32, device=rows.device)
     pixel = torch.div(order, per_pixel, rounding_mode="floor").to(torch.int32)
