@@ -42,7 +42,8 @@ class Board:
                 self.writer.add_scalar(f"validation/{name}", value, entry["step"])
         for path in sorted(run.glob("progress_*.png")):
             picture = cv2.imread(str(path))
-            self.writer.add_image(path.stem, picture[..., ::-1].copy(), entry["step"], dataformats="HWC")
+            if picture is not None:
+                self.writer.add_image(path.stem, picture[..., ::-1].copy(), entry["step"], dataformats="HWC")
         self.writer.flush()
 
     def close(self) -> None:

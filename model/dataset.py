@@ -201,7 +201,7 @@ class TryOnDataset(Dataset):
         pack(render_pose(keypoints, self.size_hw), garment, person, mask, planes)
 
     def _common_size(self, wanted: tuple[int, int] | None) -> tuple[int, int]:
-        sizes = {tuple(folder.size_hw): path for folder, path in zip(self.folders, self.paths)}
+        sizes = {folder.size_hw: path for folder, path in zip(self.folders, self.paths)}
         for size, path in sizes.items():
             height, width = size
             expected = wanted or next(iter(sizes))

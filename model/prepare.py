@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -69,19 +70,19 @@ class Data:
     @classmethod
     def open(cls, shards: Sequence[Path], config: TrainConfig, unpaired: Sequence[Path] = ()) -> Data:
         """Opens the shards and splits them. Raises a DataError where they can't be trained on."""
-        common = {"mask_style": config.mask_style, "limit": config.limit, "seed": config.seed,
-                  "validation_share": config.validation_share}
+        pairs = partial(TryOnDataset, shards, limit=config.limit, seed=config.seed,
+                        validation_share=config.validation_share)
         part = "train" if config.validation_share else "all"
-        train = TryOnDataset(shards, part=part, mirror=config.mirror, jitter=config.jitter, **common)
-        plain = common | {"mask_style": train.styles[0]}
+        train = pairs(part=part, mask_style=config.mask_style, mirror=config.mirror, jitter=config.jitter)
+        style = train.styles[0]
         try:
-            held_out = TryOnDataset(shards, part="validation", **plain) if config.validation_share else None
+            held_out = pairs(part="validation", mask_style=style) if config.validation_share else None
         except DataError:
             held_out = None  # fewer than five pairs of any category: nothing to hold out
-        shown = held_out or TryOnDataset(shards, part=part, **plain)
+        shown = held_out or pairs(part=part, mask_style=style)
         others = None
         if unpaired:
-            others = TryOnDataset(unpaired, mask_style=train.styles[0], size_hw=train.size_hw)
+            others = TryOnDataset(unpaired, mask_style=style, size_hw=train.size_hw)
         people = ((shown, FixedPeople.choose(shown, config.pictures)),
                   (others, FixedPeople.choose(others, config.pictures)) if others else None)
         return cls(train, held_out or [], people)
@@ -138,7 +139,7 @@ def build_setting(config: TrainConfig, data: Data, network: DAFlow, device: torc
     # What saves memory costs a fifth of the time on a CPU, where a small network has memory enough.
     network.dafnet.lean = device.type == "cuda" or parameters(network) > SMALL
     loss = TryOnLoss(perceptual).to(device)
-    lpips = loss.perceptual.lpips if perceptual is not None else None
+    lpips = perceptual.lpips if perceptual is not None else None
     return Setting(config, network, loss, autocast_type(config, device), lpips, data.identity())
 
 

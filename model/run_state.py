@@ -110,10 +110,11 @@ def seed_all(seed: int) -> None:
 
 def random_state() -> dict:
     """Every generator's state as tensors and plain numbers."""
-    name, keys, position, has_gauss, cached = np.random.get_state()
-    state = random.getstate()
+    drawn = np.random.get_state(legacy=False)
+    twister, state = drawn["state"], random.getstate()
     return {"torch": torch.get_rng_state(), "python": [state[0], list(state[1]), state[2]],
-            "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+            "numpy": [drawn["bit_generator"], torch.from_numpy(twister["key"].astype(np.int64)), twister["pos"],
+                      drawn["has_gauss"], drawn["gauss"]],
             "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None}
 
 

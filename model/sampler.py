@@ -24,7 +24,7 @@ class MicroBatch:
     last: bool
 
 
-def epoch_order(categories: Sequence[int], seed: int, epoch: int, balanced: bool = False) -> np.ndarray:
+def epoch_order(categories: Sequence[int] | np.ndarray, seed: int, epoch: int, balanced: bool = False) -> np.ndarray:
     """(n,) int64: positions in ``categories`` in the order of an epoch.
 
     Without ``balanced`` every sample once. With it the same number of every category, in all about as many as there
@@ -43,7 +43,7 @@ def epoch_order(categories: Sequence[int], seed: int, epoch: int, balanced: bool
     return rng.permutation(np.concatenate(chosen))
 
 
-def plan_epoch(order: Sequence[int], batch_size: int, accumulate: int = 1, rank: int = 0,
+def plan_epoch(order: Sequence[int] | np.ndarray, batch_size: int, accumulate: int = 1, rank: int = 0,
                processes: int = 1) -> list[list[MicroBatch]]:
     """The updates of an epoch, each a list of micro-batches of one process.
 

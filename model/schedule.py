@@ -85,15 +85,12 @@ def training_mode(network: nn.Module, frozen: bool) -> None:
 @contextlib.contextmanager
 def statistics_kept(network: nn.Module) -> Iterator[None]:
     """Forward passes in the block leave the running statistics as they are."""
-    norms = batch_norms(network)
-    saved = [(norm.running_mean.clone(), norm.running_var.clone(), norm.num_batches_tracked.clone()) for norm in norms]
+    saved = [(buffer, buffer.clone()) for norm in batch_norms(network) for buffer in norm.buffers()]
     try:
         yield
     finally:
-        for norm, (mean, variance, count) in zip(norms, saved):
-            norm.running_mean.copy_(mean)
-            norm.running_var.copy_(variance)
-            norm.num_batches_tracked.copy_(count)
+        for buffer, value in saved:
+            buffer.copy_(value)
 
 
 @torch.no_grad()

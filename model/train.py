@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.board import Board
 from model.config import NetworkConfig
+from model.dataset import TryOnDataset
 from model.loading import Loader, in_batches
 from model.losses import PerceptualNetworks
 from model.pictures import FixedPeople, draw_curves, forget_after
@@ -218,7 +221,8 @@ class Trainer:
             passing: True where the run stops inside an epoch: a resumed run forgets this look.
         """
         trained = self._weights() if self.average else None
-        entry = {"event": "epoch", "epoch": epoch, "step": self.place.step} | ({"passing": True} if passing else {})
+        entry: dict[str, Any] = {"event": "epoch", "epoch": epoch, "step": self.place.step}
+        entry |= {"passing": True} if passing else {}
         entry |= {"train_" + ("loss" if name == "total" else name): value for name, value in (means or {}).items()}
         with self._as_used():
             entry |= self._validate(epoch)
@@ -308,18 +312,22 @@ class Trainer:
     # ---- small things
 
     def _wrapped(self) -> nn.Module:
-        model = torch.compile(self.network) if self.config.compile else self.network
+        model: nn.Module = self.network
+        if self.config.compile:
+            model = cast(nn.Module, torch.compile(model))  # of a module it makes a module, not just a function
         if self.processes.count == 1:
             return model
         devices = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=devices,
                                        broadcast_buffers=not self.config.frozen)
 
-    def _quiet_unless(self, last: bool):
+    def _quiet_unless(self, last: bool) -> contextlib.AbstractContextManager:
         """Gradients travel between processes only with the last micro-batch of an update."""
-        return contextlib.nullcontext() if last or self.processes.count == 1 else self.model.no_sync()
+        if last or not isinstance(self.model, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self.model.no_sync()
 
-    def _order(self, epoch: int):
+    def _order(self, epoch: int) -> np.ndarray:
         return epoch_order(self.data.train.categories, self.config.seed, epoch, self.config.balanced)
 
     def _plan(self, epoch: int) -> list[list[MicroBatch]]:
@@ -330,9 +338,10 @@ class Trainer:
         return Loader(self.data.train, list(sampler), self.device, self.config.workers)
 
     def _validation_loader(self) -> Loader:
-        mine = range(self.processes.rank, min(len(self.data.validation), self.config.validation_limit),
-                     self.processes.count)
-        return Loader(self.data.validation, in_batches(mine, self.config.batch_size), self.device, self.config.workers)
+        pairs = self.data.validation
+        assert isinstance(pairs, TryOnDataset)  # nothing is validated on the empty list
+        mine = range(self.processes.rank, min(len(pairs), self.config.validation_limit), self.processes.count)
+        return Loader(pairs, in_batches(mine, self.config.batch_size), self.device, self.config.workers)
 
     def _set_rate(self, steps_per_epoch: int) -> float:
         rate = learning_rate(self.config, self.place.step, steps_per_epoch)

@@ -105,7 +105,9 @@ class Sheet:
 
     def add(self, dressed: Dressed) -> None:
         """Keeps small copies of a person's columns while their category has room."""
-        rows = self.rows[dressed.order.pieces[-1].category]
+        category = dressed.order.pieces[-1].category
+        assert category is not None  # whoever is dressed has an order that ``resolve`` completed
+        rows = self.rows[category]
         if len(rows) < self.per_category:
             size = (self.height, round(self.height * dressed.picture.shape[1] / dressed.picture.shape[0]))
             rows.append({head: resized(picture, size) for head, picture in dressed.columns().items()})
@@ -115,7 +117,8 @@ class Sheet:
         rows = [row for kept in self.rows.values() for row in kept]
         if not rows:
             raise DataError("--sheet", "nobody was dressed", "people to show")
-        return grid([list(row.values()) for row in rows], list(max(rows, key=len)), height=self.height)
+        longest = max(rows, key=len)
+        return grid([list(row.values()) for row in rows], list(longest), height=self.height)
 
 
 def start(source: DatasetSource | ShardSource, order: Order, look: Look) -> Dressed:

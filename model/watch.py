@@ -70,7 +70,8 @@ class Stop:
 
     def __init__(self, max_minutes: float, processes: Processes):
         self.max_minutes, self.processes = max_minutes, processes
-        self.begun, self.reason = time.monotonic(), None
+        self.begun = time.monotonic()
+        self.reason: str | None = None
 
     def now(self) -> bool:
         """True, in every process at once, if time is over or a process was told to end."""
