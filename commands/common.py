@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
@@ -139,7 +140,7 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], No
         with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                       console=console) as bar:
             task = bar.add_task(description, total=total)
-            yield lambda n=1: bar.advance(task, n)
+            yield partial(bar.advance, task)
         return
     done, shown = 0, -1
 
