@@ -23,7 +23,7 @@ done
 step "mask report"             inspect-mask "$out/data" --sample 24 --size 512x384 --out "$out/masks.html" --sheet "$out/masks.jpg"
 step "training"                train "$out/shards/train" "$out/run" --preset small --perceptual none \
   --epochs 4 --batch-size 4 --lr 5e-4 --light-rate 0.02 --schedule cosine --warmup 20 --clip 1 --ema 0.99 --workers 0 \
-  --validation-limit 30 --recalibration 24 --pictures 2 --max-minutes 4.6 --unpaired "$out/shards/test_unpaired"
+  --validation-limit 30 --best ssim_inside --recalibration 24 --pictures 2 --max-minutes 4.6 --unpaired "$out/shards/test_unpaired"
 step "evaluation"              evaluate "$out/run/best.pt" "$out/shards/test_paired" "$out/shards/test_unpaired" --json "$out/metrics.json" --html "$out/metrics.html"
 step "dressed, same garment"   try-on "$out/run/best.pt" --shards "$out/shards/test_paired" --panel --sheet "$out/dressed.jpg" --out "$out/dressed/paired"
 step "dressed, other garment"  try-on "$out/run/best.pt" --shards "$out/shards/test_unpaired" --panel --sheet "$out/dressed_other.jpg" --out "$out/dressed/unpaired"
