@@ -45,6 +45,13 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except DataError as error:
             raise click.ClickException(str(error)) from error
+        except click.BadParameter as error:
+            missing = isinstance(error, click.MissingParameter)
+            if missing or not isinstance(getattr(error.param, "type", None), click.Path):
+                raise
+            # A path that is not there is bad input (exit code 1), as it is where a command finds out by itself.
+            told = f"{error.format_message()} Check the path, or make what it names first."
+            raise click.ClickException(told) from error
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of a pipe has gone: nothing to say
             raise SystemExit(1) from None

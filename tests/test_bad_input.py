@@ -207,3 +207,10 @@ def test_output_that_cannot_be_written(root, tmp_path):
 def test_size_that_the_network_cannot_halve(root, tmp_path):
     refused(preprocess(root, tmp_path / "out", "--size", "500x384"), "--size", "500x384", "multiples of 32",
             "The nearest is 512x384")
+
+
+@pytest.mark.parametrize("command", [("train", "{}", "{}/run"), ("try-on", "{}", "--shards", "{}", "--out", "{}/out"),
+                                     ("evaluate", "{}", "{}"), ("export", "{}", "{}/out"), ("check", "{}")])
+def test_a_path_that_is_not_there_is_bad_input_for_every_command(tmp_path, command):
+    nowhere = str(tmp_path / "nowhere")
+    refused(CliRunner().invoke(main, [part.format(nowhere) for part in command]), nowhere)

@@ -93,7 +93,7 @@ class Guard:
 
         try:
             await self.app(scope, counted, checked)
-        except Exception:
+        except Exception:  # of a reader whose upload was cut off above; any other is none of ours
             if arrived <= self.most_bytes:
                 raise
         if arrived > self.most_bytes and not answered:
