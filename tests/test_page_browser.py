@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser_kit import ask, complaints, eventually, headless, needs_browser, open_page, press
 from page_server import serving, tiny_studio
 from PIL import Image
 from test_page import find_pose
 
 from model.page.studio import Studio
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium with its chromedriver on this machine")
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-         "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
-         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+pytestmark = needs_browser
 DATA = Path(__file__).parent / "data"
 LOADED = "document.body.dataset.ready === 'yes'"
 SEEN = "!document.getElementById('before').hidden && document.getElementById('working').hidden"
@@ -29,19 +23,10 @@ DRESSED = "!document.getElementById('after').hidden && document.getElementById('
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('user')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.execute_cdp_cmd("Browser.setDownloadBehavior", {
-        "behavior": "allow", "downloadPath": str(tmp_path_factory.mktemp("downloads"))})
-    yield driver
-    driver.quit()
+    with headless(tmp_path_factory.mktemp("user"), reachable="127.0.0.1") as driver:
+        driver.execute_cdp_cmd("Browser.setDownloadBehavior", {
+            "behavior": "allow", "downloadPath": str(tmp_path_factory.mktemp("downloads"))})
+        yield driver
 
 
 @pytest.fixture(scope="module")
@@ -61,33 +46,9 @@ def page(browser, address):
 
 
 def visit(browser, address: str, width: int = 1400, height: int = 900):
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-        "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600})
-    browser.get_log("browser")
-    browser.get(address)
+    open_page(browser, address, width, height, mobile=width < 600)
     assert eventually(browser, LOADED)
     return browser
-
-
-def ask(page, script: str, *arguments):
-    return page.execute_script(f"return {script}", *arguments)
-
-
-def eventually(page, script: str, *arguments, seconds: float = 15) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if ask(page, script, *arguments):
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def press(page, *keys: str):
-    from selenium.webdriver.common.action_chains import ActionChains
-    from selenium.webdriver.common.keys import Keys
-
-    for key in keys:
-        ActionChains(page).send_keys(getattr(Keys, key, key)).perform()
 
 
 def click(page, kind: str, at: int) -> None:
@@ -104,10 +65,6 @@ def dress(page) -> None:
     click(page, "garment", 1)
     page.find_element("id", "dress").click()
     assert eventually(page, DRESSED), text(page, "message")
-
-
-def complaints(page) -> list:
-    return [entry for entry in page.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
 
 def test_person_is_dressed_and_compared(page):
