@@ -7,6 +7,7 @@ order and blending; a network trained on one has never seen the other.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ _LIMB_WEIGHT = 0.6
 _SKELETON_ROWS = 1024
 
 
-def _limb_polygon(start: np.ndarray, end: np.ndarray, half_width: int) -> np.ndarray:
+def _limb_polygon(start: Sequence[float], end: Sequence[float], half_width: int) -> np.ndarray:
     """Outline of one limb: an ellipse around its middle, in whole pixels and degrees."""
     (ax, ay), (bx, by) = start, end
     half_length = int(math.hypot(ay - by, ax - bx) / 2)
@@ -42,11 +43,12 @@ def _present(keypoints: np.ndarray, threshold: float) -> np.ndarray:
     return np.isfinite(keypoints[:, :2]).all(1) & (keypoints[:, 2] >= threshold)
 
 
-def _joints(keypoints: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def _joints(keypoints: np.ndarray, threshold: float) -> tuple[list[list[float]], list[bool]]:
+    """x, y of all joints, and which are there: lists, as single numbers of an array are slow to work with."""
     keypoints = np.asarray(keypoints, np.float64)
     if keypoints.shape != (18, 3):
         raise ValueError(f"keypoints have shape {keypoints.shape}, expected (18, 3)")
-    return keypoints[:, :2], _present(keypoints, threshold)
+    return keypoints[:, :2].tolist(), _present(keypoints, threshold).tolist()
 
 
 def render_pose(keypoints: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
@@ -63,30 +65,35 @@ def render_pose(keypoints: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     Returns:
         (H, W, 3) uint8 RGB on black. A joint with a score below 0.01 is left out, and so are its limbs.
     """
-    points, present = _joints(keypoints, _POSE_THRESHOLD)
-    radius = max(1, round(4 * size_hw[0] / _POSE_ROWS))
     canvas = np.zeros((*size_hw, 3), np.uint8)
-    for joint in np.flatnonzero(present):
-        x, y = points[joint]
-        cv2.circle(canvas, (int(x), int(y)), radius, COLOURS[joint], -1)
+    draw_pose(canvas, keypoints)
+    return canvas
+
+
+def draw_pose(canvas: np.ndarray, keypoints: np.ndarray) -> None:
+    """Draws what ``render_pose`` gives onto a canvas, (H, W, 3) uint8, C-contiguous, that is black."""
+    points, present = _joints(keypoints, _POSE_THRESHOLD)
+    radius = max(1, round(4 * len(canvas) / _POSE_ROWS))
+    _draw_joints(canvas, points, present, radius)
     for (a, b), colour in zip(LIMBS, COLOURS):
         if present[a] and present[b]:
-            polygon = _limb_polygon(points[a], points[b], radius)
-            _blend_polygon(canvas, polygon, colour)
-    return canvas
+            _blend_polygon(canvas, _limb_polygon(points[a], points[b], radius), colour)
+
+
+def _draw_joints(canvas: np.ndarray, points: list[list[float]], present: list[bool], radius: int) -> None:
+    for (x, y), there, colour in zip(points, present, COLOURS):
+        if there:
+            cv2.circle(canvas, (int(x), int(y)), radius, colour, -1)
 
 
 def _blend_polygon(canvas: np.ndarray, polygon: np.ndarray, colour: tuple[int, int, int]) -> None:
     """Mixes a filled polygon into the canvas; only its bounding box is touched, as outside nothing changes."""
     left, top, width, height = cv2.boundingRect(polygon)
-    right, bottom = left + width, top + height
-    left, top = max(0, left), max(0, top)
-    box = canvas[top:max(top, bottom), left:max(left, right)]
-    if box.size == 0:
-        return
-    drawn = box.copy()
-    cv2.fillConvexPoly(drawn, polygon - np.array((left, top), np.int32), colour)
-    cv2.addWeighted(box, 1 - _LIMB_WEIGHT, drawn, _LIMB_WEIGHT, 0, box)
+    box = canvas[max(0, top):max(0, top + height), max(0, left):max(0, left + width)]
+    if box.size:
+        before = box.copy()
+        cv2.fillConvexPoly(canvas, polygon, colour)
+        cv2.addWeighted(before, 1 - _LIMB_WEIGHT, box, _LIMB_WEIGHT, 0, box)
 
 
 def render_skeleton(keypoints: np.ndarray, size_hw: tuple[int, int] = (1024, 768)) -> np.ndarray:
@@ -108,7 +115,5 @@ def render_skeleton(keypoints: np.ndarray, size_hw: tuple[int, int] = (1024, 768
     for (a, b), colour in zip(LIMBS, COLOURS):
         if present[a] and present[b]:
             cv2.fillConvexPoly(canvas, _limb_polygon(points[a], points[b], half_width), colour)
-    for joint in np.flatnonzero(present):
-        x, y = points[joint]
-        cv2.circle(canvas, (int(x), int(y)), radius, COLOURS[joint], -1)
+    _draw_joints(canvas, points, present, radius)
     return canvas
