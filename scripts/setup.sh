@@ -23,7 +23,7 @@ else
   kernels=()
 fi
 say "Installing into .venv (some minutes the first time) ..."
-pip -c constraints.txt -e ".[dev,demo,cluster,curves,onnx]" "${kernels[@]}"
+pip -c constraints.txt -e ".[dev,demo,cluster,curves,onnx,fast]" "${kernels[@]}"
 
 if ! .venv/bin/python -c 'import cv2' 2>/dev/null; then
   say "OpenCV lacks the system's libGL: taking its headless build, the same without windows."

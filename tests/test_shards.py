@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_dresscode import write_dataset
 
+from pipeline import shard_format
 from pipeline.errors import DataError
 from pipeline.labels import Category
 from pipeline.run import preprocess
@@ -81,6 +82,28 @@ def test_jpeg_keeps_the_edges_of_coloured_cloth():
     stripes[:, 1::2] = 255, 0, 0  # one-pixel red stripes on black: halved chroma would smear them into one brown
     error = np.abs(decode_jpeg(encode_jpeg(stripes), (64, 64)).astype(int) - stripes)
     assert error.mean() < 5
+
+
+@pytest.mark.parametrize("sampling", [cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420])
+@pytest.mark.parametrize("size", [(64, 96), (61, 35)])
+def test_every_decoder_gives_the_same_pixels_where_they_are_wanted(monkeypatch, size, sampling):
+    pytest.importorskip("simplejpeg")
+    picture = sample(3, size).person
+    data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])[1].reshape(-1)
+    found = []
+    for decoder in (shard_format.simplejpeg, None):
+        monkeypatch.setattr(shard_format, "simplejpeg", decoder)
+        place = np.zeros((*size, 3), np.uint8)
+        assert decode_jpeg(data, size, place) is place
+        assert np.array_equal(decode_jpeg(data, size), place)
+        found.append(place)
+    assert np.array_equal(*found) and np.abs(found[0].astype(int) - picture[..., ::-1]).mean() < 12
+
+
+def test_pictures_can_be_read_into_given_memory(shard):
+    reader, place = ShardReader(shard), np.zeros((*SIZE, 3), np.uint8)
+    for read in (reader.person, reader.garment):
+        assert read(2, out=place) is place and np.array_equal(place, read(2))
 
 
 def test_parts_can_be_read_alone_and_from_the_end(shard):
@@ -175,9 +198,12 @@ def test_a_manipulated_header_is_an_error(tmp_path, name, value, told):
         ShardReader(path)
 
 
+@pytest.mark.parametrize("decoder", ["simplejpeg", "OpenCV"])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200), at=st.integers(0, 400), flip=st.integers(1, 255))
-def test_damaged_bytes_are_an_error_or_a_picture_of_the_right_size(data, at, flip):
+def test_damaged_bytes_are_an_error_or_a_picture_of_the_right_size(monkeypatch, decoder, data, at, flip):
+    if decoder == "OpenCV":
+        monkeypatch.setattr(shard_format, "simplejpeg", None)
     good = sample(1)
     for encode, decode, value, shape in ((encode_jpeg, decode_jpeg, good.person, (*SIZE, 3)),
                                          (encode_png, decode_png, good.label_map, SIZE),
