@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from model.planes import PLANES, pack, to_levels, widen
+from model.planes import PIXEL, parts, to_levels, widen
 from pipeline.errors import DataError
 from pipeline.labels import MIRROR_JOINTS, Category
-from pipeline.pose import render_pose
+from pipeline.pose import draw_pose
 from pipeline.shards import ShardFolder
 
 MIX = "mix"
@@ -175,30 +175,39 @@ class TryOnDataset(Dataset):
         """(n,) int64: Category.index of every row."""
         return np.array([row.category.index for row in self.rows], np.int64)
 
+    @property
+    def packed_bytes(self) -> int:
+        """What a sample takes as ``fill`` writes it."""
+        height, width = self.size_hw
+        return PIXEL * height * width
+
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
-        planes = np.empty((1, PLANES, *self.size_hw), np.uint8)
-        self.fill(key, planes[0])
+        packed = np.empty((1, self.packed_bytes), np.uint8)
+        self.fill(key, packed[0])
         index = key[1] if isinstance(key, tuple) else key
-        pictures = {name: batch[0] for name, batch in widen(torch.from_numpy(planes)).items()}
+        pictures = {name: batch[0] for name, batch in widen(torch.from_numpy(packed), self.size_hw).items()}
         return pictures | {"category": self.rows[index].category.index, "index": index}
 
-    def fill(self, key: int | tuple[int, int], planes: np.ndarray) -> None:
-        """Writes a sample into ``planes``, (10, H, W) uint8, as ``model.planes`` orders them."""
+    def fill(self, key: int | tuple[int, int], packed: np.ndarray) -> None:
+        """Writes a sample into ``packed``, (10 * H * W,) uint8, as ``model.planes`` orders its parts."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         row = self.rows[index]
         rng = np.random.default_rng((self.seed, epoch, index))
         mirrored, style_at = rng.random() < 0.5, rng.random()  # drawn always: options don't shift each other's luck
         shard, at = self.folders[row.folder].reader(row.position)
-        style = self.styles[int(style_at * len(self.styles))]
-        person, garment, mask = shard.person(at), shard.garment(at), shard.mask(at, style)
+        pose, garment, person, mask = parts(packed, self.size_hw)
+        shard.person(at, out=person)
+        shard.garment(at, out=garment)
+        mask[:] = shard.mask(at, self.styles[int(style_at * len(self.styles))])
         keypoints = shard.keypoints(at)
         if self.jitter:
-            person, garment = jitter_colours((person, garment), self.jitter, rng)
-        mask = mask.view(np.uint8)
+            person[:], garment[:] = jitter_colours((person, garment), self.jitter, rng)
         if self.mirror and mirrored:
-            person, garment, mask = (cv2.flip(image, 1) for image in (person, garment, mask))
-            keypoints = mirror_keypoints(keypoints, person.shape[1])
-        pack(render_pose(keypoints, self.size_hw), garment, person, mask, planes)
+            for image in (person, garment, mask):
+                cv2.flip(image, 1, image)
+            keypoints = mirror_keypoints(keypoints, self.size_hw[1])
+        pose.fill(0)
+        draw_pose(pose, keypoints)
 
     def _common_size(self, wanted: tuple[int, int] | None) -> tuple[int, int]:
         sizes = {folder.size_hw: path for folder, path in zip(self.folders, self.paths)}

@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from model.dataset import TryOnDataset
-from model.planes import PLANES, widen
+from model.planes import widen
 from pipeline.errors import DataError
 
 AHEAD = 2  # batches that each worker makes before they are asked for
@@ -51,20 +51,20 @@ class Loader:
 
     def __iter__(self) -> Iterator[dict]:
         """Each a ``model.dataset.Batch``."""
-        for planes, rows in self.packed():
+        for samples, rows in self.packed():
             categories = [self.dataset.rows[row].category.index for row in rows]
-            yield widen(planes, self.device, self._arrays.lend) | {"category": torch.tensor(categories),
-                                                                   "index": torch.tensor(rows)}
+            pictures = widen(samples, self.dataset.size_hw, self.device, self._arrays.lend)
+            yield pictures | {"category": torch.tensor(categories), "index": torch.tensor(rows)}
 
     def packed(self) -> Iterator[tuple[torch.Tensor, list[int]]]:
-        """(B, 10, H, W) uint8 planes of each batch and its rows; the planes are overwritten after the next is taken."""
+        """(B, 10 * H * W) uint8 of each batch and its rows; the bytes are overwritten after the next is taken."""
         batches = list(self.batches)
         if not batches:
             return
         # A worker is told of the batch that comes AHEAD * workers after this one when this one is taken: with one slot
         # more than that, the batch in use is not written to.
         count = min(AHEAD * self.workers + 1, len(batches))
-        shape = (max(map(len, batches)), PLANES, *self.dataset.size_hw)
+        shape = (max(map(len, batches)), self.dataset.packed_bytes)
         ring = [torch.empty(shape, dtype=torch.uint8) for _ in range(count)]
         if self.workers:
             for slot in ring:
@@ -97,8 +97,8 @@ class _Slots(Dataset):
     def __getitems__(self, request: Request) -> Request | DataError:
         slot, keys = request
         try:
-            for key, planes in zip(keys, self.ring[slot].numpy()):
-                self.dataset.fill(key, planes)
+            for key, sample in zip(keys, self.ring[slot].numpy()):
+                self.dataset.fill(key, sample)
         except DataError as error:
             return error
         return request

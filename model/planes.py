@@ -1,30 +1,42 @@
-"""A sample as ten byte planes, the way it travels, and as float tensors, the way it is used.
+"""A sample as ten bytes a pixel, the way it travels, and as float tensors, the way it is used.
 
-Ten byte planes are a sixth of the float tensors' size. The agnostic picture is not among them: it is the photo with the
-mask black. The widening to floats is one pass where the network runs.
+The bytes are a sixth of the float tensors' size. The agnostic picture is not among them: it is the photo with the mask
+black. Pictures lie as they are decoded and drawn, straight to where they travel; their colours are parted and widened
+to floats where the network runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 
-PLANES = 10
-"""Pose picture, garment, photo (3 each: red, green, blue), mask (1 = hidden, 0 = visible)."""
-POSE, GARMENT, PERSON, MASK = slice(0, 3), slice(3, 6), slice(6, 9), 9
+PIXEL = 10
+"""Bytes a pixel of a packed sample: three pictures and the mask."""
 
 LEVELS = (torch.arange(256).float() / 127.5 - 1).numpy()
 """(256,) float32: what each pixel value becomes."""
 
 
-def pack(pose: np.ndarray, garment: np.ndarray, person: np.ndarray, mask: np.ndarray, planes: np.ndarray) -> None:
-    """Writes pictures, (H, W, 3) uint8, and a mask, (H, W) uint8 of 0 and 1, into ``planes``, (10, H, W) uint8."""
-    for part, picture in ((POSE, pose), (GARMENT, garment), (PERSON, person)):
-        cv2.split(picture, list(planes[part]))
-    planes[MASK] = mask
+class Packed(NamedTuple):
+    """Packed samples by parts, views of their memory; arrays of numpy or tensors, uint8."""
+
+    pose: Any  # (..., H, W, 3): red, green, blue
+    garment: Any
+    person: Any
+    mask: Any  # (..., H, W): 1 = hidden, 0 = visible
+
+
+def parts(packed: Any, size_hw: tuple[int, int]) -> Packed:
+    """The parts of ``packed``, (..., 10 * H * W) uint8: one after the other."""
+    height, width = size_hw
+    ahead, area = packed.shape[:-1], height * width
+    pose, garment, person = (packed[..., at * area:(at + 3) * area].reshape(*ahead, height, width, 3)
+                             for at in (0, 3, 6))
+    return Packed(pose, garment, person, packed[..., 9 * area:].reshape(*ahead, height, width))
 
 
 def to_levels(planes: np.ndarray, out: np.ndarray) -> None:
@@ -33,12 +45,12 @@ def to_levels(planes: np.ndarray, out: np.ndarray) -> None:
     cv2.LUT(planes.reshape(-1, width), LEVELS, out.reshape(-1, width))
 
 
-def widen(planes: torch.Tensor, device: torch.device | str = "cpu",
+def widen(packed: torch.Tensor, size_hw: tuple[int, int], device: torch.device | str = "cpu",
           lend: Callable[[tuple[int, ...]], np.ndarray] | None = None) -> dict[str, torch.Tensor]:
     """The pictures of a ``Batch`` on ``device``, the same values on any.
 
     Args:
-        planes: (B, 10, H, W) uint8 on the CPU; may be overwritten once this returns.
+        packed: (B, 10 * H * W) uint8 on the CPU; may be overwritten once this returns.
         lend: shape -> float32 array for the result on a CPU; None takes new memory.
 
     Returns:
@@ -46,25 +58,33 @@ def widen(planes: torch.Tensor, device: torch.device | str = "cpu",
         views of one array, and agnostic is a part of reference.
     """
     if torch.device(device).type != "cpu":
-        return _widen_there(planes, torch.device(device))
-    count, _, height, width = planes.shape
-    out = (lend or (lambda shape: np.empty(shape, np.float32)))((count, 13, height, width))
-    for narrow, wide in zip(planes.numpy(), out):
-        to_levels(narrow[POSE], wide[0:3])
-        to_levels(narrow[PERSON] & (narrow[MASK] - 1), wide[3:6])  # 0 - 1 has all bits: visible pixels stay
-        to_levels(narrow[GARMENT.start:PERSON.stop], wide[6:12])
-        wide[12] = narrow[MASK]
+        return _widen_there(packed, size_hw, torch.device(device))
+    out = (lend or (lambda shape: np.empty(shape, np.float32)))((len(packed), 13, *size_hw))
+    planes = np.empty((3, *size_hw), np.uint8)
+    for narrow, wide in zip(packed.numpy(), out):
+        _widen_one(parts(narrow, size_hw), wide, planes)
     tensor = torch.from_numpy(out)
     return {"reference": tensor[:, :6], "garment": tensor[:, 6:9], "agnostic": tensor[:, 3:6],
             "person": tensor[:, 9:12], "mask": tensor[:, 12:]}
 
 
-def _widen_there(planes: torch.Tensor, device: torch.device) -> dict[str, torch.Tensor]:
+def _widen_one(sample: Packed, wide: np.ndarray, planes: np.ndarray) -> None:
+    """Writes 13 planes of one sample. ``planes``, (3, H, W) uint8, is used in between, and stays in the cache."""
+    for picture, at in ((sample.pose, 0), (sample.garment, 6), (sample.person, 9)):
+        cv2.split(picture, list(planes))
+        to_levels(planes, wide[at:at + 3])
+    planes &= sample.mask - 1  # 0 - 1 has all bits: visible pixels of the person stay
+    to_levels(planes, wide[3:6])
+    wide[12] = sample.mask
+
+
+def _widen_there(packed: torch.Tensor, size_hw: tuple[int, int], device: torch.device) -> dict[str, torch.Tensor]:
     if device.type == "cuda":
-        planes = planes.pin_memory()  # a copy: the way to the device need not end before this returns
-    moved = planes.to(device, non_blocking=device.type == "cuda")
-    pose, garment, person = (moved[:, part].float().div_(127.5).sub_(1) for part in (POSE, GARMENT, PERSON))
-    hidden = moved[:, MASK:] != 0
+        packed = packed.pin_memory()  # a copy: the way to the device need not end before this returns
+    moved = parts(packed.to(device, non_blocking=device.type == "cuda"), size_hw)
+    pose, garment, person = (picture.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
+                             for picture in (moved.pose, moved.garment, moved.person))
+    hidden = moved.mask[:, None] != 0
     agnostic = person.masked_fill(hidden, -1)
     return {"reference": torch.cat([pose, agnostic], 1), "garment": garment, "agnostic": agnostic, "person": person,
             "mask": hidden.float()}

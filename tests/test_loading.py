@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from model.dataset import TryOnDataset, to_tensor
 from model.loading import AHEAD, Arrays, Loader, in_batches
-from model.planes import PLANES, _widen_there, pack, widen
+from model.planes import PIXEL, _widen_there, parts, widen
 from model.sampler import BatchSampler, epoch_order, plan_epoch
 from pipeline.errors import DataError
 
@@ -63,14 +63,15 @@ def test_a_batch_holds_the_samples_of_the_dataset(dataset):
     assert same(next(iter(Loader(dataset, [[0, 1, 2]]))), plain)
 
 
-def test_planes_hold_the_pictures_as_they_are_and_widen_to_the_same_tensors():
+def test_packed_pictures_widen_to_the_same_tensors():
     rng = np.random.default_rng(0)
     pose, garment, person = rng.integers(0, 256, (3, 32, 64, 3), np.uint8)
     mask = rng.integers(0, 2, (32, 64), np.uint8)
-    planes = np.full((1, PLANES, 32, 64), 77, np.uint8)
-    pack(pose, garment, person, mask, planes[0])
-    assert np.array_equal(planes[0], np.concatenate([pose, garment, person, mask[..., None]], 2).transpose(2, 0, 1))
-    wide = {name: value[0] for name, value in widen(torch.from_numpy(planes)).items()}
+    packed = np.full((1, PIXEL * 32 * 64), 77, np.uint8)
+    for part, content in zip(parts(packed[0], (32, 64)), (pose, garment, person, mask), strict=True):
+        part[:] = content
+    assert np.array_equal(packed[0], np.concatenate([content.ravel() for content in (pose, garment, person, mask)]))
+    wide = {name: value[0] for name, value in widen(torch.from_numpy(packed), (32, 64)).items()}
     for name, picture in (("garment", garment), ("person", person), ("agnostic", person * (1 - mask[..., None]))):
         exact = torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 127.5 - 1
         assert torch.equal(wide[name], exact) and torch.equal(wide[name], to_tensor(picture)), name
@@ -79,9 +80,10 @@ def test_planes_hold_the_pictures_as_they_are_and_widen_to_the_same_tensors():
 
 
 def test_the_way_of_another_device_gives_the_same_values():
-    planes = torch.randint(0, 256, (2, PLANES, 32, 32), dtype=torch.uint8)
-    planes[:, -1] %= 2
-    assert same(_widen_there(planes, torch.device("cpu")), widen(planes))
+    packed = torch.randint(0, 256, (2, PIXEL * 32 * 64), dtype=torch.uint8)
+    parts(packed, (32, 64)).mask.remainder_(2)
+    there, here = _widen_there(packed, (32, 64), torch.device("cpu")), widen(packed, (32, 64))
+    assert same(there, here) and all(there[name].is_contiguous() for name in there)
 
 
 def test_a_batch_that_is_held_is_never_written_over(dataset):
