@@ -16,9 +16,9 @@ from pipeline.geometry import find_body
 from pipeline.labels import Atr, Category
 from pipeline.protect import head_rows, protect
 from pipeline.regions import Drawing, Worn, drop_islands, pick
-from pipeline.rules import HAND_PARTS, HEAD_PARTS, RULES, Rule
+from pipeline.rules import HAND_PARTS, HEAD_PARTS, RULES, UNLABELLED, Rule
 
-MASK_VERSION = 6
+MASK_VERSION = 7
 """Goes up whenever a mask changes for the same input; shards record it."""
 STYLES = ("standard", "recipe", "tight", "loose")
 CANVAS_ROWS = 256
@@ -58,7 +58,10 @@ def render_agnostic_masks(category: Category | str, keypoints: np.ndarray, dense
     scene = Scene(keypoints, dense_i, label_map)
     masks = np.empty((len(styles), *scene.shape), bool)  # one block: fewer pages to fetch than one by one
     for style, mask in zip(styles, masks):
-        scene.render(RULES[category, style], RULES[category, "standard"], mask)
+        rule = RULES[category, style]
+        if label_map is None and (style == "standard" or not rule.parts):
+            rule = UNLABELLED[category]
+        scene.render(rule, mask)
     return dict(zip(styles, masks))
 
 
@@ -81,8 +84,8 @@ class Scene:
         self.scale = min(1.0, CANVAS_ROWS / self.shape[0])
         width, height = max(1, round(self.shape[1] * self.scale)), max(1, round(self.shape[0] * self.scale))
         self.canvas = height, width
-        small = lambda m: None if m is None else cv2.resize(m, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        self.small_labels, self.small_dense = small(labels), small(dense)
+        self.small_labels = None if labels is None else self._small(labels)
+        self.small_dense = None if dense is None else self._small(dense)
         self.body = find_body(np.asarray(keypoints)[:, :2] * self.scale, self.canvas, self.small_dense,
                               self.small_labels)
         self.drawing = None if self.body is None else Drawing(self.body, self.small_dense, self.canvas)
@@ -90,10 +93,8 @@ class Scene:
         self._garments: dict[tuple, np.ndarray] = {}
         self._seen: dict[tuple, Worn] = {}
 
-    def render(self, rule: Rule, fallback: Rule, mask: np.ndarray) -> None:
-        """Fills the (H, W) bool ``mask``; ``fallback`` is for a rule that shows nothing without a label map."""
-        if self.labels is None and not rule.parts:
-            rule = fallback
+    def render(self, rule: Rule, mask: np.ndarray) -> None:
+        """Fills the (H, W) bool ``mask``."""
         limit = self._limit(rule)
         if limit is None:
             mask.fill(False)
@@ -103,9 +104,17 @@ class Scene:
             worn = self._worn(rule) if self.labels is not None and rule.garment + rule.skin else None
             region = self.drawing.region(rule, worn)
             if worn is not None and limit is not None and rule.parts and rule.keep:
-                small = cv2.resize(limit, self.canvas[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-                drop_islands(region, small, worn.shape)
+                drop_islands(region, self._small(limit), worn.shape)
             self._enlarge(region, limit if self.labels is None or rule.keep else None, mask, rule)
+
+    def _small(self, whole: np.ndarray) -> np.ndarray:
+        """A map on the canvas; the same for a map of half the size that was made smaller by nearest neighbours."""
+        (height, width), (rows, columns) = self.shape, self.canvas
+        step = height // rows
+        if (rows * step, columns * step) == (height, width):
+            first = (step - 1) // 2  # halving keeps odd rows: row 0 of 512 is row 1 of 1024
+            return whole[first::step, first::step].copy()
+        return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
 
     def _enlarge(self, region: np.ndarray, limit: np.ndarray | None, mask: np.ndarray, rule: Rule) -> None:
         """Hides where the enlarged region reaches its limit, changing ``mask``; only around the region if it can."""

@@ -123,10 +123,14 @@ class Drawing:
         """(h, w) uint8, a new canvas with DensePose's parts of the rule."""
         if self.dense is None or not rule.parts:
             return np.zeros(self.size_hw, np.uint8)
-        if (key := (rule.parts, rule.part_margin)) not in self._parts:
-            if rule.parts not in self._parts:
-                self._parts[rule.parts] = cv2.LUT(self.dense, label_table(rule.parts, INSIDE))
-            self._parts[key] = grown(self._parts[rule.parts], rule.part_margin * self.body.unit)
+        if (key := (rule.parts, rule.part_margin, rule.trunk_end)) not in self._parts:
+            if (seen := (rule.parts, rule.trunk_end)) not in self._parts:
+                self._parts[seen] = cv2.LUT(self.dense, label_table(rule.parts, INSIDE))
+                end = max(round(self.body.hips[1] + rule.trunk_end * self.body.unit), 0)
+                if end < len(self.dense):
+                    below = set(rule.parts).difference(TRUNK_PARTS)
+                    self._parts[seen][end:] = cv2.LUT(self.dense[end:], label_table(below, INSIDE))
+            self._parts[key] = grown(self._parts[seen], rule.part_margin * self.body.unit)
         return self._parts[key].copy()
 
     @cached_property
@@ -160,7 +164,7 @@ class Drawing:
 def draw_arms(canvas: np.ndarray, body: Body, rule: Rule, dense: np.ndarray | None, labelled: bool) -> None:
     """Draws both arms; one that is only guessed is left out where DensePose doesn't see it, down from where it ends.
 
-    Without DensePose it is left out if a label map shows what there is of it.
+    Without a label map it is left out wherever DensePose looks, without DensePose if a label map shows what there is.
     """
     radii = [r * body.unit for r in rule.arms]
     for limb, parts in zip(LIMBS[:2], LIMB_PARTS[:2]):
@@ -168,7 +172,7 @@ def draw_arms(canvas: np.ndarray, body: Body, rule: Rule, dense: np.ndarray | No
         for row in (2, 1):
             if body.known[limb[row]]:
                 continue
-            if labelled if dense is None else not pick(dense, parts[row - 1]).any():
+            if labelled if dense is None else not labelled or not pick(dense, parts[row - 1]).any():
                 visible = row
         draw_limb(canvas, body.joints[list(limb[:visible])], radii[:visible], INSIDE)
 
@@ -237,6 +241,16 @@ class Legs:
             self.upper, self.lower = reaches(shape[top:top + height], middle), reaches(shape[rows], middle)
             self.run = self.thigh - height - top
 
+    def ease(self, body: Body) -> float:
+        """How far what is worn reaches beyond the bones of the thighs, on the side where it does less, in body units.
+
+        Seen above the middle of the thighs alone, so that it does not change with the length of a garment.
+        """
+        if self.upper is None:
+            return 0.0
+        thighs = (body.joints[[8, 11], 0] + body.joints[[9, 12], 0]) / 2 - body.hips[0]
+        return float(min(self.lower[0] + thighs.min(), self.lower[1] - thighs.max()) / body.unit)
+
 
 def outline_points(shape: np.ndarray) -> np.ndarray:
     """(N, 2) float64: corners of the outlines of a uint8 shape, small pieces left out."""
@@ -249,12 +263,15 @@ def outline_points(shape: np.ndarray) -> np.ndarray:
 
 
 def flare_points(body: Body, rule: Rule, legs: Legs) -> list[tuple[float, float]]:
-    """Where the sides of a skirt may be far below the thigh: as wide as skirts usually are, whatever the legs do, or as
-    what is worn becomes if it goes on as it does above the thigh."""
+    """Where the sides of a skirt may be far below the thigh: as wide as skirts usually are, whatever the legs do, wider
+    where the garment stands out from the thighs, or as wide as it becomes if it goes on as it does above the thigh."""
     if legs.upper is None:
         return []
     middle, hips = body.hips.tolist()
     usual, share, lowest = rule.flare
+    if rule.ample:
+        least, gain, most = rule.ample
+        usual = max(usual, min(usual + gain * (legs.ease(body) - least), most))
     hem = hips + lowest * (legs.ankles - hips)
     points = []
     for sign, a, b in zip((-1, 1), legs.upper, legs.lower):

@@ -35,12 +35,15 @@ class Rule:
         keep_parts: DensePose parts that are never hidden; used where there is no label map.
         parts: DensePose parts that belong to the region.
         part_margin: how far they are grown.
+        trunk_end: length below the hips at which those of the trunk end.
         arms: radius at shoulder, elbow and wrist.
         trunk: margin outside shoulders, waist and hips, and length of the hem below the hips.
         legs: margin outside the waist, and outside the joints of hips, knees and ankles.
         sway: margin outside the legs and the skirt, at the hips and at the ankles.
         flare: half the width that a skirt may have at its widest; how much it is taken to widen below the thigh, as a
             share of how it widens above; and where it is widest, between hips (0) and ankles (1).
+        ample: from how far beside the bones of the thighs the garment makes room for a skirt wider than usual; how much
+            half its width gains for each length beyond; and what it is at most. Empty where it never does.
         grow: how far garment and skin are grown at the neck, and at the wrists of hanging arms.
         grow_skin: whether skin is grown as far as garment, or just a few pixels.
     """
@@ -53,16 +56,19 @@ class Rule:
     keep_parts: tuple[int, ...] = ()
     parts: tuple[int, ...] = ()
     part_margin: float = 0.03
+    trunk_end: float = 9.0
     arms: tuple[float, ...] = ()
     trunk: tuple[float, ...] = ()
     legs: tuple[float, ...] = ()
     sway: tuple[float, float] = (0.05, 0.12)
     flare: tuple[float, float, float] = (0.60, 0.45, 0.70)
+    ample: tuple[float, ...] = ()
     grow: tuple[float, float] = (0.03, 0.20)
     grow_skin: bool = True
 
     def __post_init__(self):
-        for name, count in (("arms", 3), ("trunk", 4), ("legs", 4), ("sway", 2), ("flare", 3), ("grow", 2)):
+        for name, count in (("arms", 3), ("trunk", 4), ("legs", 4), ("sway", 2), ("flare", 3), ("ample", 3),
+                            ("grow", 2)):
             if len(getattr(self, name)) not in (0, count):
                 raise ValueError(f"Rule.{name} takes {count} lengths, not {len(getattr(self, name))}.")
         if both := set(self.garment) & set(self.keep):
@@ -77,7 +83,8 @@ _UPPER = Rule(
 _LOWER = Rule(
     garment=BOTTOMS, keep=(*HAIR_AND_HAT, Atr.HEAD, Atr.UPPER_CLOTHES, *ARMS, *SHOES, Atr.BAG), keep_skin=("feet",),
     skin=LEGS, also=(Atr.DRESS, Atr.BELT), keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS + ARM_PARTS, parts=LEG_PARTS,
-    legs=(0.00, 0.06, 0.30, 0.25), sway=(0.14, 0.02), flare=(0.95, 0.13, 0.45), grow=(0.03, 0.10))
+    legs=(0.00, 0.06, 0.30, 0.25), sway=(0.14, 0.02), flare=(0.95, 0.13, 0.45), ample=(0.33, 3.0, 1.50),
+    grow=(0.03, 0.10))
 _DRESSES = Rule(
     garment=(Atr.DRESS, Atr.UPPER_CLOTHES, *BOTTOMS), keep=(*HAIR_AND_HAT, *SHOES, Atr.BAG),
     keep_skin=("face", "hands", "feet"), skin=(*ARMS, *LEGS, Atr.HEAD), also=(Atr.SCARF, Atr.BELT),
@@ -111,13 +118,24 @@ RULES: dict[tuple[Category, str], Rule] = {
     (Category.UPPER_BODY, "loose"): replace(
         _UPPER, arms=(0.26, 0.34, 0.48), trunk=(0.20, 0.30, 0.60, 0.60), grow=(0.06, 0.36)),
     (Category.LOWER_BODY, "loose"): replace(
-        _LOWER, legs=(0.12, 0.60, 0.90, 0.60), sway=(0.20, 0.25), flare=(1.30, 0.60, 0.70)),
+        _LOWER, legs=(0.12, 0.60, 0.90, 0.60), sway=(0.20, 0.25), flare=(1.30, 0.60, 0.70),
+        ample=(0.33, 3.0, 1.90)),
     (Category.DRESSES, "loose"): replace(
         _DRESSES, arms=(0.24, 0.30, 0.42), trunk=(0.16, 0.25, 0.50, 0.30), legs=(0.12, 0.60, 0.95, 0.60),
         sway=(0.08, 0.25), flare=(1.40, 0.60, 0.70), grow=(0.06, 0.30)),
 }
 """(category, style) -> rule. "standard" is the default; "recipe" trusts no labels to keep anything; "tight" follows
 the garment, "loose" tells as little of it as possible."""
+
+UNLABELLED: dict[Category, Rule] = {
+    Category.UPPER_BODY: replace(_UPPER, arms=(0.08, 0.10, 0.14), trunk=(0.00, -0.10, 0.10, 0.00), part_margin=0.05,
+                                 trunk_end=0.05),
+    Category.LOWER_BODY: replace(_LOWER, legs=(0.00, 0.18, 0.11, 0.08), sway=(0.09, 0.03), flare=(0.61, 1.00, 0.56),
+                                 part_margin=0.05),
+    Category.DRESSES: _DRESSES,
+}
+"""Category -> the rule of "standard" without a label map, and of styles that draw nothing without one. Nothing tells
+then what has to stay visible, so that less is hidden around the body, and an upper garment ends at the hips."""
 
 
 def label_table(ids, value: int = 255) -> np.ndarray:
