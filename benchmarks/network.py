@@ -31,6 +31,7 @@ from commands.common import SizeType  # noqa: E402
 from model.config import PRESETS, NetworkConfig  # noqa: E402
 from model.daflow import DAFlow  # noqa: E402
 from model.losses import PerceptualNetworks, TryOnLoss  # noqa: E402
+from model.memory import return_large_maps  # noqa: E402
 
 FORMS = {"plain": PlainDAFlow, "lean": DAFlow}
 MIB = 2**20
@@ -210,6 +211,8 @@ def _processor() -> str:
 def main(sizes, batches, device, preset, repeat, threads, bf16, memory, fits, json_path, probed) -> None:
     """Compare DAFlow with its plain form."""
     torch.set_num_threads(threads)
+    if device == "cpu":
+        return_large_maps()  # as the trainer does
     if probed:
         return run_probe(probed, sizes[0], batches[0], device, bf16, fits, preset)
     rows = []

@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from model.config import LEVELS, NetworkConfig
+from model.folded import folded_conv, folding_pays
 from model.lean import Remade, as_conv, is_plain, made_again, norm_relu_conv, remade_conv
 from model.warp import absolute_grids, compose, warp
 from pipeline.errors import DataError
 
 SLOPE = 0.1
+REMADE_STAGES = 2
+"""Finest stages of the encoders that a train step makes again: a quarter of the memory for 3 % of the arithmetic."""
 
 
 class Unit(nn.Module):
@@ -49,6 +52,15 @@ class Stage(nn.Sequential):
             x = unit(x, lean, first)
         return x
 
+    def made_again(self, x: Tensor) -> Tensor:
+        """The same; the backward pass makes everything inside again."""
+        return made_again(lambda x, first: self(x, True, first), x)
+
+    def can_be_made_again(self) -> bool:
+        """Whether there is a backward pass, and running statistics can be spared in it."""
+        units = (unit for unit in self if isinstance(unit, Unit))
+        return torch.is_grad_enabled() and all(is_plain(norm) for unit in units for norm in list(unit.block)[::3])
+
 
 class Encoder(nn.Module):
     """Features of an image at 1/2 to 1/32 of its size, fine to coarse."""
@@ -58,18 +70,12 @@ class Encoder(nn.Module):
         self.encoders = nn.ModuleList(Stage(a, b) for a, b in zip((inputs, *channels), channels))
 
     def forward(self, x: Tensor, lean: bool = True) -> list[Tensor]:
-        levels = [self._first(x, lean)]
-        for stage in self.encoders[1:]:
-            levels.append(stage(levels[-1], lean))
+        levels = []
+        for i, stage in enumerate(self.encoders):
+            assert isinstance(stage, Stage)
+            x = stage.made_again(x) if lean and i < REMADE_STAGES and stage.can_be_made_again() else stage(x, lean)
+            levels.append(x)
         return levels
-
-    def _first(self, x: Tensor, lean: bool) -> Tensor:
-        """The first stage; lean, it is made again: a sixth of the memory for 1.6 % of a train step's arithmetic."""
-        stage = self.encoders[0]
-        units = (unit for unit in stage.children() if isinstance(unit, Unit))
-        if lean and torch.is_grad_enabled() and all(is_plain(norm) for unit in units for norm in list(unit.block)[::3]):
-            return made_again(lambda x, first: stage(x, True, first), x)
-        return stage(x, lean)
 
 
 class Pyramid(nn.Module):
@@ -83,6 +89,9 @@ class Pyramid(nn.Module):
     def forward(self, levels: list[Tensor], lean: bool = True) -> list[Tensor]:
         out: list[Tensor] = []
         for x, adaptive, smooth in zip(reversed(levels), map(as_conv, self.adaptive), map(as_conv, self.smooth)):
+            if lean and out and folding_pays(adaptive, smooth):
+                out.append(folded_conv(x, out[-1], adaptive, smooth))
+                continue
             assert adaptive.bias is not None
             total = Remade.of(add_coarser, x, adaptive.weight, adaptive.bias, *out[-1:])
             out.append(remade_conv(smooth, total, lean=lean))
@@ -178,9 +187,11 @@ class FlowCascade(nn.Module):
             g1 = warped(g, seen[:, :k], weights[:, :k])
             p1 = warped(p, seen[:, k:], weights[:, k:])
         flows, logits = self.split(self.Cross_MFEs[level](g1, raw_p, lean), k)
+        del g1  # the largest maps there are: each lives only as long as it is needed
         garment = absolute_grids(flows, exact) if carried is None else compose(carried.grids[:, :k], flows, exact)
         g2 = warped(g, garment, logits.softmax(1))
         flows, logits = self.split(self.Self_MFEs[level](g2, p1, lean), k)
+        del p1, raw_p
         person = absolute_grids(flows, exact) if carried is None else compose(carried.grids[:, k:], flows, exact)
         p2 = warped(p, person, logits.softmax(1))
         flows, logits = self.split(self.Refine_MFEs[level](g2, p2, lean), 2 * k)

@@ -22,7 +22,7 @@ class NormReluConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, scale, shift, mean, variance, training, momentum, eps, kernel, stride, padding):
         ctx.stride, ctx.padding, ctx.training, ctx.eps = stride, padding, training, eps
-        dtype = _dtype(x)
+        dtype = compute_dtype(x)
         with torch.autocast(x.device.type, enabled=False):
             z, used_mean, used_deviation = torch.native_batch_norm(
                 x, scale, shift, mean, variance, training, momentum, eps
@@ -72,7 +72,7 @@ class RemadeConv(torch.autograd.Function):
         images, sources = tensors[: len(makers)], tensors[len(makers) :]
         ctx.makers, ctx.widths = makers, [image.shape[1] for image in images]
         ctx.save_for_backward(kernel, bias, *sources)
-        dtype = _dtype(images[0])
+        dtype = compute_dtype(images[0])
         with torch.autocast(images[0].device.type, enabled=False):
             return split_conv(kernel.to(dtype), bias.to(dtype), [image.to(dtype) for image in images])
 
@@ -155,7 +155,7 @@ def _half(kernel: Tensor) -> int:
     return kernel.shape[-1] // 2
 
 
-def _dtype(x: Tensor) -> torch.dtype:
+def compute_dtype(x: Tensor) -> torch.dtype:
     """What a convolution of x is computed in here: autocast's dtype, where it is on, spares float64 alone."""
     kind = x.device.type
     on = torch.is_autocast_enabled(kind) and x.dtype != torch.float64

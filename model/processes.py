@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from model.memory import return_large_maps
 from pipeline.errors import DataError
 
 
@@ -42,6 +43,8 @@ class Processes:
         check_device(chosen)
         if chosen.type == "cuda":
             torch.cuda.set_device(chosen)
+        else:
+            return_large_maps()
         if count > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
         return cls(int(os.environ.get("RANK", 0)) if count > 1 else 0, count, chosen)

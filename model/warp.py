@@ -130,42 +130,52 @@ def features_gradient(gradient: Tensor, features: Tensor, grids: Tensor, weights
 def _gradients(gradient, features, grids, weights, by_features: bool, by_others: bool):
     """Gradients by features, by grids and by weights, image by image; those not wanted are None."""
     out, count = _table(gradient), len(features) // len(grids)
-    images, looks, shares = features.chunk(count), grids.chunk(count, 1), weights.chunk(count, 1)
+    images, looks = features.chunk(count), grids.chunk(count, 1)
     total: Tensor | None = None
     totals: list[Tensor | None] = [None] * count
     if by_features and count > 1:  # one array from the start rather than parts to join
         total = out.new_zeros(features[:, 0].numel(), out.shape[1])
         totals = list(total.chunk(count))
-    others = []
-    for i in range(count):
-        table, whole, slopes = _table(images[i]), _last(shares[i]), []
-        for part, taps in _parts(looks[i], images[i]):
+    whole = _last(weights)
+    to_weights = torch.empty_like(whole) if by_others else None
+    to_grids = whole.new_empty(*whole.shape, 2) if by_others else None
+    for i, (image, seen) in enumerate(zip(images, looks)):
+        table, mine = _table(image), slice(i * seen.shape[1], (i + 1) * seen.shape[1])
+        for part, taps in _parts(seen, image):
+            share = whole[part, mine]
             if by_features:
-                totals[i] = _add_transposed(totals[i], out[part], taps.rows, _entries(taps, whole[part]), len(table))
-            if by_others:
+                totals[i] = _add_transposed(totals[i], out[part], taps.rows, _entries(taps, share), len(table))
+            if to_weights is not None and to_grids is not None:
                 products = _row_products(out[part], table, taps.rows)
-                slopes.append(_slopes(products, taps, whole[part], images[i].shape[-2:]))
-        if by_others:
-            to_weights, to_grids = map(_joined, zip(*slopes))
-            others.append((_grids(to_grids, looks[i]), _image(to_weights, shares[i])))
-    to_others = [_joined(parts, 1) for parts in zip(*others)] if by_others else (None, None)
+                to_weights[part, mine], to_grids[part, mine] = _slopes(products, taps, share, image.shape[-2:])
     total = totals[0] if total is None else total
-    return None if total is None else _image(total, features), *to_others
+    return (None if total is None else _image(total, features),
+            None if to_grids is None else _grids(to_grids, grids),
+            None if to_weights is None else _image(to_weights, weights))  # fmt: skip
 
 
 def warp_sparse(features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
     """The warp as one sparse matrix product, without a gradient."""
     table, whole = _table(features), _last(weights)
+    looks = _looks(grids, features, whole)
+    if table.shape[1] > 8 * whole.shape[1]:  # wide features: joining what is looked up copies less than joining results
+        _, rows, entries = zip(*looks)
+        looks = iter([(slice(0, len(whole)), _joined(rows), _joined(entries))])
     result: Tensor | None = None
-    for part, taps in _parts(grids, features):
-        entries = _entries(taps, whole[part]).to(features.dtype)
-        rows = F.embedding_bag(taps.rows.flatten(1), table, mode="sum", per_sample_weights=entries.flatten(1))
-        if len(rows) == len(whole):
-            return _image(rows, weights)
+    for part, columns, shares in looks:
+        summed = F.embedding_bag(columns, table, mode="sum", per_sample_weights=shares)
+        if len(summed) == len(whole):
+            return _image(summed, weights)
         result = table.new_empty(len(whole), table.shape[1]) if result is None else result
-        result[part] = rows
+        result[part] = summed
     assert result is not None  # there is a part at least
     return _image(result, weights)
+
+
+def _looks(grids: Tensor, features: Tensor, whole: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Output pixels, some at a time, with A's columns and entries there, both (n, 4 T)."""
+    for part, taps in _parts(grids, features):
+        yield part, taps.rows.flatten(1), _entries(taps, whole[part]).to(features.dtype).flatten(1)
 
 
 class Taps(NamedTuple):
