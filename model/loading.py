@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -25,7 +25,7 @@ AHEAD = 2  # batches that each worker makes before they are asked for
 KEPT_ARRAYS = 3
 
 Key = int | tuple[int, int]
-Request = tuple[int, list[Key]]
+Request = tuple[int, Sequence[Key]]
 
 
 class Loader:
@@ -52,9 +52,10 @@ class Loader:
     def __iter__(self) -> Iterator[dict]:
         """Each a ``model.dataset.Batch``."""
         for samples, rows in self.packed():
-            categories = [self.dataset.rows[row].category.index for row in rows]
-            pictures = widen(samples, self.dataset.size_hw, self.device, self._arrays.lend)
-            yield pictures | {"category": torch.tensor(categories), "index": torch.tensor(rows)}
+            categories = torch.tensor([self.dataset.rows[row].category.index for row in rows])
+            # without a name for the pictures here: what the caller drops is free for the next batch
+            yield widen(samples, self.dataset.size_hw, self.device, self._arrays.lend) | {
+                "category": categories, "index": torch.tensor(rows)}
 
     def packed(self) -> Iterator[tuple[torch.Tensor, list[int]]]:
         """(B, 10 * H * W) uint8 of each batch and its rows; the bytes are overwritten after the next is taken."""
@@ -70,14 +71,19 @@ class Loader:
             for slot in ring:
                 slot.share_memory_()
         order = [(number % count, keys) for number, keys in enumerate(batches)]
-        slots: Dataset = _Slots(self.dataset, ring)
-        for answer in DataLoader(slots, batch_sampler=order, num_workers=self.workers,  # type: ignore[arg-type]
-                                 prefetch_factor=AHEAD if self.workers else None, collate_fn=_as_it_is,
-                                 worker_init_fn=_begin, generator=torch.Generator()):  # leaves the run's alone
+        for answer in self._answers(_Slots(self.dataset, ring), order):
             if isinstance(answer, DataError):
                 raise answer
-            slot, keys = answer
-            yield ring[slot][:len(keys)], [key[1] if isinstance(key, tuple) else key for key in keys]
+            at, keys = answer
+            yield ring[at][:len(keys)], [key[1] if isinstance(key, tuple) else key for key in keys]
+
+    def _answers(self, slots: _Slots, order: Sequence[Request]) -> Iterable[Request | DataError]:
+        if not self.workers:
+            return map(slots.__getitems__, order)
+        filled: Dataset = slots
+        return DataLoader(filled, batch_sampler=order, num_workers=self.workers,  # type: ignore[arg-type]
+                          prefetch_factor=AHEAD, collate_fn=_as_it_is, worker_init_fn=_begin,
+                          generator=torch.Generator())  # leaves the run's alone
 
 
 def in_batches(rows: Sequence[int], size: int) -> list[list[int]]:

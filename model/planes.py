@@ -21,6 +21,22 @@ LEVELS = (torch.arange(256).float() / 127.5 - 1).numpy()
 """(256,) float32: what each pixel value becomes."""
 
 
+def _pairs() -> np.ndarray | None:
+    """(65536,) float64, each the memory of two ``LEVELS``: what two neighbouring bytes, read as one number, become.
+
+    None where OpenCV is older than such tables. They take a quarter less time than one byte after the other.
+    """
+    table = LEVELS[np.arange(1 << 16, dtype=np.uint16).view(np.uint8)].view(np.float64)
+    try:
+        cv2.LUT(np.zeros((1, 1), np.uint16), table)
+    except cv2.error:
+        return None
+    return table
+
+
+PAIRS = _pairs()
+
+
 class Packed(NamedTuple):
     """Packed samples by parts, views of their memory; arrays of numpy or tensors, uint8."""
 
@@ -42,7 +58,11 @@ def parts(packed: Any, size_hw: tuple[int, int]) -> Packed:
 def to_levels(planes: np.ndarray, out: np.ndarray) -> None:
     """Writes the values of byte planes, (n, H, W), into ``out`` of the same shape as float32 in [-1, 1]."""
     width = planes.shape[-1]
-    cv2.LUT(planes.reshape(-1, width), LEVELS, out.reshape(-1, width))
+    narrow, wide = planes.reshape(-1, width), out.reshape(-1, width)
+    if PAIRS is None or width % 2:
+        cv2.LUT(narrow, LEVELS, wide)
+    else:
+        cv2.LUT(narrow.view(np.uint16), PAIRS, wide.view(np.float64))
 
 
 def widen(packed: torch.Tensor, size_hw: tuple[int, int], device: torch.device | str = "cpu",

@@ -163,16 +163,39 @@ def decode_png(data: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray | None:
 
 
 def decode_mask(data: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool, True = hidden. Raises ValueError where the bytes are no run-length code of that size."""
-    # pycocotools trusts its input: a code outside 48..111, or one that ends inside a number, would be read past its end
-    if not len(data) or data.min() < 48 or data.max() > 111 or (int(data[-1]) - 48) & 0x20:
-        raise ValueError("a broken mask")
+    """(H, W) bool, True = hidden. Raises ValueError where the bytes are no run-length code of that size.
+
+    pycocotools takes two and a half times as long, and reads past the end of a damaged code.
+    """
     height, width = size_hw
-    try:
-        columns = coco.decode({"size": [height, width], "counts": data.tobytes()})
-    except Exception as error:  # what it raises differs between versions
-        raise ValueError("a mask of another size") from error
-    return cv2.transpose(columns.T).view(bool)  # stored by columns
+    lengths = _run_lengths(data)
+    # each one is looked at before the sum: a sum of huge ones might wrap round
+    if lengths.min() < 0 or lengths.max() > height * width or lengths.sum() != height * width:
+        raise ValueError("a mask of another size")
+    runs = np.zeros(len(lengths), np.uint8)
+    runs[1::2] = 1
+    return cv2.transpose(np.repeat(runs, lengths).reshape(width, height)).view(bool)  # stored by columns
+
+
+def _run_lengths(data: np.ndarray) -> np.ndarray:
+    """(n,) int64 of the ``counts`` of a compressed COCO code: visible, hidden, visible, ... pixels.
+
+    A number is made of digits of five bits, least first, in characters from 48 on; a sixth bit says that more follow,
+    the last digit's highest bit is the sign. From the fourth on, numbers are differences to the last but one before.
+    """
+    if not len(data) or data.min() < 48 or data.max() > 111 or data[-1] >= 80:
+        raise ValueError("a broken mask")
+    digits = data - np.uint8(48)
+    last = np.flatnonzero(digits < 32)
+    first = np.concatenate(([0], last[:-1] + 1))
+    place = np.arange(len(digits)) - np.repeat(first, last - first + 1)
+    if place.max() > 7:
+        raise ValueError("a broken mask")
+    lengths = np.add.reduceat((digits & 31).astype(np.int64) << 5 * place, first)
+    lengths -= ((digits[last] & 16).astype(np.int64) << 1) << 5 * place[last]
+    for start in (1, 2):
+        np.cumsum(lengths[start::2], out=lengths[start::2])
+    return lengths
 
 
 def jpeg_size(head: bytes) -> tuple[int, int]:

@@ -116,6 +116,12 @@ def test_memory_is_used_again_once_nobody_holds_it():
     assert arrays.lend((5,)).shape == (5,)
 
 
+def test_a_batch_that_is_dropped_makes_room_for_the_next(dataset):
+    batches = iter(Loader(dataset, [[0], [1], [2], [3]]))
+    places = {next(batches)["person"].data_ptr() for _ in range(4)}
+    assert len(places) == 1
+
+
 def test_the_ring_is_no_larger_than_the_batches_ahead(dataset):
     rings = {planes.data_ptr() for planes, _ in Loader(dataset, an_epoch(dataset, 1), workers=2).packed()}
     assert len(rings) == 2 * AHEAD + 1

@@ -14,6 +14,7 @@ import pytest
 from folders import contents, ended, in_process
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pycocotools import mask as coco
 from tiny_dresscode import write_dataset
 
 from pipeline import shard_format
@@ -98,6 +99,30 @@ def test_every_decoder_gives_the_same_pixels_where_they_are_wanted(monkeypatch, 
         assert np.array_equal(decode_jpeg(data, size), place)
         found.append(place)
     assert np.array_equal(*found) and np.abs(found[0].astype(int) - picture[..., ::-1]).mean() < 12
+
+
+@settings(max_examples=200, deadline=None)
+@given(height=st.integers(1, 40), width=st.integers(1, 40), share=st.floats(0, 1), grain=st.integers(1, 30),
+       seed=st.integers(0, 99))
+def test_masks_are_decoded_as_coco_decodes_them(height, width, share, grain, seed):
+    coarse = np.random.default_rng(seed).random((height, width)) < share
+    mask = np.kron(coarse, np.ones((grain, grain), bool))[:height * 7, :width * 5]
+    code = encode_mask(mask)
+    decoded = decode_mask(code, mask.shape)
+    assert decoded.dtype == bool and np.array_equal(decoded, mask)
+    assert np.array_equal(decoded, coco.decode({"size": list(mask.shape), "counts": code.tobytes()}))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (8192, 8192)])
+@pytest.mark.parametrize("value", [False, True])
+def test_masks_of_one_value_come_back(size, value):
+    assert (decode_mask(encode_mask(np.full(size, value)), size) == value).all()
+
+
+@pytest.mark.parametrize("code", [b"", b"P", b"0P", b"\x2f", b"p", b"o" * 40 + b"0", b"oooooooO", b"n", b"0ooo?ooo?"])
+def test_a_damaged_mask_is_an_error(code):
+    with pytest.raises(ValueError, match="mask"):
+        decode_mask(np.frombuffer(code, np.uint8), (64, 96))
 
 
 def test_pictures_can_be_read_into_given_memory(shard):
