@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,17 @@ def finished(dataset, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("finished") / "shards"
     preprocess(dataset, out, **SMALL)
     return out
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory) -> Path:
+    """Plain shapes as a dataset, nothing broken, few people. Read only."""
+    from tiny_dresscode import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def root(whole, tmp_path) -> Path:
+    """A copy of ``whole`` that a test may spoil."""
+    return shutil.copytree(whole, tmp_path / "data")

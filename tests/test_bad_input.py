@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 
 import numpy as np
@@ -18,11 +17,6 @@ from pipeline.labels import Category
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("dresscode"), [Category.DRESSES], train=2, test=0)
-
-
-@pytest.fixture
-def root(whole, tmp_path):
-    return shutil.copytree(whole, tmp_path / "data")
 
 
 def preprocess(root, out, *options):

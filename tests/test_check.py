@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from tiny_dresscode import save_palette, write_dataset, write_person
+from tiny_dresscode import save_palette, write_person
 
 from cli import main
 from pipeline.check import check_dataset
@@ -21,16 +21,6 @@ from pipeline.labels import Category
 
 ALWAYS = {"part_of_dataset"}
 """What a small dataset always is."""
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("dresscode"))
-
-
-@pytest.fixture
-def root(whole, tmp_path):
-    return shutil.copytree(whole, tmp_path / "data")
 
 
 def found(root, **options):

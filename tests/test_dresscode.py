@@ -4,21 +4,10 @@ import pickle
 import shutil
 
 import pytest
-from tiny_dresscode import write_dataset
 
 from pipeline.dresscode import index_pairs, read_exclude, read_pairs
 from pipeline.errors import DataError
 from pipeline.labels import Category
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("dresscode"))
-
-
-@pytest.fixture
-def root(whole, tmp_path):
-    return shutil.copytree(whole, tmp_path / "data")
 
 
 def test_index_follows_the_lists_category_by_category(whole):
