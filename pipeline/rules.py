@@ -91,7 +91,7 @@ _DRESSES = Rule(
     keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS,
     parts=TRUNK_PARTS + ARM_PARTS + LEG_PARTS, arms=(0.14, 0.15, 0.18), trunk=(0.06, 0.06, 0.20, 0.15),
     legs=(0.04, 0.45, 0.40, 0.20), sway=(0.03, 0.02),
-    flare=(1.20, 0.08, 0.62), grow=(0.04, 0.18))
+    flare=(1.24, 0.08, 0.65), grow=(0.04, 0.18))
 
 
 def _bare(rule: Rule) -> Rule:
