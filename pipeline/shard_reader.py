@@ -124,8 +124,17 @@ class ShardReader:
         i = self._row(i)
         start, end = self._offsets[name][i:i + 2]
         with self._telling(f"{self._columns[name].what} of {self._person_ids[i].decode()} can't be read"):
-            data = self._dataset(f"{name}/bytes")[start:end] if end > start else np.zeros(0, np.uint8)
-            return self._columns[name].decode(data, self.size_hw, *out)
+            return self._columns[name].decode(self._bytes(name, int(start), int(end)), self.size_hw, *out)
+
+    def _bytes(self, name: str, start: int, end: int) -> np.ndarray:
+        """A part of a flat dataset; where it lies in one piece read past HDF5, whose way takes three times as long."""
+        place = self._places[name]
+        if place is None or start == end:
+            return self._dataset(f"{name}/bytes")[start:end] if end > start else np.zeros(0, np.uint8)
+        data = np.empty(end - start, np.uint8)
+        if os.preadv(self._open().id.get_vfd_handle(), [data.data], place + start) < len(data):
+            raise ValueError("the file has been cut off")
+        return data
 
     def _open(self) -> h5py.File:
         if self._file is None or self._process != os.getpid():  # a forked process must not share the parent's file
@@ -170,11 +179,13 @@ class ShardReader:
                 dataset(file, f"{name}/pixels", "u", (samples, *self.size_hw, 3))
         self._offsets = {name: dataset(file, f"{name}/offsets", "i", (samples + 1,))[:] for name in self._columns}
         largest = 4 * self.size_hw[0] * self.size_hw[1] + 65536  # no encoder makes more of one picture
+        self._places: dict[str, int | None] = {}  # byte of the file where a flat dataset begins; None: in pieces
         for name, offsets in self._offsets.items():
             lengths = np.diff(offsets)
             if offsets[0] != 0 or (lengths < 0).any() or (lengths > largest).any():
                 raise ValueError(f"{name}/offsets are damaged")
-            dataset(file, f"{name}/bytes", "u", (int(offsets[-1]),))
+            flat = dataset(file, f"{name}/bytes", "u", (int(offsets[-1]),))
+            self._places[name] = flat.id.get_offset() if flat.dtype == np.uint8 else None
 
     def _telling(self, what: str) -> _Telling:
         return _Telling(self.path, what)

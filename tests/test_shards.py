@@ -172,6 +172,29 @@ def write_one_of_another_size(path):
         writer.add(sample(1, (32, 32)))
 
 
+@pytest.mark.parametrize("options", [{"userblock_size": 512}, {}])
+@pytest.mark.parametrize("chunks", [None, (64,)])
+def test_a_shard_that_other_software_has_written_anew_reads_the_same(shard, tmp_path, options, chunks):
+    with h5py.File(shard) as old, h5py.File(tmp_path / "new.h5", "w", **options) as new:
+        new.attrs.update(old.attrs)
+        names: list[str] = []
+        old.visit(names.append)
+        for name in (name for name in names if isinstance(old[name], h5py.Dataset)):
+            new.create_dataset(name, data=old[name][()], chunks=chunks if name.endswith("/bytes") else None)
+    for one, other in zip(ShardReader(shard), ShardReader(tmp_path / "new.h5"), strict=True):
+        assert np.array_equal(one.person, other.person) and np.array_equal(one.garment, other.garment)
+        assert all(np.array_equal(one.masks[style], other.masks[style]) for style in STYLES)
+
+
+def test_a_shard_that_is_cut_while_it_is_open_is_an_error(tmp_path):
+    path = write(tmp_path / "shard.h5", "jpeg")
+    reader = ShardReader(path)
+    os.truncate(path, reader._places["garment"] + 9)
+    reader.person(4)
+    with pytest.raises(DataError, match=r"shard\.h5: garment picture .* has been cut off"):
+        reader.garment(0)
+
+
 def test_a_reader_travels_to_other_processes(shard):
     reader = ShardReader(shard)
     reader.person(0)  # open by now
