@@ -12,7 +12,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from pipeline.geometry import find_body
+from pipeline.geometry import bounded, find_body
 from pipeline.labels import Atr, Category
 from pipeline.protect import head_rows, protect
 from pipeline.regions import Drawing, Worn, drop_islands, pick
@@ -197,7 +197,7 @@ class Scene:
             worn = self._garments[rule.garment]
             if rule.also:
                 worn = worn.copy()
-                hips = int(np.clip(body.hips[1], 0, len(worn)))
+                hips = bounded(body.hips[1], 0, len(worn))
                 upper, lower = (label in rule.garment for label in (Atr.UPPER_CLOTHES, Atr.PANTS))
                 rows = slice(0 if upper else hips, None if lower else hips)
                 if labels[rows].size:

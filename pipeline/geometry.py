@@ -197,6 +197,11 @@ def _complete_limb(body: Body, limb: tuple, other: tuple, parts: tuple, centres:
             points[end] = points[middle] + mirrored(middle, end, other[1], other[2])
 
 
+def bounded(value: float, least: int, most: int) -> int:
+    """A whole number between ``least`` and ``most``; for one number several times as quick as ``np.clip``."""
+    return min(max(int(value), least), most)
+
+
 def fixed(points) -> np.ndarray:
     """(N, 1, 2) int32 for OpenCV's drawing calls with ``shift=BITS``; far points are clipped, not wrapped."""
     scaled = np.asarray(points, np.float64).reshape(-1, 1, 2) * (1 << BITS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pipeline.geometry import LIMBS, Body, draw_polygon
+from pipeline.geometry import LIMBS, Body, bounded, draw_polygon
 from pipeline.labels import Atr, Joint
 from pipeline.rules import HAND_PARTS, Rule, label_table
 
@@ -54,9 +54,9 @@ def _write(target: np.ndarray, value: int, where: np.ndarray) -> None:
 def head_rows(height: int, width: int, body: Body, size: float) -> tuple[np.ndarray, int]:
     """(rows, W) uint8, 255 above the line where the face begins, and how many rows of the picture that takes."""
     x, y = (body.shoulders + body.up * HEAD_LINE * body.unit) * size
-    slope = np.clip(body.side[1] / body.side[0], -2, 2) if abs(body.side[0]) > 1e-3 else 0.0
+    slope = min(max(body.side[1] / body.side[0], -2.0), 2.0) if abs(body.side[0]) > 1e-3 else 0.0
     ends = y - slope * x, y + slope * (width - x)
-    rows = int(np.clip(np.ceil(max(ends)), 0, height))
+    rows = bounded(np.ceil(max(ends)), 0, height)
     above = np.zeros((rows, width), np.uint8)
     if rows:
         draw_polygon(above, [(0, ends[0] - .5), (0, -1), (width, -1), (width, ends[1] - .5)])
@@ -95,13 +95,13 @@ def _protect_feet(target: np.ndarray, value: int, labels: np.ndarray, body: Body
     first, second = sorted(tuple(body.joints[j] * size) for j in (Joint.R_ANKLE, Joint.L_ANKLE))
     height, width = labels.shape
     lift, reach = 0.05 * body.unit * size, round(HEM_RING * size)
-    middle = int(np.clip((first[0] + second[0]) / 2, 0, width))
-    top = int(np.clip(min(first[1], second[1]) - lift - reach, 0, height))
+    middle = bounded((first[0] + second[0]) / 2, 0, width)
+    top = bounded(min(first[1], second[1]) - lift - reach, 0, height)
     if top >= height:
         return
     feet = cv2.inRange(labels[top:], int(Atr.LEFT_LEG), int(Atr.RIGHT_LEG))
     for columns, ankle in ((slice(0, middle), first), (slice(middle, width), second)):
-        feet[:int(np.clip(ankle[1] - lift, top, height)) - top, columns] = 0
+        feet[:bounded(ankle[1] - lift, top, height) - top, columns] = 0
     x, _, across, _ = cv2.boundingRect(feet)
     if not across:
         return

@@ -11,7 +11,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from pipeline.geometry import BITS, LIMB_PARTS, LIMBS, Body, draw_limb, draw_polygon, fixed
+from pipeline.geometry import BITS, LIMB_PARTS, LIMBS, Body, bounded, draw_limb, draw_polygon, fixed
 from pipeline.labels import Joint
 from pipeline.protect import HEAD_LINE
 from pipeline.rules import ARM_PARTS, HAND_PARTS, LEG_PARTS, TRUNK_PARTS, Rule, label_table
@@ -204,7 +204,8 @@ def legs_outline(body: Body, rule: Rule, legs: Legs) -> np.ndarray:
         return np.array(points)
     points += flare_points(body, rule, legs)
     swayed = np.empty((2, *edge.shape))
-    shift = u * (rule.sway[0] + (rule.sway[1] - rule.sway[0]) * np.clip((edge[:, 1] - body.hips[1]) / (2.8 * u), 0, 1))
+    down = np.minimum(np.maximum((edge[:, 1] - body.hips[1]) / (2.8 * u), 0), 1)
+    shift = u * (rule.sway[0] + (rule.sway[1] - rule.sway[0]) * down)
     swayed[:, :, 1] = edge[:, 1]
     swayed[0, :, 0], swayed[1, :, 0] = edge[:, 0] - shift, edge[:, 0] + shift
     return np.concatenate([points, swayed.reshape(-1, 2)])
@@ -248,8 +249,9 @@ class Legs:
         """
         if self.upper is None:
             return 0.0
-        thighs = (body.joints[[8, 11], 0] + body.joints[[9, 12], 0]) / 2 - body.hips[0]
-        return float(min(self.lower[0] + thighs.min(), self.lower[1] - thighs.max()) / body.unit)
+        middle, x = float(body.hips[0]), body.joints[8:13, 0].tolist()
+        thighs = (x[0] + x[1]) / 2 - middle, (x[3] + x[4]) / 2 - middle
+        return min(self.lower[0] + min(thighs), self.lower[1] - max(thighs)) / body.unit
 
 
 def outline_points(shape: np.ndarray) -> np.ndarray:
@@ -295,7 +297,7 @@ def draw_grown(canvas: np.ndarray, worn: Worn, body: Body, rule: Rule) -> None:
     u, (x, y) = body.unit, body.joints[Joint.NECK].tolist()
     above = len(canvas)
     if rule.legs:
-        above = int(np.clip(body.hips[1] - (0 if rule.trunk else .5 * u), 0, above))
+        above = bounded(body.hips[1] - (0 if rule.trunk else .5 * u), 0, above)
         np.maximum(canvas[above:], worn.even()[above:], out=canvas[above:])
     base, gain = rule.grow[0] * u, (rule.grow[1] - rule.grow[0]) * u
     (rows, columns), distance = worn.box, worn.distance
@@ -303,7 +305,8 @@ def draw_grown(canvas: np.ndarray, worn: Worn, body: Body, rule: Rule) -> None:
     if height <= 0:
         return
     part = canvas[rows.start:rows.start + height, columns]
-    down = np.clip((np.arange(rows.start, rows.start + height, dtype=np.float32) - y) / (1.7 * u), 0, 1)
+    down = (np.arange(rows.start, rows.start + height, dtype=np.float32) - y) / np.float32(1.7 * u)
+    down = np.minimum(np.maximum(down, 0), 1)
     aside = np.abs(np.arange(columns.start, columns.start + part.shape[1], dtype=np.float32) - x) / u
     margin = (base + gain * 0.8 * down)[:, None] + gain * 0.5 * np.minimum(aside, 1.5)
     near = cv2.compare(distance[:height], np.maximum(margin, np.float32(RING)), cv2.CMP_LE)
