@@ -18,7 +18,7 @@ from pipeline.protect import head_rows, protect
 from pipeline.regions import Drawing, Worn, drop_islands, pick
 from pipeline.rules import HAND_PARTS, HEAD_PARTS, RULES, UNLABELLED, Rule
 
-MASK_VERSION = 8
+MASK_VERSION = 9
 """Goes up whenever a mask changes for the same input; shards record it."""
 STYLES = ("standard", "recipe", "tight", "loose")
 CANVAS_ROWS = 256

@@ -130,7 +130,7 @@ the garment, "loose" tells as little of it as possible."""
 UNLABELLED: dict[Category, Rule] = {
     Category.UPPER_BODY: replace(_UPPER, arms=(0.08, 0.10, 0.14), trunk=(0.00, -0.10, 0.10, 0.00), part_margin=0.05,
                                  trunk_end=0.05),
-    Category.LOWER_BODY: replace(_LOWER, legs=(0.00, 0.18, 0.11, 0.08), sway=(0.09, 0.03), flare=(0.61, 1.00, 0.56),
+    Category.LOWER_BODY: replace(_LOWER, legs=(0.00, 0.16, 0.11, 0.08), sway=(0.08, 0.03), flare=(0.60, 1.00, 0.56),
                                  part_margin=0.05),
     Category.DRESSES: _DRESSES,
 }
