@@ -23,6 +23,7 @@ from pipeline.errors import DataError
 
 AHEAD = 2  # batches that each worker makes before they are asked for
 KEPT_ARRAYS = 3
+ASIDE = 16  # bytes: into memory aligned to 32 libjpeg-turbo writes past the cache, and what reads it next has to wait
 
 Key = int | tuple[int, int]
 Request = tuple[int, Sequence[Key]]
@@ -66,10 +67,7 @@ class Loader:
         # more than that, the batch in use is not written to.
         count = min(AHEAD * self.workers + 1, len(batches))
         shape = (max(map(len, batches)), self.dataset.packed_bytes)
-        ring = [torch.empty(shape, dtype=torch.uint8) for _ in range(count)]
-        if self.workers:
-            for slot in ring:
-                slot.share_memory_()
+        ring = [_slot(shape, shared=self.workers > 0) for _ in range(count)]
         order = [(number % count, keys) for number, keys in enumerate(batches)]
         for answer in self._answers(_Slots(self.dataset, ring), order):
             if isinstance(answer, DataError):
@@ -89,6 +87,11 @@ class Loader:
 def in_batches(rows: Sequence[int], size: int) -> list[list[int]]:
     """The rows in their order, ``size`` at a time; the last batch may be smaller."""
     return [list(rows[start:start + size]) for start in range(0, len(rows), size)]
+
+
+def _slot(shape: tuple[int, int], shared: bool) -> torch.Tensor:
+    memory = torch.empty(shape[0] * shape[1] + ASIDE, dtype=torch.uint8)
+    return (memory.share_memory_() if shared else memory)[ASIDE:].view(shape)
 
 
 class _Slots(Dataset):

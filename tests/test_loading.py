@@ -16,6 +16,7 @@ import torch
 from tiny import SIZE, tiny_shards
 from torch.utils.data import DataLoader
 
+from model import planes
 from model.dataset import TryOnDataset, to_tensor
 from model.loading import AHEAD, Arrays, Loader, in_batches
 from model.planes import PIXEL, _widen_there, parts, widen
@@ -63,15 +64,19 @@ def test_a_batch_holds_the_samples_of_the_dataset(dataset):
     assert same(next(iter(Loader(dataset, [[0, 1, 2]]))), plain)
 
 
-def test_packed_pictures_widen_to_the_same_tensors():
+@pytest.mark.parametrize("old_opencv", [False, True])
+@pytest.mark.parametrize("size", [(32, 64), (160, 512), (7, 5)])  # one block, two and the rest, an odd width
+def test_packed_pictures_widen_to_the_same_tensors(monkeypatch, size, old_opencv):
+    if old_opencv:
+        monkeypatch.setattr(planes, "PAIRS", None)
     rng = np.random.default_rng(0)
-    pose, garment, person = rng.integers(0, 256, (3, 32, 64, 3), np.uint8)
-    mask = rng.integers(0, 2, (32, 64), np.uint8)
-    packed = np.full((1, PIXEL * 32 * 64), 77, np.uint8)
-    for part, content in zip(parts(packed[0], (32, 64)), (pose, garment, person, mask), strict=True):
+    pose, garment, person = rng.integers(0, 256, (3, *size, 3), np.uint8)
+    mask = rng.integers(0, 2, size, np.uint8)
+    packed = np.full((1, PIXEL * size[0] * size[1]), 77, np.uint8)
+    for part, content in zip(parts(packed[0], size), (pose, garment, person, mask), strict=True):
         part[:] = content
     assert np.array_equal(packed[0], np.concatenate([content.ravel() for content in (pose, garment, person, mask)]))
-    wide = {name: value[0] for name, value in widen(torch.from_numpy(packed), (32, 64)).items()}
+    wide = {name: value[0] for name, value in widen(torch.from_numpy(packed), size).items()}
     for name, picture in (("garment", garment), ("person", person), ("agnostic", person * (1 - mask[..., None]))):
         exact = torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 127.5 - 1
         assert torch.equal(wide[name], exact) and torch.equal(wide[name], to_tensor(picture)), name
@@ -123,9 +128,9 @@ def test_a_batch_that_is_dropped_makes_room_for_the_next(dataset):
 
 
 def test_the_ring_is_no_larger_than_the_batches_ahead(dataset):
-    rings = {planes.data_ptr() for planes, _ in Loader(dataset, an_epoch(dataset, 1), workers=2).packed()}
+    rings = {samples.data_ptr() for samples, _ in Loader(dataset, an_epoch(dataset, 1), workers=2).packed()}
     assert len(rings) == 2 * AHEAD + 1
-    assert len({planes.data_ptr() for planes, _ in Loader(dataset, an_epoch(dataset, 1)).packed()}) == 1
+    assert len({samples.data_ptr() for samples, _ in Loader(dataset, an_epoch(dataset, 1)).packed()}) == 1
 
 
 def test_rows_go_in_batches_of_the_size_asked_for():
