@@ -43,6 +43,20 @@ def epoch_order(categories: Sequence[int] | np.ndarray, seed: int, epoch: int, b
     return rng.permutation(np.concatenate(chosen))
 
 
+def chosen_evenly(categories: Sequence[int] | np.ndarray, limit: int) -> np.ndarray:
+    """(n,) int64, increasing: at most ``limit`` positions in ``categories``, as many of each category as can be.
+
+    A category that has fewer gives them all, and the others more. Those of a category are spread over all it has.
+    """
+    categories = np.asarray(categories)
+    groups = sorted((np.flatnonzero(categories == c) for c in np.unique(categories)), key=len)
+    chosen: list[int] = []
+    for at, group in enumerate(groups):
+        share = min(len(group), (limit - len(chosen)) // (len(groups) - at))
+        chosen.extend(group[np.arange(share) * len(group) // max(share, 1)])
+    return np.sort(np.array(chosen, np.int64))
+
+
 def plan_epoch(order: Sequence[int] | np.ndarray, batch_size: int, accumulate: int = 1, rank: int = 0,
                processes: int = 1) -> list[list[MicroBatch]]:
     """The updates of an epoch, each a list of micro-batches of one process.

@@ -39,7 +39,7 @@ from model.run_state import (
     restore_random_state,
     seed_all,
 )
-from model.sampler import BatchSampler, MicroBatch, epoch_order, plan_epoch
+from model.sampler import BatchSampler, MicroBatch, chosen_evenly, epoch_order, plan_epoch
 from model.schedule import MovingAverage, learning_rate, parameter_groups, recalibrate, training_mode
 from model.summary import summarise_run
 from model.train_config import TrainConfig, better
@@ -340,7 +340,8 @@ class Trainer:
     def _validation_loader(self) -> Loader:
         pairs = self.data.validation
         assert isinstance(pairs, TryOnDataset)  # nothing is validated on the empty list
-        mine = range(self.processes.rank, min(len(pairs), self.config.validation_limit), self.processes.count)
+        chosen = chosen_evenly(pairs.categories, self.config.validation_limit).tolist()
+        mine = chosen[self.processes.rank::self.processes.count]
         return Loader(pairs, in_batches(mine, self.config.batch_size), self.device, self.config.workers)
 
     def _set_rate(self, steps_per_epoch: int) -> float:

@@ -76,7 +76,8 @@ class TrainConfig:
     seed: int = option(0, "Start of all that is random.", low=0)
     deterministic: bool = option(False, "Only operations that give the same bits each time, where there are such.")
     validation_share: float = option(0.05, "Part of the pairs that is held out for validation.", low=0, high=0.9)
-    validation_limit: int = option(300, "Pairs to validate on at most.", low=1, fixed=False)
+    validation_limit: int = option(300, "Pairs to validate on at most, the same number of each category.", low=1,
+                                   fixed=False)
     best: str = option("l1_inside", "Validation figure that chooses best.pt.", FIGURES)
     patience: int = option(0, "Epochs without a better figure after which training stops; 0 never stops.", low=0,
                            fixed=False)

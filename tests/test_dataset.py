@@ -11,7 +11,7 @@ from tiny import SIZE, tiny_sample, tiny_shards, write_shards
 from torch.utils.data import DataLoader
 
 from model.dataset import TryOnDataset, held_out, jitter_colours, mirror_keypoints, to_image, to_tensor
-from model.sampler import BatchSampler, epoch_order, plan_epoch
+from model.sampler import BatchSampler, chosen_evenly, epoch_order, plan_epoch
 from pipeline.agnostic import apply_mask
 from pipeline.errors import DataError
 from pipeline.labels import Category, Joint
@@ -208,3 +208,14 @@ def test_balanced_epochs_take_every_category_equally_and_all_of_the_rare_one():
     assert chosen == {0: 30, 1: 30, 2: 30}
     assert set(order) >= set(range(60, 90))
     assert len(set(order[order < 60].tolist())) == 30
+
+
+def test_a_part_of_the_pairs_holds_as_many_of_each_category_as_can_be():
+    categories = np.repeat([0, 1, 2], [40, 40, 5])
+    chosen = chosen_evenly(categories, 30)
+    assert np.array_equal(chosen, np.unique(chosen))
+    assert np.bincount(categories[chosen]).tolist() == [12, 13, 5]
+    assert chosen[0] == 0 and chosen[11] > 30, "a part is not the beginning of a category"
+    assert np.array_equal(chosen_evenly(categories, 1000), np.arange(85))
+    assert [len(chosen_evenly(categories, limit)) for limit in (1, 2, 3, 84)] == [1, 2, 3, 84]
+    assert len(chosen_evenly([], 5)) == 0

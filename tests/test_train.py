@@ -126,6 +126,13 @@ def test_best_checkpoint_gives_the_figures_that_the_log_says(finished, shards):
     assert summary["best"] == entries(folder, "epoch")[summary["best_epoch"]]["l1_inside"]
 
 
+def test_few_held_out_pairs_are_still_of_every_category(shards, tmp_path):
+    run(shards, tmp_path / "run", limit=4, validation_share=0.4, validation_limit=3)
+    found = {str(c): 0 for c in Category} | {
+        name: figures["count"] for name, figures in entries(tmp_path / "run", "epoch")[-1]["categories"].items()}
+    assert set(found.values()) == {1}
+
+
 def test_progress_lines_tell_epoch_step_loss_speed_and_time_left(finished):
     line = next(note for note in finished[2] if "step 1/" in note)
     assert all(word in line for word in ("epoch 1/2", "loss", "people/s", "left"))
