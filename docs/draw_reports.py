@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,25 +14,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "scripts"))
+
+from page_pictures import open_browser, until  # noqa: E402
+
 PAIRS, SEED, SIZE, JPEG_QUALITY = 8, 23, "1024x768", 82
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync", "--hide-scrollbars",
-         "--disable-background-networking", "--disable-component-update")
 LOADED = "[...document.images].every((image) => image.complete)"
 
 
 def command(*words: object) -> None:
     subprocess.run([sys.executable, HERE.parent / "cli.py", *map(str, words)], check=True, stdout=subprocess.DEVNULL)
-
-
-def open_browser(user_data: Path) -> webdriver.Chrome:
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
-    for flag in (*FLAGS, f"--user-data-dir={user_data}"):
-        options.add_argument(flag)
-    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
 
 
 def shoot(browser: webdriver.Chrome, name: str, page: Path, height: int, person: str | None = None) -> None:
@@ -44,8 +36,7 @@ def shoot(browser: webdriver.Chrome, name: str, page: Path, height: int, person:
     if person:
         browser.execute_script("lookAt(shown.findIndex((row) => row.key === arguments[0]))", person)
         browser.switch_to.active_element.send_keys("7")
-    while not browser.execute_script(f"return {LOADED}"):
-        time.sleep(0.05)
+    until(browser, LOADED)
     time.sleep(0.5)  # for pictures to be painted
     image = cv2.imdecode(np.frombuffer(browser.get_screenshot_as_png(), np.uint8), cv2.IMREAD_COLOR)
     image = cv2.resize(image, (1200, height), interpolation=cv2.INTER_AREA)
@@ -58,7 +49,7 @@ def main() -> None:
         command("make-sample", sample, "--pairs", PAIRS, "--seed", SEED, "--size", SIZE)
         command("inspect-mask", sample, "--size", SIZE, "--out", one)
         command("inspect-mask", sample, "--size", SIZE, "--style", "tight", "--against", "loose", "--out", two)
-        browser = open_browser(Path(folder) / "user")
+        browser = open_browser()
         try:
             shoot(browser, "inspect-report.jpg", one, 1000)
             shoot(browser, "inspect-person.jpg", one, 750, "dresses/020716")
