@@ -99,6 +99,17 @@ def jitter_colours(images: Sequence[np.ndarray], strength: float, rng: np.random
     return changed
 
 
+def luck(seed: int, epoch: int, index: int) -> tuple[float, float]:
+    """Two numbers in [0, 1) that look random: a hash's, as to seed a generator takes as long as to draw a pose."""
+    digest = hashlib.blake2b(f"{seed} {epoch} {index}".encode(), digest_size=16).digest()
+    return _fraction(digest[:8]), _fraction(digest[8:])
+
+
+def _fraction(digest: bytes) -> float:
+    """[0, 1): of the first eight bytes as many bits as a float holds, so that none is rounded up to 1."""
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
+
+
 def held_out(keys: Sequence[str], keypoints: Sequence[np.ndarray], share: float) -> np.ndarray:
     """(n,) bool: True for the rows of the validation part, chosen by a stable hash of their ids.
 
@@ -119,7 +130,7 @@ def held_out(keys: Sequence[str], keypoints: Sequence[np.ndarray], share: float)
         by_key.setdefault(min(keys[i] for i in rows), []).extend(rows)
     chance = np.empty(len(keys))
     for key, rows in by_key.items():
-        chance[rows] = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+        chance[rows] = _fraction(hashlib.sha256(key.encode()).digest())
     out = chance < share
     if share > 0:
         names = np.array([key.split("/")[0] for key in keys])
@@ -192,8 +203,7 @@ class TryOnDataset(Dataset):
         """Writes a sample into ``packed``, (10 * H * W,) uint8, as ``model.planes`` orders its parts."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         row = self.rows[index]
-        rng = np.random.default_rng((self.seed, epoch, index))
-        mirrored, style_at = rng.random() < 0.5, rng.random()  # drawn always: options don't shift each other's luck
+        mirrored, style_at = luck(self.seed, epoch, index)
         shard, at = self.folders[row.folder].reader(row.position)
         pose, garment, person, mask = parts(packed, self.size_hw)
         shard.person(at, out=person)
@@ -201,8 +211,9 @@ class TryOnDataset(Dataset):
         mask[:] = shard.mask(at, self.styles[int(style_at * len(self.styles))])
         keypoints = shard.keypoints(at)
         if self.jitter:
+            rng = np.random.default_rng((self.seed, epoch, index))
             person[:], garment[:] = jitter_colours((person, garment), self.jitter, rng)
-        if self.mirror and mirrored:
+        if self.mirror and mirrored < 0.5:
             for image in (person, garment, mask):
                 cv2.flip(image, 1, image)
             keypoints = mirror_keypoints(keypoints, self.size_hw[1])

@@ -8,6 +8,7 @@ to floats where the network runs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import cv2
@@ -88,7 +89,7 @@ def widen(packed: torch.Tensor, size_hw: tuple[int, int], device: torch.device |
     if torch.device(device).type != "cpu":
         return _widen_there(packed, size_hw, torch.device(device))
     out = (lend or (lambda shape: np.empty(shape, np.float32)))((len(packed), 13, *size_hw))
-    block = np.empty((max(1, BLOCK // size_hw[1]), size_hw[1], 3), np.float32)
+    block = np.empty_like(_black_block(size_hw[1]))
     for narrow, wide in zip(packed.numpy(), out):
         _widen_one(parts(narrow, size_hw), wide, block)
     tensor = torch.from_numpy(out)
@@ -96,16 +97,25 @@ def widen(packed: torch.Tensor, size_hw: tuple[int, int], device: torch.device |
             "person": tensor[:, 9:12], "mask": tensor[:, 12:]}
 
 
+@lru_cache(maxsize=1)
+def _black_block(width: int) -> np.ndarray:
+    """(rows, width, 3) float32 of -1, about ``BLOCK`` pixels."""
+    black = np.full((max(1, BLOCK // width), width, 3), -1, np.float32)
+    black.setflags(write=False)
+    return black
+
+
 def _widen_one(sample: Packed, wide: np.ndarray, block: np.ndarray) -> None:
     """Writes the 13 planes of one sample, some rows at a time by way of ``block``, (rows, W, 3) float32."""
+    black = _black_block(block.shape[1])
     for top in range(0, len(sample.mask), len(block)):
         rows = slice(top, top + len(block))
-        person = sample.person[rows]
-        agnostic = cv2.copyTo(person, 1 - sample.mask[rows])  # black where nothing is copied
-        for picture, at in ((sample.pose[rows], 0), (agnostic, 3), (sample.garment[rows], 6), (person, 9)):
+        for picture, at in ((sample.pose[rows], 0), (sample.garment[rows], 6), (sample.person[rows], 9)):
             floats = block[:len(picture)]
             _look_up(picture.reshape(len(picture), -1), floats.reshape(len(picture), -1))
             cv2.split(floats, list(wide[at:at + 3, rows]))
+        cv2.copyTo(black[:len(floats)], sample.mask[rows], floats)  # the person is still there: now the agnostic one
+        cv2.split(floats, list(wide[3:6, rows]))
     wide[12] = sample.mask
 
 

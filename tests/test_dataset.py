@@ -10,7 +10,7 @@ import torch
 from tiny import SIZE, tiny_sample, tiny_shards, write_shards
 from torch.utils.data import DataLoader
 
-from model.dataset import TryOnDataset, held_out, jitter_colours, mirror_keypoints, to_image, to_tensor
+from model.dataset import TryOnDataset, held_out, jitter_colours, luck, mirror_keypoints, to_image, to_tensor
 from model.sampler import BatchSampler, chosen_evenly, epoch_order, plan_epoch
 from pipeline.agnostic import apply_mask
 from pipeline.errors import DataError
@@ -85,6 +85,15 @@ def test_mixed_styles_show_every_mask_and_change_with_the_epoch(shards):
         for style, other in fixed.items():
             seen[style] += torch.equal(dataset[epoch, 0]["mask"], other[0]["mask"])
     assert sum(seen.values()) == 6 and len([style for style in seen if seen[style]]) == 2
+
+
+def test_luck_is_even_and_another_for_every_sample_epoch_and_seed():
+    drawn = np.array([luck(seed, epoch, index) for seed in range(2) for epoch in range(10) for index in range(300)])
+    assert len(np.unique(drawn)) == drawn.size
+    assert drawn.min() >= 0 and drawn.max() < 1
+    counts, *_ = np.histogram2d(*drawn.T, bins=4)
+    assert np.abs(counts / len(drawn) - 1 / 16).max() < 0.015  # four standard deviations
+    assert luck(3, 2, 1) == luck(3, 2, 1) != luck(3, 21, 1)
 
 
 def test_a_style_that_the_shards_lack_is_refused_with_the_ones_they_have(shards):
