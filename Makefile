@@ -16,9 +16,12 @@ test: .venv/ready  ## all tests
 	@$(PY) -m pytest
 
 lint: .venv/ready  ## style and types
-	@$(PY) -m ruff check . && $(PY) -m mypy
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+format: .venv/ready ## the code laid out as `make lint` asks for
+	@$(PY) -m ruff check --fix . && $(PY) -m ruff format .
 
 clean:             ## removes what demo and tests left behind
 	@rm -rf demo build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test lint format clean

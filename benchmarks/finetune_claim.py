@@ -1,9 +1,11 @@
-"""Is it better to fine-tune from upper bodies than to start from scratch? The same steps, the same data.
+"""Is it better to fine-tune from upper bodies than to start from scratch? The same steps, the same
+data.
 
     python benchmarks/finetune_claim.py OUT --shards FOLDER --upper FOLDER [--epochs N] [--limit N]
 
-Trains the small network on upper bodies alone, then on all three categories twice, from those weights and from
-scratch, and writes OUT/finetune_claim.png and .json: held-out L1 and SSIM inside the mask, per category.
+Trains the small network on upper bodies alone, then on all three categories twice, from those
+weights and from scratch, and writes OUT/finetune_claim.png and .json: held-out L1 and SSIM inside
+the mask, per category.
 """
 
 from __future__ import annotations
@@ -16,26 +18,43 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.learns import RECIPE  # noqa: E402
-from model.train_config import TrainConfig  # noqa: E402
-from pipeline.labels import Category  # noqa: E402
+from model.training.config import TrainConfig  # noqa: E402
+from pipeline.base.labels import Category  # noqa: E402
 
 
 def run_one(folder: Path, shards: Path, args, init: Path | None = None) -> list[dict]:
     """Epoch entries of one run's log; a run that is there already is read again."""
-    from model.config import NetworkConfig
-    from model.train import train
+    from model.network.config import NetworkConfig
+    from model.training.train import train
 
     if not (folder / "summary.json").exists():
-        config = TrainConfig(**RECIPE | {"epochs": args.epochs, "limit": args.limit, "statistics": "recalibrate",
-                                         "pictures": 1, "recalibration": 32, "validation_share": 0.15})
-        train([shards], folder, config, network=NetworkConfig.preset("small"), init=init, device="cpu",
-              note=lambda text: print(folder.name, text, file=sys.stderr))
+        config = TrainConfig(
+            **RECIPE
+            | {
+                "epochs": args.epochs,
+                "limit": args.limit,
+                "statistics": "recalibrate",
+                "pictures": 1,
+                "recalibration": 32,
+                "validation_share": 0.15,
+            }
+        )
+        train(
+            [shards],
+            folder,
+            config,
+            network=NetworkConfig.preset("small"),
+            init=init,
+            device="cpu",
+            note=lambda text: print(folder.name, text, file=sys.stderr),
+        )
     entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [entry for entry in entries if entry["event"] == "epoch"]
 
 
 def draw(results: dict[str, list[dict]], path: Path) -> None:
-    """L1 and SSIM inside the mask over the epochs, a colour for each category, a line style for each start."""
+    """L1 and SSIM inside the mask over the epochs, a colour for each category, a line style for
+    each start."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -45,9 +64,13 @@ def draw(results: dict[str, list[dict]], path: Path) -> None:
     for axis, (name, title) in zip(axes, (("l1_inside", "L1"), ("ssim_inside", "SSIM"))):
         for colour, category in enumerate(Category):
             for style, (start, entries) in zip(("-", "--"), results.items()):
-                axis.plot([entry["epoch"] for entry in entries],
-                          [entry["categories"][str(category)][name] for entry in entries], style, color=f"C{colour}",
-                          label=f"{category}, {start}")
+                axis.plot(
+                    [entry["epoch"] for entry in entries],
+                    [entry["categories"][str(category)][name] for entry in entries],
+                    style,
+                    color=f"C{colour}",
+                    label=f"{category}, {start}",
+                )
         axis.set(title=f"{title} inside the mask", xlabel="epoch")
         axis.grid(alpha=0.3)
     axes[0].legend(frameon=False, fontsize=8)
@@ -55,7 +78,9 @@ def draw(results: dict[str, list[dict]], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--shards", type=Path, required=True, help="shards of all three categories")
     parser.add_argument("--upper", type=Path, required=True, help="shards of upper bodies")
@@ -69,14 +94,20 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     run_one(args.out / "upper", args.upper, args)
-    results = {"fine-tuned": run_one(args.out / "tuned", args.shards, args, args.out / "upper" / "last.pt"),
-               "from scratch": run_one(args.out / "scratch", args.shards, args)}
+    results = {
+        "fine-tuned": run_one(
+            args.out / "tuned", args.shards, args, args.out / "upper" / "last.pt"
+        ),
+        "from scratch": run_one(args.out / "scratch", args.shards, args),
+    }
     draw(results, args.out / "finetune_claim.png")
     (args.out / "finetune_claim.json").write_text(json.dumps(results, indent=1))
     for start, entries in results.items():
         for category in map(str, Category):
             last = entries[-1]["categories"][category]
-            print(f"{start}, {category}: L1 {last['l1_inside']:.4f}, SSIM {last['ssim_inside']:.4f}")
+            print(
+                f"{start}, {category}: L1 {last['l1_inside']:.4f}, SSIM {last['ssim_inside']:.4f}"
+            )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Feeds the readers thousands of spoilt files: each has to give a valid array or a DataError, soon, in little memory.
+"""Feeds the readers thousands of spoilt files: each has to give a valid array or a DataError, soon,
+in little memory.
 
     python benchmarks/fuzz_readers.py DATA --files 5000
 
-DATA is a dataset, such as one of make-sample. Its files are cut, flipped, joined, given other headers, or replaced by
-bombs, and read in processes of their own, so that a crash or a hang is seen. Prints what came of them for each reader.
+DATA is a dataset, such as one of make-sample. Its files are cut, flipped, joined, given other
+headers, or replaced by bombs, and read in processes of their own, so that a crash or a hang is
+seen. Prints what came of them for each reader.
 """
 
 from __future__ import annotations
@@ -30,8 +32,14 @@ import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from pipeline.errors import DataError
-from pipeline.readers import read_dense, read_dense_uv, read_image, read_keypoints, read_label_map
+from pipeline.base.errors import DataError
+from pipeline.dataset.readers import (
+    read_dense,
+    read_dense_uv,
+    read_image,
+    read_keypoints,
+    read_label_map,
+)
 
 SECONDS, MEGABYTES = 20, 1000
 """What one file may take at most: time, and memory of the process that reads it."""
@@ -49,12 +57,23 @@ def _is_map(highest: int) -> Callable[[np.ndarray], bool]:
 
 def _is_keypoints(a: np.ndarray) -> bool:
     missing = np.isnan(a[:, 0])
-    return (a.shape == (18, 3) and a.dtype == np.float32 and np.isfinite(a[~missing]).all()
-            and np.isnan(a[missing, :2]).all() and (a[missing, 2] == 0).all())
+    return (
+        a.shape == (18, 3)
+        and a.dtype == np.float32
+        and np.isfinite(a[~missing]).all()
+        and np.isnan(a[missing, :2]).all()
+        and (a[missing, 2] == 0).all()
+    )
 
 
 def _is_uv(a: np.ndarray) -> bool:
-    return a.dtype == np.float32 and a.ndim == 3 and a.shape[0] == 2 and a.size > 0 and np.isfinite(a).all()
+    return (
+        a.dtype == np.float32
+        and a.ndim == 3
+        and a.shape[0] == 2
+        and a.size > 0
+        and np.isfinite(a).all()
+    )
 
 
 READERS: dict[str, tuple[Callable, str, Callable[[np.ndarray], bool]]] = {
@@ -64,15 +83,17 @@ READERS: dict[str, tuple[Callable, str, Callable[[np.ndarray], bool]]] = {
     "dense": (read_dense, "dense/*.png", _is_map(24)),
     "dense_uv": (read_dense_uv, "dense/*.npz", _is_uv),
 }
-"""Modality -> reader, its files in a category's folder, whether an array is one that the reader promises."""
+"""Modality -> reader, its files in a category's folder, whether an array is one that the reader
+promises."""
 
-SIZES = (0, 1, 255, 4096, 20_000, 65_535, 2 ** 31 - 1, 2 ** 32 - 1)
+SIZES = (0, 1, 255, 4096, 20_000, 65_535, 2**31 - 1, 2**32 - 1)
 
 
 # Ways to spoil any file
 
+
 def cut(data: bytes, random: np.random.Generator) -> bytes:
-    return data[:random.integers(0, len(data))]
+    return data[: random.integers(0, len(data))]
 
 
 def flip_bits(data: bytes, random: np.random.Generator) -> bytes:
@@ -89,7 +110,7 @@ def flip_header(data: bytes, random: np.random.Generator) -> bytes:
 def overwrite(data: bytes, random: np.random.Generator) -> bytes:
     start, length = random.integers(0, len(data)), random.integers(1, 4096)
     noise = bytes(length) if random.random() < 0.5 else random.bytes(length)
-    return data[:start] + noise + data[start + length:]
+    return data[:start] + noise + data[start + length :]
 
 
 def move_piece(data: bytes, random: np.random.Generator) -> bytes:
@@ -98,10 +119,11 @@ def move_piece(data: bytes, random: np.random.Generator) -> bytes:
 
 
 def noise(data: bytes, random: np.random.Generator) -> bytes:
-    return data[:random.integers(0, 32)] + random.bytes(int(random.integers(0, 5000)))
+    return data[: random.integers(0, 32)] + random.bytes(int(random.integers(0, 5000)))
 
 
 # Ways that know the format
+
 
 def oversize(data: bytes, random: np.random.Generator) -> bytes:
     """Another width and height in the header of a JPEG or a PNG, with a valid checksum."""
@@ -110,12 +132,16 @@ def oversize(data: bytes, random: np.random.Generator) -> bytes:
         head = struct.pack(">II", width, height) + data[24:29]
         return data[:16] + head + struct.pack(">I", zlib.crc32(b"IHDR" + head)) + data[33:]
     at = data.find(b"\xff\xc0") + 5
-    return data[:at] + struct.pack(">HH", height & 0xffff, width & 0xffff) + data[at + 4:] if at > 4 else data
+    return (
+        data[:at] + struct.pack(">HH", height & 0xFFFF, width & 0xFFFF) + data[at + 4 :]
+        if at > 4
+        else data
+    )
 
 
 def repeat_scans(data: bytes, random: np.random.Generator) -> bytes:
     at = data.find(b"\xff\xda")
-    return data[:at] + data[at:at + 14] * int(random.integers(1, 5000)) + data[at:]
+    return data[:at] + data[at : at + 14] * int(random.integers(1, 5000)) + data[at:]
 
 
 def progressive_bomb(data: bytes, random: np.random.Generator) -> bytes:
@@ -126,15 +152,35 @@ def progressive_bomb(data: bytes, random: np.random.Generator) -> bytes:
 
 
 def png_bomb(data: bytes, random: np.random.Generator) -> bytes:
-    """A PNG whose few kilobytes unpack to 12,000 x 9,000 pixels, or a text chunk that unpacks to 100 MB."""
+    """A PNG whose few kilobytes unpack to 12,000 x 9,000 pixels, or a text chunk that unpacks to
+    100 MB."""
     if random.random() < 0.5:
         text = b"zTXtnote\0\0" + zlib.compress(bytes(100_000_000), 9)
-        return data[:33] + struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text)) + data[33:]
+        return (
+            data[:33]
+            + struct.pack(">I", len(text) - 4)
+            + text
+            + struct.pack(">I", zlib.crc32(text))
+            + data[33:]
+        )
     return cv2.imencode(".png", np.zeros((12_000, 9_000), np.uint8))[1].tobytes()
 
 
 def odd_json(data: bytes, random: np.random.Generator) -> bytes:
-    values = ["NaN", "Infinity", "-1e999", "1" * 400, "null", '"x"', "[]", "{}", "true", "1e300", "-0.0", "[" * 90_000]
+    values = [
+        "NaN",
+        "Infinity",
+        "-1e999",
+        "1" * 400,
+        "null",
+        '"x"',
+        "[]",
+        "{}",
+        "true",
+        "1e300",
+        "-0.0",
+        "[" * 90_000,
+    ]
     text = data.decode()
     number = text.split(",")[random.integers(1, 60)].strip(" []{}")
     return text.replace(number, str(random.choice(values)), 1).encode()
@@ -145,13 +191,15 @@ def other_json(data: bytes, random: np.random.Generator) -> bytes:
     rows = content["keypoints"]
     change = random.integers(0, 6)
     if change == 0:
-        rows = rows[:random.integers(0, 18)]
+        rows = rows[: random.integers(0, 18)]
     elif change == 1:
         rows = rows * int(random.integers(2, 400))
     elif change == 2:
         rows[random.integers(0, 18)] = rows
     elif change == 3:
-        rows[random.integers(0, 18)] = [float(x) for x in random.normal(0, 10.0 ** random.integers(0, 12), 4)]
+        rows[random.integers(0, 18)] = [
+            float(x) for x in random.normal(0, 10.0 ** random.integers(0, 12), 4)
+        ]
     elif change == 4:
         rows = {str(i): row for i, row in enumerate(rows)}
     else:
@@ -170,13 +218,24 @@ def odd_array(data: bytes, random: np.random.Generator) -> bytes:
         types = ["f2", "f8", "i4", "u1", "c8", "?", "S3", "U2", "M8[s]", "O"]
         np.savez_compressed(out, uv=np.zeros((2, 8, 6)).astype(str(random.choice(types))))
     elif choice == 1:
-        np.savez_compressed(out, uv=np.zeros(tuple(random.integers(0, 5, random.integers(0, 6))), np.float32))
+        np.savez_compressed(
+            out, uv=np.zeros(tuple(random.integers(0, 5, random.integers(0, 6))), np.float32)
+        )
     else:
         member = io.BytesIO()
-        shape = tuple(int(n) for n in random.choice([0, 1, 2, 3, 1024, 40_000, 2 ** 40, -1], 3))
-        np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False,
-                                                      "shape": (2, *shape[1:]) if choice == 2 else shape})
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("uv.npy", "w") as file:
+        shape = tuple(int(n) for n in random.choice([0, 1, 2, 3, 1024, 40_000, 2**40, -1], 3))
+        np.lib.format.write_array_header_1_0(
+            member,
+            {
+                "descr": "<f4",
+                "fortran_order": False,
+                "shape": (2, *shape[1:]) if choice == 2 else shape,
+            },
+        )
+        with (
+            zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive,
+            archive.open("uv.npy", "w") as file,
+        ):
             file.write(member.getvalue())
             for _ in range(2000 if random.random() < 0.02 else 2):
                 file.write(bytes(1 << 20))
@@ -191,10 +250,26 @@ def many_members(data: bytes, random: np.random.Generator) -> bytes:
     return out.getvalue()
 
 
-ANY = (cut, cut, flip_bits, flip_bits, flip_bits, flip_header, flip_header, overwrite, overwrite, move_piece, noise)
-OWN = {"image": (oversize, repeat_scans, progressive_bomb), "keypoints": (odd_json, odd_json, other_json, other_json),
-       "label_map": (oversize, oversize, png_bomb), "dense": (oversize, oversize, png_bomb),
-       "dense_uv": (odd_array, odd_array, many_members)}
+ANY = (
+    cut,
+    cut,
+    flip_bits,
+    flip_bits,
+    flip_bits,
+    flip_header,
+    flip_header,
+    overwrite,
+    overwrite,
+    move_piece,
+    noise,
+)
+OWN = {
+    "image": (oversize, repeat_scans, progressive_bomb),
+    "keypoints": (odd_json, odd_json, other_json, other_json),
+    "label_map": (oversize, oversize, png_bomb),
+    "dense": (oversize, oversize, png_bomb),
+    "dense_uv": (odd_array, odd_array, many_members),
+}
 RARE = {progressive_bomb: 0.02, png_bomb: 0.02, many_members: 0.1}
 """Costly ones, taken at this share of their turns."""
 
@@ -214,7 +289,11 @@ def try_file(modality: str, path: Path) -> str:
     try:
         array = read(path)
     except DataError as error:
-        return getattr(error, "kind", "error") if str(path) in str(error) else f"BAD message without the file: {error}"
+        return (
+            getattr(error, "kind", "error")
+            if str(path) in str(error)
+            else f"BAD message without the file: {error}"
+        )
     except BaseException as error:  # whatever comes here is what this script looks for
         return f"BAD {type(error).__name__}: {error}"[:200]
     return "array" if is_valid(array) else f"BAD array {array.shape} {array.dtype}"
@@ -226,11 +305,14 @@ def load_files(root: Path, modality: str, most: int = 6) -> list[bytes]:
 
 
 def read_spoilt(root: Path, modality: str, count: int, seed: int, folder: Path) -> Outcome:
-    """Outcomes of ``count`` spoilt files, what must not happen, the slowest in seconds, the peak memory in MB."""
+    """Outcomes of ``count`` spoilt files, what must not happen, the slowest in seconds, the peak
+    memory in MB."""
     random, files = np.random.default_rng(seed), load_files(root, modality)
     outcomes, bad, slowest = Counter(), [], 0.0
     path = folder / f"{SUSPECT}_{modality}"
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a hang ends the process, whatever C code it is in
+    signal.signal(
+        signal.SIGALRM, signal.SIG_DFL
+    )  # a hang ends the process, whatever C code it is in
     for number in range(count):
         way, data = spoil(modality, files, random)
         path.write_bytes(data)
@@ -254,11 +336,18 @@ def fuzz(root: Path, modality: str, files: int, seed: int, folder: Path) -> Outc
         except BrokenProcessPool:
             kept = folder / f"crash_{modality}_{seed}"
             (folder / f"{SUSPECT}_{modality}").rename(kept)
-            return Counter(BAD=1), [f"{modality}: the process died or took longer than {SECONDS} s on {kept}"], 0, 0
+            return (
+                Counter(BAD=1),
+                [f"{modality}: the process died or took longer than {SECONDS} s on {kept}"],
+                0,
+                0,
+            )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, help="dataset to take files from")
     parser.add_argument("--files", type=int, default=5000, help="spoilt files in all [5000]")
     parser.add_argument("--seed", type=int, default=0)
@@ -272,7 +361,10 @@ def main() -> int:
         outcomes, bad, slowest, peak = fuzz(options.data, modality, count, options.seed, folder)
         failed |= bool(bad) or peak > MEGABYTES
         counts = ", ".join(f"{name} {n}" for name, n in sorted(outcomes.items()))
-        print(f"{modality:10} {sum(outcomes.values()):6} files: {counts}; slowest {slowest:.2f} s, peak {peak:.0f} MB")
+        print(
+            f"{modality:10} {sum(outcomes.values()):6} files: {counts}; slowest {slowest:.2f} s, "
+            f"peak {peak:.0f} MB"
+        )
         print("".join(f"  {line}\n" for line in bad[:10]), end="", flush=True)
     return int(failed)
 

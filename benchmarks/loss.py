@@ -1,6 +1,7 @@
-"""Memory and time of the training loss: plain torch, this loss on all levels at once, and level by level.
+"""Memory and time of the training loss: plain torch, this loss on all levels at once, and level by
+level.
 
-    python benchmarks/loss.py --size 512x384
+python benchmarks/loss.py --size 512x384
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import model.losses as losses  # noqa: E402
-import model.vgg as vgg  # noqa: E402
+import model.loss.losses as losses  # noqa: E402
+import model.loss.vgg as vgg  # noqa: E402
 from commands.common import SizeType  # noqa: E402
 
 
 def kept_mib(loss: losses.TryOnLoss, run) -> float:
-    """Most MiB that saved tensors, the loss's own weights aside, held at one time while ``run`` ran."""
+    """Most MiB that saved tensors, the loss's own weights aside, held at one time while ``run``
+    ran."""
     held = {weight.untyped_storage().data_ptr(): 1 for weight in loss.state_dict().values()}
     now = peak = 0
 
@@ -68,10 +70,15 @@ def main(size_hw: tuple[int, int], batch: int) -> None:
         getattr(loss.perceptual.lpips, f"linear{i}").fill_(0.1)
     height, width = size_hw
     target = torch.rand(batch, 3, height, width) * 2 - 1
-    levels = [(torch.rand(batch, 3, height >> 4 - n, width >> 4 - n) * 2 - 1).requires_grad_() for n in range(5)]
-    ways = {"level by level": lambda: loss.backward_through(levels, target),
-            "all levels at once": lambda: loss(levels, target)["total"].backward(),
-            "plain torch, all at once": lambda: loss(levels, target)["total"].backward()}
+    levels = [
+        (torch.rand(batch, 3, height >> 4 - n, width >> 4 - n) * 2 - 1).requires_grad_()
+        for n in range(5)
+    ]
+    ways = {
+        "level by level": lambda: loss.backward_through(levels, target),
+        "all levels at once": lambda: loss(levels, target)["total"].backward(),
+        "plain torch, all at once": lambda: loss(levels, target)["total"].backward(),
+    }
     for name, run in ways.items():
         if name.startswith("plain"):
             go_plain()

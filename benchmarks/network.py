@@ -3,8 +3,10 @@
     python benchmarks/network.py --size 256x192 --size 512x384 --bf16 --json network.json
     python benchmarks/network.py --size 512x384 --size 1024x768 --batch 1 --batch 2 --fits
 
-Times are medians over interleaved runs: CPU time of all threads on a CPU, which a busy machine does not stretch, and
-elapsed time on CUDA. "Kept" is what saved tensors hold after the forward pass, parameters aside. "Peak" is the most
+Times are medians over interleaved runs: CPU time of all threads on a CPU, which a busy machine does
+    not stretch, and
+elapsed time on CUDA. "Kept" is what saved tensors hold after the forward pass, parameters aside.
+"Peak" is the most
 memory that a process with one train step needs: resident memory on a CPU, allocated memory on CUDA.
 """
 
@@ -28,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.plain_daflow import PlainDAFlow  # noqa: E402
 from commands.common import SizeType  # noqa: E402
-from model.config import PRESETS, NetworkConfig  # noqa: E402
-from model.daflow import DAFlow  # noqa: E402
-from model.losses import PerceptualNetworks, TryOnLoss  # noqa: E402
-from model.memory import return_large_maps  # noqa: E402
+from model.loss.losses import PerceptualNetworks, TryOnLoss  # noqa: E402
+from model.network.config import PRESETS, NetworkConfig  # noqa: E402
+from model.network.daflow import DAFlow  # noqa: E402
+from model.training.malloc import return_large_maps  # noqa: E402
 
 FORMS = {"plain": PlainDAFlow, "lean": DAFlow}
 MIB = 2**20
@@ -40,7 +42,9 @@ MIB = 2**20
 class Bench:
     """One form of the network with inputs of one size, ready to run."""
 
-    def __init__(self, form: str, size_hw: tuple[int, int], batch: int, device: str, preset: str = "full"):
+    def __init__(
+        self, form: str, size_hw: tuple[int, int], batch: int, device: str, preset: str = "full"
+    ):
         torch.manual_seed(0)
         self.network = FORMS[form](NetworkConfig.preset(preset)).to(device)
         self.images = [torch.rand(batch, c, *size_hw, device=device) * 2 - 1 for c in (6, 3, 3)]
@@ -61,7 +65,9 @@ class Bench:
             _, levels = self.network(*self.images, return_levels=True)
         factors = [self.target.shape[-1] // level.shape[-1] for level in levels]
         targets = [nn.functional.avg_pool2d(self.target, f) for f in factors]
-        return sum((i + 1) * (a.float() - b).abs().mean() for i, (a, b) in enumerate(zip(levels, targets)))
+        return sum(
+            (i + 1) * (a.float() - b).abs().mean() for i, (a, b) in enumerate(zip(levels, targets))
+        )
 
     def train(self, half: torch.dtype | None = None) -> None:
         self.loss(half).backward()
@@ -69,7 +75,10 @@ class Bench:
 
     def kept(self, half: torch.dtype | None = None) -> float:
         """MiB that saved tensors hold after the forward pass of training."""
-        own = {p.untyped_storage().data_ptr() for p in [*self.network.parameters(), *self.network.buffers()]}
+        own = {
+            p.untyped_storage().data_ptr()
+            for p in [*self.network.parameters(), *self.network.buffers()]
+        }
         held: dict[int, int] = {}
 
         def note(x: Tensor) -> Tensor:
@@ -107,16 +116,32 @@ def compare(runs: dict[str, Callable[[], object]], device: str, repeat: int) -> 
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def probe(form: str, size_hw: tuple, batch: int, device: str, half: bool, full_loss: bool, preset: str) -> float:
-    """Peak MiB of a fresh process with one train step; its AdamW and perceptual terms too, where asked for."""
+def probe(
+    form: str, size_hw: tuple, batch: int, device: str, half: bool, full_loss: bool, preset: str
+) -> float:
+    """Peak MiB of a fresh process with one train step; its AdamW and perceptual terms too, where
+    asked for."""
     size = f"{size_hw[0]}x{size_hw[1]}"
-    command = [sys.executable, __file__, "--probe", form, "--size", size, "--batch", str(batch), "--device", device]
+    command = [
+        sys.executable,
+        __file__,
+        "--probe",
+        form,
+        "--size",
+        size,
+        "--batch",
+        str(batch),
+        "--device",
+        device,
+    ]
     command += ["--preset", preset, *(["--bf16"] * half), *(["--fits"] * full_loss)]
     done = subprocess.run(command, capture_output=True, text=True)
     return float(done.stdout.split()[-1]) if done.returncode == 0 else float("nan")
 
 
-def run_probe(form: str, size_hw: tuple, batch: int, device: str, half: bool, full: bool, preset: str) -> None:
+def run_probe(
+    form: str, size_hw: tuple, batch: int, device: str, half: bool, full: bool, preset: str
+) -> None:
     """One train step in this process; prints its peak memory."""
     bench = Bench(form, size_hw, batch, device, preset)
     dtype = torch.bfloat16 if half else None
@@ -128,7 +153,8 @@ def run_probe(form: str, size_hw: tuple, batch: int, device: str, half: bool, fu
 
 
 def peak_resident() -> float:
-    """Most MiB that this process held. Not ru_maxrss where it can be helped: a child inherits its parent's."""
+    """Most MiB that this process held. Not ru_maxrss where it can be helped: a child inherits its
+    parent's."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
@@ -136,7 +162,8 @@ def peak_resident() -> float:
 
 
 def full_step(bench: Bench, half: torch.dtype | None) -> None:
-    """A whole step of fine-tuning: all terms of the loss (weights are random, which costs the same) and AdamW."""
+    """A whole step of fine-tuning: all terms of the loss (weights are random, which costs the same)
+    and AdamW."""
     loss = TryOnLoss(PerceptualNetworks().to(bench.device))
     optimizer = torch.optim.AdamW(bench.network.parameters(), lr=5e-5)
     bench.network.train()
@@ -149,19 +176,31 @@ def full_step(bench: Bench, half: torch.dtype | None) -> None:
         del levels
 
 
-def measure(size_hw, batch: int, device: str, repeat: int, half: bool, preset: str, memory: bool) -> list[dict]:
-    """Rows of one size and batch: forward and train, float32 and, where wanted, the lean form in bf16."""
+def measure(
+    size_hw, batch: int, device: str, repeat: int, half: bool, preset: str, memory: bool
+) -> list[dict]:
+    """Rows of one size and batch: forward and train, float32 and, where wanted, the lean form in
+    bf16."""
     benches = {form: Bench(form, size_hw, batch, device, preset) for form in FORMS}
     variants = {"plain": (benches["plain"], None), "lean": (benches["lean"], None)}
     if half:
         variants["lean bf16"] = (benches["lean"], torch.bfloat16)
     times = {
-        what: compare({n: lambda b=b, d=d, w=what: getattr(b, w)(d) for n, (b, d) in variants.items()}, device, repeat)
+        what: compare(
+            {n: lambda b=b, d=d, w=what: getattr(b, w)(d) for n, (b, d) in variants.items()},
+            device,
+            repeat,
+        )
         for what in ("infer", "train")
     }
     rows = []
     for name, (bench, dtype) in variants.items():
-        row = {"size": f"{size_hw[0]}x{size_hw[1]}", "batch": batch, "form": name, "kept_mib": bench.kept(dtype)}
+        row = {
+            "size": f"{size_hw[0]}x{size_hw[1]}",
+            "batch": batch,
+            "form": name,
+            "kept_mib": bench.kept(dtype),
+        }
         for what, taken in times.items():
             row |= {f"{what}_s": taken[name], f"{what}_ratio": taken["plain"] / taken[name]}
         rows.append(row)
@@ -178,7 +217,10 @@ def table(rows: list[dict]) -> str:
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     for row in rows:
         cells = [row.get(n, "") for n in names]
-        texts = [(f"{c:,.0f}" if c >= 100 else f"{c:.3g}") if isinstance(c, float) else str(c) for c in cells]
+        texts = [
+            (f"{c:,.0f}" if c >= 100 else f"{c:.3g}") if isinstance(c, float) else str(c)
+            for c in cells
+        ]
         lines.append("| " + " | ".join(texts) + " |")
     return "\n".join(lines)
 
@@ -193,22 +235,39 @@ def machine(device: str) -> dict:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.processor())
+    return next(
+        (x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.processor()
+    )
 
 
 @click.command()
-@click.option("--size", "sizes", type=SizeType(32), multiple=True, default=["256x192"], show_default=True)
+@click.option(
+    "--size", "sizes", type=SizeType(32), multiple=True, default=["256x192"], show_default=True
+)
 @click.option("--batch", "batches", type=int, multiple=True, default=[1], show_default=True)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="full", show_default=True)
 @click.option("--repeat", default=3, show_default=True, help="Timed runs of each form.")
 @click.option("--threads", default=2, show_default=True)
 @click.option("--bf16", is_flag=True, help="The lean form under bf16 autocast, too.")
-@click.option("--memory/--no-memory", default=True, show_default=True, help="Peak memory, in a process for each row.")
-@click.option("--fits", is_flag=True, help="Only the peak memory of whole fine-tuning steps, lean form, both dtypes.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the rows here, too.")
+@click.option(
+    "--memory/--no-memory",
+    default=True,
+    show_default=True,
+    help="Peak memory, in a process for each row.",
+)
+@click.option(
+    "--fits",
+    is_flag=True,
+    help="Only the peak memory of whole fine-tuning steps, lean form, both dtypes.",
+)
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write the rows here, too."
+)
 @click.option("--probe", "probed", type=click.Choice(list(FORMS)), hidden=True)
-def main(sizes, batches, device, preset, repeat, threads, bf16, memory, fits, json_path, probed) -> None:
+def main(
+    sizes, batches, device, preset, repeat, threads, bf16, memory, fits, json_path, probed
+) -> None:
     """Compare DAFlow with its plain form."""
     torch.set_num_threads(threads)
     if device == "cpu":
@@ -220,14 +279,21 @@ def main(sizes, batches, device, preset, repeat, threads, bf16, memory, fits, js
         for batch in batches:
             if fits:
                 rows += [
-                    {"size": f"{size[0]}x{size[1]}", "batch": batch, "dtype": "bf16" if half else "float32",
-                     "peak_mib": probe("lean", size, batch, device, half, True, preset)} for half in (False, True)
-                ]  # fmt: skip
+                    {
+                        "size": f"{size[0]}x{size[1]}",
+                        "batch": batch,
+                        "dtype": "bf16" if half else "float32",
+                        "peak_mib": probe("lean", size, batch, device, half, True, preset),
+                    }
+                    for half in (False, True)
+                ]
             else:
                 rows += measure(size, batch, device, repeat, bf16, preset, memory)
             click.echo(f"{size[0]}x{size[1]} batch {batch} done", err=True)
             if json_path:
-                json_path.write_text(json.dumps({"machine": machine(device), "rows": rows}, indent=1) + "\n")
+                json_path.write_text(
+                    json.dumps({"machine": machine(device), "rows": rows}, indent=1) + "\n"
+                )
     click.echo(table(rows))
 
 

@@ -1,8 +1,10 @@
-"""DAFlow as its description reads, the yardstick of the benchmarks and tests: simple, slow and large.
+"""DAFlow as its description reads, the yardstick of the benchmarks and tests: simple, slow and
+large.
 
-Features are copied once per flow before they are sampled, everything is kept for the backward pass, images are
-contiguous, each image goes through the light encoder on its own, and the final result is computed apart from the last
-intermediate result. Takes the weights of `model.daflow.DAFlow` by the same names.
+Features are copied once per flow before they are sampled, everything is kept for the backward pass,
+images are contiguous, each image goes through the light encoder on its own, and the final result is
+computed apart from the last intermediate result. Takes the weights of `model.daflow.DAFlow` by the
+same names.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.config import NetworkConfig
-from model.daflow import DAFlow
+from model.network.config import NetworkConfig
+from model.network.daflow import DAFlow
 
 
 class PlainDAFlow(nn.Module):
@@ -29,7 +31,9 @@ class PlainDAFlow(nn.Module):
         self.config = network.config
         self.to(memory_format=torch.contiguous_format)
 
-    def forward(self, reference: Tensor, garment: Tensor, agnostic: Tensor, return_levels: bool = False):
+    def forward(
+        self, reference: Tensor, garment: Tensor, agnostic: Tensor, return_levels: bool = False
+    ):
         garments = _pyramid(self.source_FPN, _encode(self.source_features, garment))
         people = _pyramid(self.reference_FPN, _encode(self.reference_features, reference))
         levels = []
@@ -63,21 +67,30 @@ def _pyramid(pyramid: nn.Module, levels: list[Tensor]) -> list[Tensor]:
 
 
 def _grids(flows: Tensor, exact: bool) -> Tensor:
-    """Flows (B, K, 2, h, w) in pixels to grids (B, K, h, w, 2), normalised as with align_corners=True, or exactly."""
+    """Flows (B, K, 2, h, w) in pixels to grids (B, K, h, w, 2), normalised as with
+    align_corners=True, or exactly."""
     height, width = flows.shape[-2:]
     y, x = torch.meshgrid(
         torch.arange(height, dtype=flows.dtype, device=flows.device),
-        torch.arange(width, dtype=flows.dtype, device=flows.device), indexing="ij",
-    )  # fmt: skip
+        torch.arange(width, dtype=flows.dtype, device=flows.device),
+        indexing="ij",
+    )
     place = (flows + torch.stack((x, y))).permute(0, 1, 3, 4, 2)
     if exact:
-        return (2 * place + 1) / torch.tensor([width, height], dtype=flows.dtype, device=flows.device) - 1
-    return 2 * place / torch.tensor([width - 1, height - 1], dtype=flows.dtype, device=flows.device) - 1
+        return (2 * place + 1) / torch.tensor(
+            [width, height], dtype=flows.dtype, device=flows.device
+        ) - 1
+    return (
+        2 * place / torch.tensor([width - 1, height - 1], dtype=flows.dtype, device=flows.device)
+        - 1
+    )
 
 
 def _sample(images: Tensor, grids: Tensor) -> Tensor:
     """Images (B, K, C, H, W) at grids (B, K, h, w, 2): (B, K, C, h, w)."""
-    out = F.grid_sample(images.flatten(0, 1), grids.flatten(0, 1).to(images.dtype), "bilinear", "border", False)
+    out = F.grid_sample(
+        images.flatten(0, 1), grids.flatten(0, 1).to(images.dtype), "bilinear", "border", False
+    )
     return out.unflatten(0, images.shape[:2])
 
 
@@ -129,10 +142,9 @@ def _dress(dafnet: nn.Module, garment: Tensor, agnostic: Tensor, state) -> Tenso
     size = garment_weights.shape[-2:]
     parts = []
     for image, grids, weights in (
-        (garment, garment_grids, garment_weights), (agnostic, person_grids, person_weights),
-    ):  # fmt: skip
+        (garment, garment_grids, garment_weights),
+        (agnostic, person_grids, person_weights),
+    ):
         image = F.interpolate(image, size=size, mode="bilinear", align_corners=False)
         parts.append(_warp(dafnet.lights_encoder(image), grids, weights))
     return dafnet.lights_decoder(parts[0] + parts[1])
-
-

@@ -1,9 +1,11 @@
-"""What preprocessing costs, beside only decoding its inputs and beside the plain way of doing the same work.
+"""What preprocessing costs, beside only decoding its inputs and beside the plain way of doing the
+same work.
 
     python benchmarks/preprocess.py [DATA]
 
-DATA is a dataset in Dress Code's layout, of any number of people; without it a synthetic one is made. Runs of more
-people than it has read the same files under other names. CPU time is what to compare: it hardly depends on neighbours.
+DATA is a dataset in Dress Code's layout, of any number of people; without it a synthetic one is
+made. Runs of more people than it has read the same files under other names. CPU time is what to
+compare: it hardly depends on neighbours.
 """
 
 from __future__ import annotations
@@ -30,19 +32,20 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipeline.agnostic import STYLES, render_agnostic_mask  # noqa: E402
-from pipeline.dresscode import PairRecord, index_pairs  # noqa: E402
-from pipeline.manifest import load_manifest  # noqa: E402
-from pipeline.readers import read_keypoints  # noqa: E402
-from pipeline.run import preprocess  # noqa: E402
-from pipeline.shards import ShardFolder  # noqa: E402
+from pipeline.base.manifest import load_manifest  # noqa: E402
+from pipeline.dataset.index import PairRecord, index_pairs  # noqa: E402
+from pipeline.dataset.readers import read_keypoints  # noqa: E402
+from pipeline.masks.render import STYLES, render_agnostic_mask  # noqa: E402
+from pipeline.preprocess.run import preprocess  # noqa: E402
+from pipeline.shards.folder import ShardFolder  # noqa: E402
 
 SIZE = (512, 384)
 FILES = ("image", "garment", "keypoints", "label_map", "dense")
 
 
 def linked_dataset(source: Path, folder: Path, people: int) -> Path:
-    """A dataset of so many people whose files are links to those of ``source``, equally of each category it has."""
+    """A dataset of so many people whose files are links to those of ``source``, equally of each
+    category it has."""
     facts, by_category = load_manifest(), {}
     for pair in index_pairs(source):
         by_category.setdefault(pair.category, []).append(pair)
@@ -59,7 +62,8 @@ def linked_dataset(source: Path, folder: Path, people: int) -> Path:
 
 
 def only_decode(pairs: list[PairRecord]) -> None:
-    """The floor: every input file decoded, nothing else. Label maps need Pillow: OpenCV loses palette indices."""
+    """The floor: every input file decoded, nothing else. Label maps need Pillow: OpenCV loses
+    palette indices."""
     for pair in pairs:
         cv2.imread(str(pair.image))
         cv2.imread(str(pair.garment))
@@ -76,7 +80,9 @@ def plain_way(pairs: list[PairRecord], out: Path) -> None:
         folder.mkdir(parents=True)
         for name in ("image", "garment"):
             with Image.open(getattr(pair, name)) as image:
-                image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC).save(folder / f"{name}.png")
+                image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC).save(
+                    folder / f"{name}.png"
+                )
         maps = {}
         for name in ("label_map", "dense"):
             with Image.open(getattr(pair, name)) as image:
@@ -85,7 +91,9 @@ def plain_way(pairs: list[PairRecord], out: Path) -> None:
         keypoints = read_keypoints(pair.keypoints, SIZE)
         (folder / "keypoints.json").write_text(json.dumps(keypoints.tolist()))
         for style in STYLES:
-            mask = render_agnostic_mask(pair.category, keypoints, maps["dense"], maps["label_map"], style)
+            mask = render_agnostic_mask(
+                pair.category, keypoints, maps["dense"], maps["label_map"], style
+            )
             Image.fromarray(mask).save(folder / f"mask_{style}.png")
 
 
@@ -105,23 +113,36 @@ def folder_bytes(folder: Path) -> int:
 
 
 def compare_cpu(data: Path, out: Path, repeats: int) -> dict:
-    """CPU milliseconds and bytes a person: decoding only, shards (JPEG, raw), the plain way; taken in turn."""
+    """CPU milliseconds and bytes a person: decoding only, shards (JPEG, raw), the plain way; taken
+    in turn."""
     pairs = index_pairs(data)
-    ways = {"only decoding": lambda: only_decode(pairs),
-            "shards, jpeg": lambda: preprocess(data, fresh(out / "jpeg"), size_hw=SIZE),
-            "shards, raw": lambda: preprocess(data, fresh(out / "raw"), size_hw=SIZE, images="raw"),
-            "the plain way": lambda: plain_way(pairs, fresh(out / "plain"))}
+    ways = {
+        "only decoding": lambda: only_decode(pairs),
+        "shards, jpeg": lambda: preprocess(data, fresh(out / "jpeg"), size_hw=SIZE),
+        "shards, raw": lambda: preprocess(data, fresh(out / "raw"), size_hw=SIZE, images="raw"),
+        "the plain way": lambda: plain_way(pairs, fresh(out / "plain")),
+    }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, work in ways.items():
             times[name].append(cpu(work) / len(pairs) * 1000)
     floor = statistics.median(times["only decoding"])
-    sizes = {"shards, jpeg": out / "jpeg", "shards, raw": out / "raw", "the plain way": out / "plain"}
-    return {name: {"cpu_ms": round(statistics.median(values), 2), "least": round(min(values), 2),
-                   "most": round(max(values), 2), "times_decoding": round(statistics.median(values) / floor, 2),
-                   "people_per_core_second": round(1000 / statistics.median(values), 1),
-                   "bytes": folder_bytes(sizes[name]) // len(pairs) if name in sizes else None}
-            for name, values in times.items()}
+    sizes = {
+        "shards, jpeg": out / "jpeg",
+        "shards, raw": out / "raw",
+        "the plain way": out / "plain",
+    }
+    return {
+        name: {
+            "cpu_ms": round(statistics.median(values), 2),
+            "least": round(min(values), 2),
+            "most": round(max(values), 2),
+            "times_decoding": round(statistics.median(values) / floor, 2),
+            "people_per_core_second": round(1000 / statistics.median(values), 1),
+            "bytes": folder_bytes(sizes[name]) // len(pairs) if name in sizes else None,
+        }
+        for name, values in times.items()
+    }
 
 
 def compare_jobs(data: Path, out: Path, people: int, repeats: int) -> dict:
@@ -135,14 +156,18 @@ def compare_jobs(data: Path, out: Path, people: int, repeats: int) -> dict:
             preprocess(data, out / "jobs", size_hw=SIZE, jobs=jobs, people_per_shard=20)
             values.append(time.perf_counter() - start)
     one, two = (statistics.median(values) for values in seconds.values())
-    return {"seconds": {1: round(one, 2), 2: round(two, 2)}, "two_over_one": round(one / two, 2),
-            "people_per_second": {1: round(people / one, 1), 2: round(people / two, 1)}}
+    return {
+        "seconds": {1: round(one, 2), 2: round(two, 2)},
+        "two_over_one": round(one / two, 2),
+        "people_per_second": {1: round(people / one, 1), 2: round(people / two, 1)},
+    }
 
 
 def peak_memory(data: Path, out: Path, jobs: int = 2) -> dict:
-    """Greatest resident memory of the parent and of its largest worker, in MB; 64 people a shard."""
+    """Greatest resident memory of the parent and of its largest worker, in MB; 64 people a
+    shard."""
     code = f"""import sys; sys.path.insert(0, {str(Path(__file__).resolve().parent.parent)!r})
-from pathlib import Path; from pipeline.run import preprocess
+from pathlib import Path; from pipeline.preprocess.run import preprocess
 preprocess(Path({str(data)!r}), Path({str(out)!r}), jobs={jobs}, people_per_shard=64)"""
     command = [sys.executable, "-c", code]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -161,7 +186,9 @@ def watch(running: subprocess.Popen, peaks: dict[int, float]) -> None:
         for process in family(running.pid):
             status = Path(f"/proc/{process}/status")
             try:
-                line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+                line = next(
+                    line for line in status.read_text().splitlines() if line.startswith("VmHWM")
+                )
             except (OSError, StopIteration):
                 continue
             peaks[process] = max(peaks.get(process, 0), int(line.split()[1]) / 1024)
@@ -177,27 +204,45 @@ def family(parent: int) -> Iterator[int]:
 
 
 def show(result: dict) -> None:
-    click.echo(f"{result['machine']}; {result['people']} people of {result['data']}, {SIZE[0]} x {SIZE[1]}, all styles")
-    head = ("CPU ms a person", 17), ("(least-most)", 16), ("x decoding", 12), ("people/core s", 15), ("KB a person", 13)
+    click.echo(
+        f"{result['machine']}; {result['people']} people of {result['data']}, {SIZE[0]} x "
+        f"{SIZE[1]}, all styles"
+    )
+    head = (
+        ("CPU ms a person", 17),
+        ("(least-most)", 16),
+        ("x decoding", 12),
+        ("people/core s", 15),
+        ("KB a person", 13),
+    )
     click.echo(f"\n{'one job':16}" + "".join(f"{name:>{width}}" for name, width in head))
     for name, row in result["cpu"].items():
         spread = f"({row['least']}-{row['most']})"
         size = f"{row['bytes'] / 1024:.1f}" if row["bytes"] else ""
-        click.echo(f"{name:16}{row['cpu_ms']:>17}{spread:>16}{row['times_decoding']:>12}"
-                   f"{row['people_per_core_second']:>15}{size:>13}")
+        click.echo(
+            f"{name:16}{row['cpu_ms']:>17}{spread:>16}{row['times_decoding']:>12}"
+            f"{row['people_per_core_second']:>15}{size:>13}"
+        )
     jobs = result["jobs"]
-    click.echo(f"\ntwo jobs are {jobs['two_over_one']} times as fast as one: {jobs['people_per_second'][1]} and "
-               f"{jobs['people_per_second'][2]} people a second")
+    click.echo(
+        f"\ntwo jobs are {jobs['two_over_one']} times as fast as one: "
+        f"{jobs['people_per_second'][1]} and "
+        f"{jobs['people_per_second'][2]} people a second"
+    )
     for people, row in result["memory"].items():
-        click.echo(f"peak memory, {people:>5} people, two workers: parent {row['parent_mb']} MB, "
-                   f"largest worker {row['worker_mb']} MB")
+        click.echo(
+            f"peak memory, {people:>5} people, two workers: parent {row['parent_mb']} MB, "
+            f"largest worker {row['worker_mb']} MB"
+        )
 
 
 @click.command()
 @click.argument("data", type=click.Path(exists=True, path_type=Path), required=False)
 @click.option("--people", default=120, show_default=True, help="People in the runs for CPU time.")
 @click.option("--repeats", default=7, show_default=True)
-@click.option("--memory", default="200,2000", show_default=True, help="People in the runs for memory.")
+@click.option(
+    "--memory", default="200,2000", show_default=True, help="People in the runs for memory."
+)
 @click.option("--json", "json_path", type=click.Path(path_type=Path))
 def main(data: Path | None, people: int, repeats: int, memory: str, json_path: Path | None) -> None:
     """Preprocessing against decoding alone and the plain way; jobs; memory."""
@@ -206,14 +251,22 @@ def main(data: Path | None, people: int, repeats: int, memory: str, json_path: P
         base = Path(place)
         if data is None:
             from pipeline.sample import make_sample
+
             make_sample(data := base / "sample", pairs=16)
         linked = linked_dataset(data, base / "data", people)
         only_decode(index_pairs(linked))  # the files are in memory from here on
         count = len(index_pairs(linked))
-        result = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "data": data.name, "people": count,
-                  "cpu": compare_cpu(linked, base, repeats), "jobs": compare_jobs(linked, base, count, repeats),
-                  "memory": {n: peak_memory(linked_dataset(data, base / f"data{n}", n), base / f"out{n}")
-                             for n in map(int, memory.split(","))}}
+        result = {
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "data": data.name,
+            "people": count,
+            "cpu": compare_cpu(linked, base, repeats),
+            "jobs": compare_jobs(linked, base, count, repeats),
+            "memory": {
+                n: peak_memory(linked_dataset(data, base / f"data{n}", n), base / f"out{n}")
+                for n in map(int, memory.split(","))
+            },
+        }
         assert len(ShardFolder(base / "jpeg")) == count
     show(result)
     if json_path:

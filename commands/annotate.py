@@ -1,4 +1,5 @@
-"""``annotate``: the annotations that photos from elsewhere lack, and VITON-HD in Dress Code's layout."""
+"""``annotate``: the annotations that photos from elsewhere lack, and VITON-HD in Dress Code's
+layout."""
 
 from __future__ import annotations
 
@@ -17,31 +18,77 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("photos", type=PLACE)
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--category", type=click.Choice(CATEGORY_NAMES), default="upper_body", show_default=True,
-              help="What the people are to be dressed with.")
-@click.option("--garments", type=PLACE, multiple=True, help="A picture of a garment, or a folder of them; repeatable.")
-@click.option("--openpose", type=FOLDER,
-              help="Folder of OpenPose JSON files, COCO-18 or BODY_25, in place of MediaPipe.")
+@click.option(
+    "--category",
+    type=click.Choice(CATEGORY_NAMES),
+    default="upper_body",
+    show_default=True,
+    help="What the people are to be dressed with.",
+)
+@click.option(
+    "--garments",
+    type=PLACE,
+    multiple=True,
+    help="A picture of a garment, or a folder of them; repeatable.",
+)
+@click.option(
+    "--openpose",
+    type=FOLDER,
+    help="Folder of OpenPose JSON files, COCO-18 or BODY_25, in place of MediaPipe.",
+)
 @click.option("--parses", type=FOLDER, help="Folder of a parser's PNGs, one a photo.")
-@click.option("--parse-classes", type=click.Choice(["atr", "lip", "cihp"]), default="atr", show_default=True,
-              help="Which classes those PNGs hold.")
-@click.option("--parser", type=FILE, help="Description (JSON) of a parsing model, ONNX or TorchScript.")
+@click.option(
+    "--parse-classes",
+    type=click.Choice(["atr", "lip", "cihp"]),
+    default="atr",
+    show_default=True,
+    help="Which classes those PNGs hold.",
+)
+@click.option(
+    "--parser", type=FILE, help="Description (JSON) of a parsing model, ONNX or TorchScript."
+)
 @click.option("--dense", type=PLACE, help="Folder of DensePose index PNGs, or a .pkl dump.")
-@click.option("--dense-model", type=FILE, help="Description (JSON) of a DensePose model, ONNX or TorchScript.")
-@click.option("--mediapipe-python", type=FILE, help="Python that has MediaPipe.  [default: this one, or .venv-photo]")
+@click.option(
+    "--dense-model", type=FILE, help="Description (JSON) of a DensePose model, ONNX or TorchScript."
+)
+@click.option(
+    "--mediapipe-python",
+    type=FILE,
+    help="Python that has MediaPipe.  [default: this one, or .venv-photo]",
+)
 @click.option("--whole", is_flag=True, help="Pad photos to 3:4 instead of framing the person.")
-@click.option("--several", is_flag=True, help="Where more than one person is in a photo, take the most prominent.")
-@click.option("--first-id", type=click.IntRange(0, 10 ** 9), default=900_000, show_default=True,
-              help="Number of the first person.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many photos (VITON-HD: of each part).")
-@click.option("--max-skips", type=click.IntRange(0), default=0, show_default=True,
-              help="VITON-HD: broken people to tolerate.")
+@click.option(
+    "--several",
+    is_flag=True,
+    help="Where more than one person is in a photo, take the most prominent.",
+)
+@click.option(
+    "--first-id",
+    type=click.IntRange(0, 10**9),
+    default=900_000,
+    show_default=True,
+    help="Number of the first person.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1), help="At most so many photos (VITON-HD: of each part)."
+)
+@click.option(
+    "--max-skips",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="VITON-HD: broken people to tolerate.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what became of each file as JSON.")
-def command(photos: Path, out: Path, category: str, garments, limit, max_skips, as_json, **options) -> None:
-    """Annotate PHOTOS (a picture or a folder) and write OUT in Dress Code's layout, for all other commands.
+def command(
+    photos: Path, out: Path, category: str, garments, limit, max_skips, as_json, **options
+) -> None:
+    """Annotate PHOTOS (a picture or a folder) and write OUT in Dress Code's layout, for all other
+    commands.
 
-    Joints come from MediaPipe or OpenPose, label maps and DensePose parts from files or models that you give; what is
-    missing is guessed, and said to be. A VITON-HD folder is converted as it is. Exit code 1 if a photo was left out.
+    Joints come from MediaPipe or OpenPose, label maps and DensePose parts from files or models that
+    you give; what is missing is guessed, and said to be. A VITON-HD folder is converted as it is.
+    Exit code 1 if a photo was left out.
 
     \b
     Examples:
@@ -66,27 +113,66 @@ def _convert(photos: Path, out: Path, limit: int | None, max_skips: int, as_json
     for error in skipped:
         note(f"left out: {error}")
     note(f"{written:,} people of VITON-HD, {len(skipped)} left out: {out}")
-    click.echo(json.dumps({"people": written, "left_out": [str(e) for e in skipped]}, indent=1) if as_json else out)
+    click.echo(
+        json.dumps({"people": written, "left_out": [str(e) for e in skipped]}, indent=1)
+        if as_json
+        else out
+    )
     return 0  # as many as the caller allows
 
 
-def _annotate(photos: Path, out: Path, category: str, garments, limit: int | None, as_json: bool, *, openpose, parses,
-              parse_classes, parser, dense, dense_model, mediapipe_python, whole, several, first_id) -> int:
+def _annotate(
+    photos: Path,
+    out: Path,
+    category: str,
+    garments,
+    limit: int | None,
+    as_json: bool,
+    *,
+    openpose,
+    parses,
+    parse_classes,
+    parser,
+    dense,
+    dense_model,
+    mediapipe_python,
+    whole,
+    several,
+    first_id,
+) -> int:
     from pipeline.annotate.job import Sources, annotate_folder
     from pipeline.annotate.photos import list_pictures
-    from pipeline.labels import Category
+    from pipeline.base.labels import Category
 
     if not garments:
-        raise click.UsageError("Give the garments to put on: --garments shirt.jpg, or a folder of pictures.")
+        raise click.UsageError(
+            "Give the garments to put on: --garments shirt.jpg, or a folder of pictures."
+        )
     people = list_pictures(photos)[:limit]
     clothes = [path for place in garments for path in list_pictures(place)]
     find_pose = _pose_finder(mediapipe_python, required=openpose is None)
     try:
-        sources = Sources(find_pose, openpose, parses, parse_classes, _finder(parser, "label_map"), dense,
-                          _finder(dense_model, "dense"))
+        sources = Sources(
+            find_pose,
+            openpose,
+            parses,
+            parse_classes,
+            _finder(parser, "label_map"),
+            dense,
+            _finder(dense_model, "dense"),
+        )
         with progress("Annotating", len(people) + len(clothes)) as advance:
-            outcome = annotate_folder(people, clothes, out, Category(category), sources, whole=whole, several=several,
-                                      first_id=first_id, advance=advance)
+            outcome = annotate_folder(
+                people,
+                clothes,
+                out,
+                Category(category),
+                sources,
+                whole=whole,
+                several=several,
+                first_id=first_id,
+                advance=advance,
+            )
     finally:
         if find_pose is not None:
             find_pose.close()
@@ -103,7 +189,7 @@ def _pose_finder(python: Path | None, required: bool):
 def _finder(description: Path | None, kind: str):
     if description is None:
         return None
-    from model.annotator import open_finder
+    from model.tryon.annotator import open_finder
 
     return open_finder(description, kind)
 
@@ -114,5 +200,8 @@ def _tell(outcome, out: Path, as_json: bool) -> None:
             note(f"{Path(name).name}: {sentence}")
     for name, reason in outcome.left_out.items():
         note(f"left out: {reason if Path(name).name in reason else f'{name}: {reason}'}")
-    note(f"{len(outcome.people)} people, {len(outcome.garments)} garments, {len(outcome.left_out)} left out: {out}")
+    note(
+        f"{len(outcome.people)} people, {len(outcome.garments)} garments, {len(outcome.left_out)} "
+        f"left out: {out}"
+    )
     click.echo(json.dumps(vars(outcome), indent=1) if as_json else out)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .common import category_option, check_writable, jobs_option, note, progress
+from commands.common import category_option, check_writable, jobs_option, note, progress
 
 SPLITS = ("train", "test_paired", "test_unpaired")
 EXAMPLES = 3
@@ -17,14 +17,29 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @category_option
-@click.option("--split", "splits", multiple=True, type=click.Choice(SPLITS),
-              help="List to look at; repeat for several.  [default: all]")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
-              help="Write every finding to this file; - for standard output in place of the table.")
-@click.option("--exclude", "exclude_path", type=click.Path(dir_okay=False, path_type=Path),
-              help="Write the people to leave out to this file, for preprocess --exclude.")
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    type=click.Choice(SPLITS),
+    help="List to look at; repeat for several.  [default: all]",
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+    help="Write every finding to this file; - for standard output in place of the table.",
+)
+@click.option(
+    "--exclude",
+    "exclude_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the people to leave out to this file, for preprocess --exclude.",
+)
 @jobs_option
-def command(data: Path, categories, splits, json_path: Path | None, exclude_path: Path | None, jobs: int) -> None:
+def command(
+    data: Path, categories, splits, json_path: Path | None, exclude_path: Path | None, jobs: int
+) -> None:
     """Find every defect of the dataset in DATA: files, values, keypoints, maps, lists, duplicates.
 
     Exit code 0 without errors (warnings and notes may remain), 1 with errors.
@@ -33,8 +48,8 @@ def command(data: Path, categories, splits, json_path: Path | None, exclude_path
 
       fittingroom check DressCode --exclude leave-out.txt
     """
-    from pipeline.check import check_dataset
-    from pipeline.storage import write_whole
+    from pipeline.base.storage import write_whole
+    from pipeline.check.dataset import check_dataset
 
     to_stdout = str(json_path) == "-"
     check_writable(None if to_stdout else json_path, exclude_path)
@@ -44,7 +59,10 @@ def command(data: Path, categories, splits, json_path: Path | None, exclude_path
         write_whole(json_path, json.dumps(result.to_json(), indent=1).encode())
     if exclude_path:
         lines = [f"{key}  # {reason}\n" for key, reason in sorted(result.left_out().items())]
-        write_whole(exclude_path, ("# People to leave out: category/person  # why\n" + "".join(lines)).encode())
+        write_whole(
+            exclude_path,
+            ("# People to leave out: category/person  # why\n" + "".join(lines)).encode(),
+        )
         note(f"{len(lines):,} people to leave out: {exclude_path}")
     if to_stdout:
         click.echo(json.dumps(result.to_json(), indent=1))
@@ -77,23 +95,39 @@ def _print_table(result) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from pipeline.defects import KINDS
+    from pipeline.check.defects import KINDS
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (("severity", "left"), ("kind", "left"), ("count", "right"), ("what, and where", "left")):
-        table.add_column(title, justify=justify, overflow="fold", no_wrap=title in ("kind", "count"))
+    for title, justify in (
+        ("severity", "left"),
+        ("kind", "left"),
+        ("count", "right"),
+        ("what, and where", "left"),
+    ):
+        table.add_column(
+            title, justify=justify, overflow="fold", no_wrap=title in ("kind", "count")
+        )
     counts = result.counts()
     for kind in sorted(counts, key=lambda k: KINDS[k].severity.rank):
         found = [d for d in result.defects if d.kind == kind]
         severity = KINDS[kind].severity.value
-        lines = [f"[italic]{escape(KINDS[kind].what)}[/]", *(escape(line) for line in _examples(found))]
-        table.add_row(f"[{COLOURS[severity]}]{severity}[/]", kind, f"{len(found):,}", "\n".join(lines))
+        lines = [
+            f"[italic]{escape(KINDS[kind].what)}[/]",
+            *(escape(line) for line in _examples(found)),
+        ]
+        table.add_row(
+            f"[{COLOURS[severity]}]{severity}[/]", kind, f"{len(found):,}", "\n".join(lines)
+        )
     console = Console() if Console().is_terminal else Console(width=140)
     if counts:
         console.print(table)
-    errors, warnings = (sum(d.severity.value == s for d in result.defects) for s in ("error", "warning"))
-    click.echo(f"{result.people:,} people, {result.files:,} files in {result.root}: "
-               f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+    errors, warnings = (
+        sum(d.severity.value == s for d in result.defects) for s in ("error", "warning")
+    )
+    click.echo(
+        f"{result.people:,} people, {result.files:,} files in {result.root}: "
+        f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
+    )
 
 
 def _counted(number: int, what: str) -> str:
@@ -102,7 +136,10 @@ def _counted(number: int, what: str) -> str:
 
 def _examples(found: list) -> list[str]:
     """The first findings of one kind, and how many more there are."""
-    lines = [f"{d.path or d.key or 'all'}: {d.detail}" + (" (known)" if d.known else "") for d in found[:EXAMPLES]]
+    lines = [
+        f"{d.path or d.key or 'all'}: {d.detail}" + (" (known)" if d.known else "")
+        for d in found[:EXAMPLES]
+    ]
     known = sum(d.known for d in found)
     if len(found) > EXAMPLES:
         published = f"; {known:,} known of the published dataset" if known else ""

@@ -1,4 +1,5 @@
-"""What several commands share: parameter types, options, progress, and how errors reach a person."""
+"""What several commands share: parameter types, options, progress, and how errors reach a
+person."""
 
 from __future__ import annotations
 
@@ -14,16 +15,17 @@ from typing import TypeVar
 
 import click
 
-from pipeline.errors import DataError
-from pipeline.labels import Category
-from pipeline.storage import unwritable
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
+from pipeline.base.storage import unwritable
 
 Item = TypeVar("Item")
 CATEGORY_NAMES = [str(c) for c in Category]
 
 
 class LazyGroup(click.Group):
-    """Commands by name, each imported when it is wanted, so that ``--help`` of one does not load torch for all.
+    """Commands by name, each imported when it is wanted, so that ``--help`` of one does not load
+    torch for all.
 
     Args:
         modules: command name -> module that holds a click command called ``command``.
@@ -40,7 +42,8 @@ class LazyGroup(click.Group):
         return import_module(self.modules[name]).command if name in self.modules else None
 
     def invoke(self, ctx: click.Context):
-        """Runs the command; a DataError or a full disc ends with a message and exit code 1, not a traceback."""
+        """Runs the command; a DataError or a full disc ends with a message and exit code 1, not a
+        traceback."""
         try:
             return super().invoke(ctx)
         except DataError as error:
@@ -49,18 +52,23 @@ class LazyGroup(click.Group):
             missing = isinstance(error, click.MissingParameter)
             if missing or not isinstance(getattr(error.param, "type", None), click.Path):
                 raise
-            # A path that is not there is bad input (exit code 1), as it is where a command finds out by itself.
+            # A path that is not there is bad input (exit code 1), as it is where a command finds
+            # out by itself.
             told = f"{error.format_message()} Check the path, or make what it names first."
             raise click.ClickException(told) from error
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of a pipe has gone: nothing to say
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), 1
+            )  # the reader of a pipe has gone: nothing to say
             raise SystemExit(1) from None
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{place}{error.strerror or error}. Check that this place exists and can be "
-                                       "read and written, or name another.") from error
+            raise click.ClickException(
+                f"{place}{error.strerror or error}. Check that this place exists and can be "
+                "read and written, or name another."
+            ) from error
 
 
 class SizeType(click.ParamType):
@@ -76,16 +84,28 @@ class SizeType(click.ParamType):
             return value
         match = re.fullmatch(r"(\d+)[xX](\d+)", str(value).strip())
         if not match:
-            self.fail(f"{value!r} is not a size; write height x width in pixels, such as 512x384.", param, ctx)
+            self.fail(
+                f"{value!r} is not a size; write height x width in pixels, such as 512x384.",
+                param,
+                ctx,
+            )
         height, width = int(match[1]), int(match[2])
         if not (0 < height <= self.largest and 0 < width <= self.largest):
-            self.fail(f"{value}: height and width lie between 1 and {self.largest} pixels.", param, ctx)
+            self.fail(
+                f"{value}: height and width lie between 1 and {self.largest} pixels.", param, ctx
+            )
         if height % self.multiple or width % self.multiple:
-            near = "x".join(str(max(1, round(n / self.multiple)) * self.multiple) for n in (height, width))
-            # Well-formed but not to be had: bad input, told and ended (exit code 1) like a bad file.
-            error = DataError(param.opts[0] if param else "size", f"a size of {height}x{width}",
-                              f"multiples of {self.multiple} (the network halves them five times)",
-                              f"The nearest is {near}")
+            near = "x".join(
+                str(max(1, round(n / self.multiple)) * self.multiple) for n in (height, width)
+            )
+            # Well-formed but not to be had: bad input, told and ended (exit code 1) like a bad
+            # file.
+            error = DataError(
+                param.opts[0] if param else "size",
+                f"a size of {height}x{width}",
+                f"multiples of {self.multiple} (the network halves them five times)",
+                f"The nearest is {near}",
+            )
             raise click.ClickException(str(error))
         return height, width
 
@@ -101,16 +121,30 @@ def categories(_ctx, _param, value: tuple[str, ...]) -> tuple[Category, ...]:
 
 
 category_option = click.option(
-    "--category", "categories", multiple=True, type=click.Choice(CATEGORY_NAMES), callback=categories,
-    help="Garment category; repeat for several.  [default: all three]")
+    "--category",
+    "categories",
+    multiple=True,
+    type=click.Choice(CATEGORY_NAMES),
+    callback=categories,
+    help="Garment category; repeat for several.  [default: all three]",
+)
 
 
-def size_option(default: str = "512x384", multiple: int = 32, help: str = "Height x width in pixels.") -> Callable:
-    return click.option("--size", "size_hw", type=SizeType(multiple), default=default, show_default=True, help=help)
+def size_option(
+    default: str = "512x384", multiple: int = 32, help: str = "Height x width in pixels."
+) -> Callable:
+    return click.option(
+        "--size", "size_hw", type=SizeType(multiple), default=default, show_default=True, help=help
+    )
 
 
 jobs_option = click.option(
-    "--jobs", type=click.IntRange(1), default=available_jobs, show_default="all cores", help="Worker processes.")
+    "--jobs",
+    type=click.IntRange(1),
+    default=available_jobs,
+    show_default="all cores",
+    help="Worker processes.",
+)
 
 
 def check_writable(*paths: Path | None) -> None:
@@ -138,14 +172,26 @@ def note(text: str) -> None:
 
 @contextlib.contextmanager
 def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr; yields ``advance(n)``. Without a terminal: a line every tenth, so that a log shows life."""
+    """A bar on stderr; yields ``advance(n)``. Without a terminal: a line every tenth, so that a log
+    shows life."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     if console.is_terminal:
-        with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                      console=console) as bar:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        ) as bar:
             task = bar.add_task(description, total=total)
             yield partial(bar.advance, task)
         return

@@ -14,14 +14,33 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command(short_help="Write a network for others to use.")
 @click.argument("weights", type=FILE)
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--official", is_flag=True, help="A bare state_dict with the published checkpoint's names.")
-@click.option("--size", "size_hw", type=SizeType(32), default="512x384", show_default=True,
-              help="For .onnx: height x width of the pictures, fixed in the file.")
-@click.option("--evaluation", type=FILE, help="Figures to put into the card: what evaluate --json wrote.")
-@click.option("--weights", "choice", type=click.Choice(["auto", "ema", "raw"]), default="auto", show_default=True,
-              help="Moving average or weights as trained; auto: what the run validated with.")
-def command(weights: Path, out: Path, official: bool, size_hw, evaluation: Path | None, choice: str) -> None:
-    """Write the network in WEIGHTS to OUT: .safetensors with a model card beside it (OUT.md), or .onnx.
+@click.option(
+    "--official", is_flag=True, help="A bare state_dict with the published checkpoint's names."
+)
+@click.option(
+    "--size",
+    "size_hw",
+    type=SizeType(32),
+    default="512x384",
+    show_default=True,
+    help="For .onnx: height x width of the pictures, fixed in the file.",
+)
+@click.option(
+    "--evaluation", type=FILE, help="Figures to put into the card: what evaluate --json wrote."
+)
+@click.option(
+    "--weights",
+    "choice",
+    type=click.Choice(["auto", "ema", "raw"]),
+    default="auto",
+    show_default=True,
+    help="Moving average or weights as trained; auto: what the run validated with.",
+)
+def command(
+    weights: Path, out: Path, official: bool, size_hw, evaluation: Path | None, choice: str
+) -> None:
+    """Write the network in WEIGHTS to OUT: .safetensors with a model card beside it (OUT.md), or
+    .onnx.
 
     \b
     Examples:
@@ -29,12 +48,14 @@ def command(weights: Path, out: Path, official: bool, size_hw, evaluation: Path 
       fittingroom export runs/first/best.pt tryon.onnx --size 512x384
       fittingroom export runs/first/best.pt ckpt.pt --official
     """
-    from model import export
-    from model.dresser import Dresser
-    from pipeline.storage import read_json
+    from model.tryon import export
+    from model.tryon.predictor import Dresser
+    from pipeline.base.storage import read_json
 
     if not official and out.suffix not in (".safetensors", ".onnx"):
-        raise click.UsageError(f"{out}: a name that ends in .safetensors or .onnx, or any with --official.")
+        raise click.UsageError(
+            f"{out}: a name that ends in .safetensors or .onnx, or any with --official."
+        )
     check_writable(out)
     dresser = Dresser.load(weights, "cpu", choice)
     if official:
@@ -44,7 +65,9 @@ def command(weights: Path, out: Path, official: bool, size_hw, evaluation: Path 
         difference = export.save_onnx(dresser, out, size_hw)
         note(f"onnxruntime agrees with torch to {difference:.1e}.")
         return click.echo(str(out))
-    facts = export.facts_of(dresser, read_json(evaluation, "Give what evaluate --json wrote") if evaluation else None)
+    facts = export.facts_of(
+        dresser, read_json(evaluation, "Give what evaluate --json wrote") if evaluation else None
+    )
     export.save_weights(dresser, out, facts)
     card = out.with_suffix(".md")
     export.write_card(card, export.render_card(out.name, facts))

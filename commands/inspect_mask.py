@@ -1,5 +1,5 @@
-"""``inspect-mask``: whether to trust the masks of a dataset or of shards; scores, a report to look at, a list to leave
-out."""
+"""``inspect-mask``: whether to trust the masks of a dataset or of shards; scores, a report to look
+at, a list to leave out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from pathlib import Path
 
 import click
 
-from .common import category_option, check_writable, jobs_option, note, progress, size_option
+from commands.common import (
+    category_option,
+    check_writable,
+    jobs_option,
+    note,
+    progress,
+    size_option,
+)
 
 STYLES = ("standard", "recipe", "tight", "loose")
 SPLITS = ("train", "test_paired", "test_unpaired")
@@ -39,33 +46,110 @@ class Threshold(click.ParamType):
 @click.argument("data", metavar="DATA_OR_SHARDS", type=click.Path(path_type=Path))
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @category_option
-@click.option("--split", type=click.Choice(SPLITS), help="List of the dataset.  [default: train; with IDs all]")
-@click.option("--style", type=click.Choice(STYLES), default="standard", show_default=True, help="Mask to score.")
-@click.option("--against", type=click.Choice(STYLES), help="Another style to show beside it, with IoU and difference.")
-@click.option("--worst", type=click.IntRange(1), metavar="N", help="Show only the N worst people, the worst first.")
-@click.option("--by", default="trouble", show_default=True, metavar="SCORE", help="Score that says who is worst.")
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="Take only N people, by chance.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed takes the same people.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Take at most N people per category, the first of "
-              "the list.")
-@size_option(multiple=1, help="Height x width in pixels at which a dataset is read; shards have their own.")
-@click.option("--data", "dataset", type=click.Path(path_type=Path),
-              help="With shards: the dataset they were made of, to tell masks that are out of date.")
-@click.option("--out", type=WRITTEN, help="Write the report, one HTML file; above 60 people with a folder of pictures "
-              "beside it.")
-@click.option("--sheet", type=WRITTEN, help="Write a contact sheet of up to 60 people, PNG or JPEG.")
+@click.option(
+    "--split",
+    type=click.Choice(SPLITS),
+    help="List of the dataset.  [default: train; with IDs all]",
+)
+@click.option(
+    "--style",
+    type=click.Choice(STYLES),
+    default="standard",
+    show_default=True,
+    help="Mask to score.",
+)
+@click.option(
+    "--against",
+    type=click.Choice(STYLES),
+    help="Another style to show beside it, with IoU and difference.",
+)
+@click.option(
+    "--worst",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Show only the N worst people, the worst first.",
+)
+@click.option(
+    "--by",
+    default="trouble",
+    show_default=True,
+    metavar="SCORE",
+    help="Score that says who is worst.",
+)
+@click.option(
+    "--sample", type=click.IntRange(1), metavar="N", help="Take only N people, by chance."
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="The same seed takes the same people."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Take at most N people per category, the first of the list.",
+)
+@size_option(
+    multiple=1, help="Height x width in pixels at which a dataset is read; shards have their own."
+)
+@click.option(
+    "--data",
+    "dataset",
+    type=click.Path(path_type=Path),
+    help="With shards: the dataset they were made of, to tell masks that are out of date.",
+)
+@click.option(
+    "--out",
+    type=WRITTEN,
+    help="Write the report, one HTML file; above 60 people with a folder of pictures beside it.",
+)
+@click.option(
+    "--sheet", type=WRITTEN, help="Write a contact sheet of up to 60 people, PNG or JPEG."
+)
 @click.option("--csv", "csv_path", type=WRITTEN, help="Write everybody's scores as a table.")
 @click.option("--json", "json_path", type=WRITTEN, help="Write everybody's scores as JSON.")
-@click.option("--fail-below", type=Threshold(), multiple=True, help="Exit code 1 if anybody's score is below, such as "
-              "id=0.98; repeat for several.")
-@click.option("--fail-above", type=Threshold(), multiple=True, help="The same for above, such as leak=0.01.")
-@click.option("--reject", type=WRITTEN, help="Write who fails the thresholds (without any: who is worth a look) for "
-              "preprocess --exclude.")
+@click.option(
+    "--fail-below",
+    type=Threshold(),
+    multiple=True,
+    help="Exit code 1 if anybody's score is below, such as id=0.98; repeat for several.",
+)
+@click.option(
+    "--fail-above", type=Threshold(), multiple=True, help="The same for above, such as leak=0.01."
+)
+@click.option(
+    "--reject",
+    type=WRITTEN,
+    help="Write who fails the thresholds (without any: who is worth a look) for "
+    "preprocess --exclude.",
+)
 @jobs_option
 @click.pass_context
-def command(ctx, data, ids, categories, split, style, against, worst, by, sample, seed, limit, size_hw, dataset, out,
-            sheet, csv_path, json_path, fail_below, fail_above, reject, jobs):
-    """Score the agnostic masks of a dataset or of shards, and show them: all people, some IDs, or the worst.
+def command(
+    ctx,
+    data,
+    ids,
+    categories,
+    split,
+    style,
+    against,
+    worst,
+    by,
+    sample,
+    seed,
+    limit,
+    size_hw,
+    dataset,
+    out,
+    sheet,
+    csv_path,
+    json_path,
+    fail_below,
+    fail_above,
+    reject,
+    jobs,
+):
+    """Score the agnostic masks of a dataset or of shards, and show them: all people, some IDs, or
+    the worst.
 
     Exit code 1 if anybody fails a threshold, 0 otherwise.
 
@@ -73,8 +157,8 @@ def command(ctx, data, ids, categories, split, style, against, worst, by, sample
 
       fittingroom inspect-mask shards/train --worst 40 --out worst.html
     """
-    from pipeline.inspection import Question, beyond, choose, judge_all, score_names
-    from pipeline.people import open_people
+    from pipeline.inspect.inspection import Question, beyond, choose, judge_all, score_names
+    from pipeline.shards.people import open_people
 
     _check_places(out, sheet, csv_path, json_path, reject)
     if against == style:
@@ -93,7 +177,9 @@ def command(ctx, data, ids, categories, split, style, against, worst, by, sample
     failed = beyond(verdicts, dict(fail_below), dict(fail_above))
     _print_worst(choose(verdicts, LISTED, by), by)
     about = _about(data, people, verdicts, chosen, question, worst, by)
-    _write_lists(verdicts, failed, bool(fail_below or fail_above), csv_path, json_path, reject, about)
+    _write_lists(
+        verdicts, failed, bool(fail_below or fail_above), csv_path, json_path, reject, about
+    )
     sort = "order" if worst or by == "trouble" else by
     _write_pictures(people, chosen, verdicts, question, about, sort, out, sheet, jobs)
     if fail_below or fail_above:
@@ -112,7 +198,9 @@ def _check_places(out, sheet, *others) -> None:
     if out and out.suffix.lower() not in (".html", ".htm"):
         raise click.BadParameter(f"{out}: a name that ends in .html.", param_hint="--out")
     if sheet and sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise click.BadParameter(f"{sheet}: a name that ends in .png or .jpg.", param_hint="--sheet")
+        raise click.BadParameter(
+            f"{sheet}: a name that ends in .png or .jpg.", param_hint="--sheet"
+        )
     check_writable(out, sheet, *others)
 
 
@@ -121,25 +209,31 @@ def _twins(people, dataset: Path | None):
         return None
     if not people.stored_styles:
         raise click.UsageError("--data goes with shards: it names the dataset they were made of.")
-    from pipeline.people import dataset_twin
+    from pipeline.shards.people import dataset_twin
 
     return dataset_twin(dataset, people.names, people.size_hw)
 
 
 def _tell_stored(people, question) -> None:
     """Where masks of shards are older than this software, or not stored at all."""
-    from pipeline.agnostic import MASK_VERSION
+    from pipeline.masks.render import MASK_VERSION
 
     if not people.stored_styles:
         return
     for style in question.styles:
         if style not in people.stored_styles:
-            note(f"The shards hold no masks of style {style}: drawn now from their keypoints and maps.")
+            note(
+                f"The shards hold no masks of style {style}: drawn now from their keypoints and "
+                f"maps."
+            )
     versions = people.mask_versions
     if versions != {MASK_VERSION}:
         old = ", ".join(str(v) for v in sorted(versions - {MASK_VERSION}))
-        note(f"The shards hold masks of version {old}; this software draws version {MASK_VERSION}. Add --data to see "
-             "which differ.")
+        note(
+            f"The shards hold masks of version {old}; this software draws version {MASK_VERSION}. "
+            f"Add --data to see "
+            "which differ."
+        )
     if skipped := people.skipped:
         note(f"{skipped:,} people were left out when the shards were made: see their index.json.")
 
@@ -161,8 +255,8 @@ def _print_table(verdicts, known: list[str]) -> None:
     """Means per category; yellow and red where people's limits are passed."""
     from rich.table import Table
 
-    from pipeline.labels import Category
-    from pipeline.limits import concern, limit_of, tell
+    from pipeline.base.labels import Category
+    from pipeline.inspect.thresholds import concern, limit_of, tell
 
     present = [c for c in Category if any(v.who.category is c for v in verdicts)]
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -172,12 +266,22 @@ def _print_table(verdicts, known: list[str]) -> None:
     table.add_column("what it says", style="dim")
     mine = {c: [v for v in verdicts if v.who.category is c] for c in present}
     table.add_row("people", *(f"{len(mine[c]):,}" for c in present), "")
-    table.add_row("can't be used", *(_toned(f"{(n := sum(bool(v.problems) for v in mine[c])):,}", 2 * (n > 0))
-                                      for c in present), "sources that are missing or can't be read")
+    table.add_row(
+        "can't be used",
+        *(
+            _toned(f"{(n := sum(bool(v.problems) for v in mine[c])):,}", 2 * (n > 0))
+            for c in present
+        ),
+        "sources that are missing or can't be read",
+    )
     for name in known:
         cells = []
         for category in present:
-            values = [v.scores[name] for v in mine[category] if not math.isnan(v.scores.get(name, math.nan))]
+            values = [
+                v.scores[name]
+                for v in mine[category]
+                if not math.isnan(v.scores.get(name, math.nan))
+            ]
             average = sum(values) / len(values) if values else math.nan
             cells.append(_toned(tell(name, average), concern(name, average, category)))
         table.add_row(name, *cells, limit_of(name).meaning)
@@ -192,7 +296,7 @@ def _print_worst(verdicts, by: str) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from pipeline.limits import tell
+    from pipeline.inspect.thresholds import tell
 
     shown = [v for v in verdicts if v.reasons or by != "trouble"]
     if not shown:
@@ -213,17 +317,26 @@ def _print_failed(failed) -> None:
     click.echo()
     for verdict, reason in failed:
         click.echo(f"{verdict.who.key}  {reason}")
-    click.echo(f"{len(failed):,} {'person fails' if len(failed) == 1 else 'people fail'} the thresholds.")
+    click.echo(
+        f"{len(failed):,} {'person fails' if len(failed) == 1 else 'people fail'} the thresholds."
+    )
 
 
 def _about(data: Path, people, verdicts, chosen, question, worst, by: str) -> str:
     """One line on what the report shows."""
     kind = "shards" if people.stored_styles else "dataset"
     size = "x".join(map(str, people.size_hw))
-    which = f"{len(chosen):,} of {len(verdicts):,}" if len(chosen) < len(verdicts) else f"{len(verdicts):,}"
-    words = [f"{which} {'person' if which == '1' else 'people'} of the {kind} {data.absolute().name}",
-             "split " + ", ".join(sorted({v.who.split for v in verdicts})), f"at {size}",
-             f"masks of style {question.style}"]
+    which = (
+        f"{len(chosen):,} of {len(verdicts):,}"
+        if len(chosen) < len(verdicts)
+        else f"{len(verdicts):,}"
+    )
+    words = [
+        f"{which} {'person' if which == '1' else 'people'} of the {kind} {data.absolute().name}",
+        "split " + ", ".join(sorted({v.who.split for v in verdicts})),
+        f"at {size}",
+        f"masks of style {question.style}",
+    ]
     if question.against:
         words.append(f"beside {question.against}")
     if worst:
@@ -231,9 +344,11 @@ def _about(data: Path, people, verdicts, chosen, question, worst, by: str) -> st
     return ", ".join(words)
 
 
-def _write_lists(verdicts, failed, thresholds: bool, csv_path, json_path, reject, about: str) -> None:
-    from pipeline.inspection import beyond, write_csv, write_rejects, write_scores
-    from pipeline.report import WORTH_A_LOOK
+def _write_lists(
+    verdicts, failed, thresholds: bool, csv_path, json_path, reject, about: str
+) -> None:
+    from pipeline.inspect.inspection import beyond, write_csv, write_rejects, write_scores
+    from pipeline.inspect.report import WORTH_A_LOOK
 
     if csv_path:
         write_csv(csv_path, verdicts)
@@ -241,14 +356,19 @@ def _write_lists(verdicts, failed, thresholds: bool, csv_path, json_path, reject
         write_scores(json_path, verdicts, {"about": about})
     if reject:
         if not thresholds:
-            failed = beyond(verdicts, {}, {}) + [(v, ", ".join(v.reasons)) for v in verdicts
-                                                 if v.trouble >= WORTH_A_LOOK and not v.problems]
+            failed = beyond(verdicts, {}, {}) + [
+                (v, ", ".join(v.reasons))
+                for v in verdicts
+                if v.trouble >= WORTH_A_LOOK and not v.problems
+            ]
         write_rejects(reject, failed)
         note(f"{len(failed):,} {'person' if len(failed) == 1 else 'people'} to leave out: {reject}")
 
 
-def _write_pictures(people, chosen, verdicts, question, about: str, sort: str, out, sheet, jobs: int) -> None:
-    from pipeline.report import SHEET_ROWS, About, make_sheet, write_report, write_sheet
+def _write_pictures(
+    people, chosen, verdicts, question, about: str, sort: str, out, sheet, jobs: int
+) -> None:
+    from pipeline.inspect.report import SHEET_ROWS, About, make_sheet, write_report, write_sheet
 
     if out:
         with progress("People drawn", len(chosen)) as advance:

@@ -17,26 +17,55 @@ class PhotoSize(SizeType):
 
         height, width = super().convert(value, param, ctx)
         if not fits_layout((height, width)):
-            self.fail(f"{height}x{width}: 4 rows to 3 columns, 64 to 4096 pixels, such as 1024x768, 512x384 or "
-                      "256x192.", param, ctx)
+            self.fail(
+                f"{height}x{width}: 4 rows to 3 columns, 64 to 4096 pixels, such as 1024x768, "
+                f"512x384 or "
+                "256x192.",
+                param,
+                ctx,
+            )
         return height, width
 
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--pairs", type=click.IntRange(1), default=24, show_default=True,
-              help="People per category in the training split.")
-@click.option("--test-pairs", type=click.IntRange(1),
-              help="People per category in the test split.  [default: a quarter of --pairs, at least 2]")
+@click.option(
+    "--pairs",
+    type=click.IntRange(1),
+    default=24,
+    show_default=True,
+    help="People per category in the training split.",
+)
+@click.option(
+    "--test-pairs",
+    type=click.IntRange(1),
+    help="People per category in the test split.  [default: a quarter of --pairs, at least 2]",
+)
 @category_option
-@click.option("--size", "size_hw", type=PhotoSize(), default="1024x768", show_default=True,
-              help="Height x width of photos and maps, in pixels; 4 to 3.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed gives other people.")
+@click.option(
+    "--size",
+    "size_hw",
+    type=PhotoSize(),
+    default="1024x768",
+    show_default=True,
+    help="Height x width of photos and maps, in pixels; 4 to 3.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Another seed gives other people.",
+)
 @jobs_option
-def command(out: Path, pairs: int, test_pairs: int | None, categories, size_hw, seed: int, jobs: int) -> None:
-    """Draw synthetic people and their garments into OUT, in exactly Dress Code's layout and formats.
+def command(
+    out: Path, pairs: int, test_pairs: int | None, categories, size_hw, seed: int, jobs: int
+) -> None:
+    """Draw synthetic people and their garments into OUT, in exactly Dress Code's layout and
+    formats.
 
-    They carry the faults of the real annotations at their rates: missing joints, wrong labels, wrong DensePose parts.
+    They carry the faults of the real annotations at their rates: missing joints, wrong labels,
+        wrong DensePose parts.
 
     \b
     Examples:
@@ -47,7 +76,15 @@ def command(out: Path, pairs: int, test_pairs: int | None, categories, size_hw, 
 
     tests = max(2, pairs // 4) if test_pairs is None else test_pairs
     with progress("Drawing people", (pairs + tests) * len(categories)) as advance:
-        summary = make_sample(out, pairs, size_hw, seed, jobs, test_pairs=tests, categories=categories,
-                              progress=advance)
+        summary = make_sample(
+            out,
+            pairs,
+            size_hw,
+            seed,
+            jobs,
+            test_pairs=tests,
+            categories=categories,
+            progress=advance,
+        )
     note(f"{summary.total:,} people in {summary.out}")
     click.echo(str(summary.out))

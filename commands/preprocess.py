@@ -14,30 +14,75 @@ from commands.common import category_option, jobs_option, note, progress, size_o
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False), required=False)
 @category_option
-@click.option("--split", type=click.Choice(["train", "test_paired", "test_unpaired"]), default="train",
-              show_default=True, help="Which pair lists to pack.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many people per category.  [default: all]")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "test_paired", "test_unpaired"]),
+    default="train",
+    show_default=True,
+    help="Which pair lists to pack.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1), help="At most so many people per category.  [default: all]"
+)
 @size_option(help="Height x width of everything in the shards, in pixels.")
-@click.option("--images", type=click.Choice(["jpeg", "raw"]), default="jpeg", show_default=True,
-              help="jpeg: quality 95, about 100 KB a person at 512x384; raw: lossless, 1.2 MB, faster to read.")
+@click.option(
+    "--images",
+    type=click.Choice(["jpeg", "raw"]),
+    default="jpeg",
+    show_default=True,
+    help="jpeg: quality 95, about 100 KB a person at 512x384; raw: lossless, 1.2 MB, faster to "
+    "read.",
+)
 @jobs_option
-@click.option("--backend", type=click.Choice(["loky", "threading", "dask"]), default="loky", show_default=True,
-              help="Processes, threads, or a Dask cluster; the shards are the same.")
+@click.option(
+    "--backend",
+    type=click.Choice(["loky", "threading", "dask"]),
+    default="loky",
+    show_default=True,
+    help="Processes, threads, or a Dask cluster; the shards are the same.",
+)
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786.")
-@click.option("--max-skips", type=click.IntRange(0), default=0, show_default=True, metavar="PAIRS",
-              help="Bad pairs to leave out; one more ends the run, with the list.")
-@click.option("--exclude", type=click.Path(path_type=Path, dir_okay=False),
-              help="File with people to leave out, a line each, such as dresses/020714.")
+@click.option(
+    "--max-skips",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="PAIRS",
+    help="Bad pairs to leave out; one more ends the run, with the list.",
+)
+@click.option(
+    "--exclude",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with people to leave out, a line each, such as dresses/020714.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON and stop.")
-@click.option("--verify", is_flag=True, help="Re-read the shards of OUT against their index, and change nothing.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Re-read the shards of OUT against their index, and change nothing.",
+)
 @click.pass_context
-def command(ctx: click.Context, data: Path, out: Path | None, categories, split: str, limit: int | None, size_hw,
-            images: str, jobs: int, backend: str, scheduler: str | None, max_skips: int, exclude: Path | None,
-            dry_run: bool, verify: bool) -> None:
+def command(
+    ctx: click.Context,
+    data: Path,
+    out: Path | None,
+    categories,
+    split: str,
+    limit: int | None,
+    size_hw,
+    images: str,
+    jobs: int,
+    backend: str,
+    scheduler: str | None,
+    max_skips: int,
+    exclude: Path | None,
+    dry_run: bool,
+    verify: bool,
+) -> None:
     """Render agnostic masks and pack DATA, a Dress Code folder, into HDF5 shards in OUT.
 
-    Stopped at any moment, the same command goes on where it was. Run again over a finished folder it makes damaged
-    shards anew, and packs people whose files have been mended.
+    Stopped at any moment, the same command goes on where it was. Run again over a finished folder
+    it makes damaged shards anew, and packs people whose files have been mended.
 
     \b
     Examples:
@@ -48,32 +93,53 @@ def command(ctx: click.Context, data: Path, out: Path | None, categories, split:
         return _verify(ctx, out or data, jobs)
     if out is None:
         raise click.UsageError("Missing argument 'OUT'.")
-    from pipeline.dresscode import read_exclude
-    from pipeline.plan import make_plan
-    from pipeline.run import run_plan
+    from pipeline.dataset.index import read_exclude
+    from pipeline.preprocess.plan import make_plan
+    from pipeline.preprocess.run import run_plan
 
-    plan = make_plan(data, categories=categories, split=split, limit=limit, size_hw=size_hw, images=images,
-                     exclude=read_exclude(exclude) if exclude else frozenset())
+    plan = make_plan(
+        data,
+        categories=categories,
+        split=split,
+        limit=limit,
+        size_hw=size_hw,
+        images=images,
+        exclude=read_exclude(exclude) if exclude else frozenset(),
+    )
     if dry_run:
         return click.echo(json.dumps(plan.summary(), indent=1))
     if plan.absent:
-        note(f"{plan.absent:,} rows of the lists lie outside of this copy of the dataset and are passed over.")
+        note(
+            f"{plan.absent:,} rows of the lists lie outside of this copy of the dataset and are "
+            f"passed over."
+        )
     with progress("Packing", plan.people) as advance:
-        summary = run_plan(plan, out, jobs=jobs, backend=backend, scheduler=scheduler, max_skips=max_skips,
-                           progress=advance)
+        summary = run_plan(
+            plan,
+            out,
+            jobs=jobs,
+            backend=backend,
+            scheduler=scheduler,
+            max_skips=max_skips,
+            progress=advance,
+        )
     if not summary.made:
         note("Every shard was there already, and whole.")
     click.echo(str(summary))
 
 
 def _verify(ctx: click.Context, folder: Path, jobs: int) -> None:
-    from pipeline.verify import verify
+    from pipeline.preprocess.verify import verify
 
     with progress("Verifying", None) as advance:
         report = verify(folder, jobs=jobs, progress=advance)
     for problem in report.problems:
         click.echo(str(problem))
     if report.problems:
-        note("Run preprocess again with the options of the first run: it makes damaged shards anew.")
+        note(
+            "Run preprocess again with the options of the first run: it makes damaged shards anew."
+        )
         ctx.exit(1)
-    click.echo(f"{report.people:,} people in {report.shards:,} shards: all as {folder}/index.json says")
+    click.echo(
+        f"{report.people:,} people in {report.shards:,} shards: all as {folder}/index.json says"
+    )

@@ -15,29 +15,87 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 @click.command()
 @click.argument("weights", type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path),
-              help="Folder in Dress Code's layout whose test people fill the gallery.")
-@click.option("--size", "size_hw", type=SizeType(32),
-              help="Height x width at which the network works, in pixels.  [default: as it was trained, or 512x384]")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]")
-@click.option("--host", default="127.0.0.1", show_default=True,
-              help="Address or name to listen on; others than this machine's own open the page to the network.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True,
-              help="0 takes any that is free.")
-@click.option("--queue", "capacity", type=click.IntRange(1, 1000), default=8, show_default=True,
-              help="People that may wait; more are told to come back.")
-@click.option("--max-upload", type=click.FloatRange(0.1, 64), default=12, show_default=True,
-              help="Largest picture that may be uploaded, in MB.")
-@click.option("--max-pixels", type=click.FloatRange(0.1, 50), default=24, show_default=True,
-              help="Largest picture that may be uploaded, in millions of pixels.")
-@click.option("--parser", type=FILE, help="Description (JSON) of a parsing model for uploaded photos.")
-@click.option("--dense-model", type=FILE, help="Description (JSON) of a DensePose model for uploaded photos.")
-@click.option("--mediapipe-python", type=FILE, help="Python that has MediaPipe.  [default: this one, or .venv-photo]")
-def command(weights: Path, data: Path | None, size_hw, device, host: str, port: int, capacity: int, max_upload: float,
-            max_pixels: float, parser, dense_model, mediapipe_python) -> None:
-    """Open a page in the browser to dress people with WEIGHTS: from the gallery, or photos of your own.
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder in Dress Code's layout whose test people fill the gallery.",
+)
+@click.option(
+    "--size",
+    "size_hw",
+    type=SizeType(32),
+    help="Height x width at which the network works, in pixels.  [default: as it was trained, or "
+    "512x384]",
+)
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]"
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address or name to listen on; others than this machine's own open the page to the "
+    "network.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="0 takes any that is free.",
+)
+@click.option(
+    "--queue",
+    "capacity",
+    type=click.IntRange(1, 1000),
+    default=8,
+    show_default=True,
+    help="People that may wait; more are told to come back.",
+)
+@click.option(
+    "--max-upload",
+    type=click.FloatRange(0.1, 64),
+    default=12,
+    show_default=True,
+    help="Largest picture that may be uploaded, in MB.",
+)
+@click.option(
+    "--max-pixels",
+    type=click.FloatRange(0.1, 50),
+    default=24,
+    show_default=True,
+    help="Largest picture that may be uploaded, in millions of pixels.",
+)
+@click.option(
+    "--parser", type=FILE, help="Description (JSON) of a parsing model for uploaded photos."
+)
+@click.option(
+    "--dense-model", type=FILE, help="Description (JSON) of a DensePose model for uploaded photos."
+)
+@click.option(
+    "--mediapipe-python",
+    type=FILE,
+    help="Python that has MediaPipe.  [default: this one, or .venv-photo]",
+)
+def command(
+    weights: Path,
+    data: Path | None,
+    size_hw,
+    device,
+    host: str,
+    port: int,
+    capacity: int,
+    max_upload: float,
+    max_pixels: float,
+    parser,
+    dense_model,
+    mediapipe_python,
+) -> None:
+    """Open a page in the browser to dress people with WEIGHTS: from the gallery, or photos of your
+    own.
 
-    Nothing uploaded is kept. The page is for this machine alone unless --host says otherwise; it has no log-in.
+    Nothing uploaded is kept. The page is for this machine alone unless --host says otherwise; it
+    has no log-in.
 
     Example:
 
@@ -55,12 +113,20 @@ def command(weights: Path, data: Path | None, size_hw, device, host: str, port: 
     find_pose = _pose_finder(mediapipe_python)
     try:
         dresser, trained_hw = _dresser(weights, device)
-        studio = Studio(dresser, data, find_pose=find_pose, parser=_finder(parser, "label_map"),
-                        dense_finder=_finder(dense_model, "dense"), network_hw=size_hw or trained_hw,
-                        most_pixels=int(max_pixels * 1e6))
+        studio = Studio(
+            dresser,
+            data,
+            find_pose=find_pose,
+            parser=_finder(parser, "label_map"),
+            dense_finder=_finder(dense_model, "dense"),
+            network_hw=size_hw or trained_hw,
+            most_pixels=int(max_pixels * 1e6),
+        )
         studio.warm_up()
         hosts = LOCAL if host in LOCAL else () if host in ("0.0.0.0", "::") else (*LOCAL, host)
-        app = build_app(studio, capacity=capacity, hosts=hosts, most_bytes=int(max_upload * (1 << 20)))
+        app = build_app(
+            studio, capacity=capacity, hosts=hosts, most_bytes=int(max_upload * (1 << 20))
+        )
         with _listen(host, port) as place:
             number = place.getsockname()[1]
             shown = f"[{host}]" if ":" in host else host
@@ -70,8 +136,14 @@ def command(weights: Path, data: Path | None, size_hw, device, host: str, port: 
                 note("Photos of your own need MediaPipe: scripts/setup_photo.sh sets it up.")
             if host not in LOCAL:
                 note("Anybody who reaches this machine can use the page: it has no log-in.")
-            config = uvicorn.Config(app, log_level="warning", server_header=False, limit_concurrency=256,
-                                    timeout_keep_alive=15, timeout_graceful_shutdown=5)
+            config = uvicorn.Config(
+                app,
+                log_level="warning",
+                server_header=False,
+                limit_concurrency=256,
+                timeout_keep_alive=15,
+                timeout_graceful_shutdown=5,
+            )
             uvicorn.Server(config).run(sockets=[place])
     finally:
         if find_pose is not None:
@@ -85,12 +157,14 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         reason = error.strerror or error
-        raise click.ClickException(f"{host}:{port}: {reason}. Choose another --port or --host.") from None
+        raise click.ClickException(
+            f"{host}:{port}: {reason}. Choose another --port or --host."
+        ) from None
 
 
 def _dresser(weights: Path, device: str | None):
-    from model.dresser import Dresser
-    from model.tryon import DEFAULT_SIZE, trained_size
+    from model.tryon.dress import DEFAULT_SIZE, trained_size
+    from model.tryon.predictor import Dresser
 
     dresser = Dresser.load(weights, device)
     return dresser, trained_size(dresser) or DEFAULT_SIZE
@@ -105,6 +179,6 @@ def _pose_finder(python: Path | None):
 def _finder(description: Path | None, kind: str):
     if description is None:
         return None
-    from model.annotator import open_finder
+    from model.tryon.annotator import open_finder
 
     return open_finder(description, kind)

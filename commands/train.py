@@ -10,9 +10,9 @@ from typing import get_type_hints
 import click
 
 from commands.common import note
-from model.train_config import TrainConfig
-from pipeline.errors import DataError
-from pipeline.storage import read_json
+from model.training.config import TrainConfig
+from pipeline.base.errors import DataError
+from pipeline.base.storage import read_json
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -23,7 +23,9 @@ def _type(hint, metadata: dict) -> click.ParamType | None:
         return click.Choice(metadata["choices"])
     if hint is bool:
         return None
-    return (click.FloatRange if hint is float else click.IntRange)(metadata["low"], metadata["high"])
+    return (click.FloatRange if hint is float else click.IntRange)(
+        metadata["low"], metadata["high"]
+    )
 
 
 def training_options(function):
@@ -33,13 +35,20 @@ def training_options(function):
         flag = "--" + item.name.replace("_", "-")
         if hints[item.name] is bool:
             flag += "/--no-" + flag[2:]
-        function = click.option(flag, item.name, type=_type(hints[item.name], item.metadata), default=item.default,
-                                show_default=item.default is not None, help=item.metadata["help"])(function)
+        function = click.option(
+            flag,
+            item.name,
+            type=_type(hints[item.name], item.metadata),
+            default=item.default,
+            show_default=item.default is not None,
+            help=item.metadata["help"],
+        )(function)
     return function
 
 
 def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
-    """Makes the entries of a YAML file the defaults of the options that the command line leaves out."""
+    """Makes the entries of a YAML file the defaults of the options that the command line leaves
+    out."""
     if path is None:
         return None
     import yaml
@@ -47,7 +56,9 @@ def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
     try:
         values = yaml.safe_load(path.read_text()) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(path, "not YAML", "lines such as 'epochs: 10'", str(error).replace("\n", " ")) from error
+        raise DataError(
+            path, "not YAML", "lines such as 'epochs: 10'", str(error).replace("\n", " ")
+        ) from error
     if not isinstance(values, dict):
         raise DataError(path, f"a {type(values).__name__}", "lines such as 'epochs: 10'")
     values = {str(name).replace("-", "_"): value for name, value in values.items()}
@@ -61,34 +72,72 @@ def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
 @click.command(short_help="Train on shards.")
 @click.argument("shards", nargs=-1, required=True, type=FOLDER)
 @click.argument("run", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--config", "config_file", type=FILE, is_eager=True, callback=_read_yaml, expose_value=False,
-              help="YAML file with any of the options below; the command line wins.")
-@click.option("--init", type=FILE, help="Weights to start from: the published checkpoint, or one of an own run.")
+@click.option(
+    "--config",
+    "config_file",
+    type=FILE,
+    is_eager=True,
+    callback=_read_yaml,
+    expose_value=False,
+    help="YAML file with any of the options below; the command line wins.",
+)
+@click.option(
+    "--init",
+    type=FILE,
+    help="Weights to start from: the published checkpoint, or one of an own run.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN, exactly where it stopped.")
-@click.option("--preset", type=click.Choice(["full", "small"]),
-              help="Shape of the network: the published one, or a small one for CPUs.  [default: that of --init, "
-                   "or full]")
-@click.option("--unpaired", multiple=True, type=FOLDER, help="Shards of an unpaired list: drawn after each epoch too.")
+@click.option(
+    "--preset",
+    type=click.Choice(["full", "small"]),
+    help="Shape of the network: the published one, or a small one for CPUs.  [default: that of "
+    "--init, "
+    "or full]",
+)
+@click.option(
+    "--unpaired",
+    multiple=True,
+    type=FOLDER,
+    help="Shards of an unpaired list: drawn after each epoch too.",
+)
 @click.option("--vgg19", type=FILE, help="VGG19 weights (torchvision's) for style and content.")
 @click.option("--vgg16", type=FILE, help="VGG16 weights (torchvision's) for LPIPS.")
 @click.option("--lpips", type=FILE, help="Linear layers of LPIPS 0.1 for VGG16.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]")
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]"
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @training_options
 @click.pass_context
-def command(ctx, shards, run, init, resume, preset, unpaired, vgg19, vgg16, lpips, device, dry_run, as_json, **values):
-    """Train DAFlow on SHARDS (one or more folders) and put checkpoints, log, pictures and curves into RUN.
+def command(
+    ctx,
+    shards,
+    run,
+    init,
+    resume,
+    preset,
+    unpaired,
+    vgg19,
+    vgg16,
+    lpips,
+    device,
+    dry_run,
+    as_json,
+    **values,
+):
+    """Train DAFlow on SHARDS (one or more folders) and put checkpoints, log, pictures and curves
+    into RUN.
 
-    The defaults fine-tune at the shards' size: give the published checkpoint as --init. Start it with torchrun for
-    several GPUs.
+    The defaults fine-tune at the shards' size: give the published checkpoint as --init. Start it
+    with torchrun for several GPUs.
 
     Example:
 
         fittingroom train shards/train runs/first --init ckpt_viton.pt --epochs 5
     """
-    from model.config import NetworkConfig
-    from model.train import train
+    from model.network.config import NetworkConfig
+    from model.training.train import train
 
     if resume and init:
         raise click.UsageError("--resume goes on from the run's own weights: leave --init out.")
@@ -97,25 +146,46 @@ def command(ctx, shards, run, init, resume, preset, unpaired, vgg19, vgg16, lpip
     def perceptual():
         if config.perceptual == "none":
             return None
-        from model.perceptual import load_perceptual
+        from model.loss.perceptual import load_perceptual
 
         return load_perceptual(vgg19, vgg16, lpips)
 
-    summary = train(shards, run, config, network=NetworkConfig.preset(preset) if preset else None, init=init,
-                    resume=resume, unpaired=unpaired, perceptual=perceptual, device=device, dry_run=dry_run, note=note)
+    summary = train(
+        shards,
+        run,
+        config,
+        network=NetworkConfig.preset(preset) if preset else None,
+        init=init,
+        resume=resume,
+        unpaired=unpaired,
+        perceptual=perceptual,
+        device=device,
+        dry_run=dry_run,
+        note=note,
+    )
     if summary is None:
         return
     click.echo(json.dumps(summary, indent=1) if as_json or dry_run else f"{summary['text']} {run}")
 
 
 def _of_run(ctx: click.Context, run: Path, values: dict) -> dict:
-    """Options of the run that goes on: its own, unless the command line or a YAML file says something else."""
+    """Options of the run that goes on: its own, unless the command line or a YAML file says
+    something else."""
     path = run / "config.json"
     if not path.exists():
-        raise DataError(path, "no such file", "the folder of a run that was stopped", "Start it without --resume.")
+        raise DataError(
+            path,
+            "no such file",
+            "the folder of a run that was stopped",
+            "Start it without --resume.",
+        )
     own = read_json(path, "Start the run again, without --resume").get("train")
     if not isinstance(own, dict):
-        raise DataError(path, "no options of a run", 'an entry "train"', "Start the run again, without --resume")
+        raise DataError(
+            path, "no options of a run", 'an entry "train"', "Start the run again, without --resume"
+        )
     default = click.core.ParameterSource.DEFAULT
-    return {name: own.get(name, value) if ctx.get_parameter_source(name) == default else value
-            for name, value in values.items()}
+    return {
+        name: own.get(name, value) if ctx.get_parameter_source(name) == default else value
+        for name, value in values.items()
+    }

@@ -24,54 +24,142 @@ class ResultSize(SizeType):
 @click.command(short_help="Dress people in other garments.")
 @click.argument("weights", type=FILE)
 @click.option("--data", type=FOLDER, help="Folder in Dress Code's layout that holds the people.")
-@click.option("--shards", multiple=True, type=FOLDER, help="Shards that hold the people; repeat for several.")
-@click.option("--person", help="Id such as 000123 or upper_body/000123, or the photo's path inside --data.")
-@click.option("--garment", "garments", multiple=True,
-              help="Id, or any JPEG or PNG of a garment. Repeat for an outfit: put on in this order.")
-@click.option("--category", "categories", multiple=True, type=click.Choice(CATEGORY_NAMES),
-              help="What the garment is, one for each --garment.  [default: where its id lies]")
-@click.option("--pairs", type=FILE, help="List: a person and garments on each line, categories where needed.")
-@click.option("--split", type=click.Choice(["train", "test_paired", "test_unpaired"]),
-              help="Dress the pairs of this split.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many: per category with --split.  [default: all]")
-@click.option("--out", required=True, type=click.Path(path_type=Path),
-              help="PNG for one person; a folder for a list.")
-@click.option("--size", "size_hw", type=ResultSize(), default="original", show_default=True,
-              help="Height x width of the results, in pixels, or the photo's own.")
-@click.option("--network-size", "network_hw", type=SizeType(32),
-              help="Height x width at which the network works.  [default: as trained, or 512x384; that of --shards]")
-@click.option("--mask-style", type=click.Choice(["standard", "recipe", "tight", "loose"]), default="standard",
-              show_default=True, help="How much is hidden.")
-@click.option("--raw", is_flag=True, help="The network's own picture, without putting back the visible pixels.")
-@click.option("--panel", is_flag=True, help="Also a picture of person, garments, masked person and result.")
-@click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path),
-              help="Also one picture (JPEG or PNG) of the first three people of each category.")
-@click.option("--weights", "choice", type=click.Choice(["auto", "ema", "raw"]), default="auto", show_default=True,
-              help="Moving average or weights as trained; auto: what the run validated with.")
-@click.option("--batch-size", type=click.IntRange(1), help="People at once.  [default: 8 on a GPU, else 1]")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]")
-@click.option("--jobs", type=click.IntRange(1), default=available_jobs, show_default="all cores",
-              help="Threads that read and write beside the network.")
-def command(weights, data, shards, person, garments, categories, pairs, split, limit, out, size_hw, network_hw,
-            mask_style, raw, panel, sheet, choice, batch_size, device, jobs):
+@click.option(
+    "--shards", multiple=True, type=FOLDER, help="Shards that hold the people; repeat for several."
+)
+@click.option(
+    "--person", help="Id such as 000123 or upper_body/000123, or the photo's path inside --data."
+)
+@click.option(
+    "--garment",
+    "garments",
+    multiple=True,
+    help="Id, or any JPEG or PNG of a garment. Repeat for an outfit: put on in this order.",
+)
+@click.option(
+    "--category",
+    "categories",
+    multiple=True,
+    type=click.Choice(CATEGORY_NAMES),
+    help="What the garment is, one for each --garment.  [default: where its id lies]",
+)
+@click.option(
+    "--pairs", type=FILE, help="List: a person and garments on each line, categories where needed."
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "test_paired", "test_unpaired"]),
+    help="Dress the pairs of this split.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    help="At most so many: per category with --split.  [default: all]",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="PNG for one person; a folder for a list.",
+)
+@click.option(
+    "--size",
+    "size_hw",
+    type=ResultSize(),
+    default="original",
+    show_default=True,
+    help="Height x width of the results, in pixels, or the photo's own.",
+)
+@click.option(
+    "--network-size",
+    "network_hw",
+    type=SizeType(32),
+    help="Height x width at which the network works.  [default: as trained, or 512x384; that of "
+    "--shards]",
+)
+@click.option(
+    "--mask-style",
+    type=click.Choice(["standard", "recipe", "tight", "loose"]),
+    default="standard",
+    show_default=True,
+    help="How much is hidden.",
+)
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="The network's own picture, without putting back the visible pixels.",
+)
+@click.option(
+    "--panel", is_flag=True, help="Also a picture of person, garments, masked person and result."
+)
+@click.option(
+    "--sheet",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also one picture (JPEG or PNG) of the first three people of each category.",
+)
+@click.option(
+    "--weights",
+    "choice",
+    type=click.Choice(["auto", "ema", "raw"]),
+    default="auto",
+    show_default=True,
+    help="Moving average or weights as trained; auto: what the run validated with.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1), help="People at once.  [default: 8 on a GPU, else 1]"
+)
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]"
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=available_jobs,
+    show_default="all cores",
+    help="Threads that read and write beside the network.",
+)
+def command(
+    weights,
+    data,
+    shards,
+    person,
+    garments,
+    categories,
+    pairs,
+    split,
+    limit,
+    out,
+    size_hw,
+    network_hw,
+    mask_style,
+    raw,
+    panel,
+    sheet,
+    choice,
+    batch_size,
+    device,
+    jobs,
+):
     """Dress people from --data or --shards with the network in WEIGHTS.
 
-    One person (--person, --garment), a list (--pairs) or the pairs of a split. Every pixel that the mask leaves
-    visible stays exactly the photo's.
+    One person (--person, --garment), a list (--pairs) or the pairs of a split. Every pixel that the
+    mask leaves visible stays exactly the photo's.
 
     \b
     Examples:
-      fittingroom try-on best.pt --data DressCode --person 048392 --garment 048400 --out dressed.png --panel
-      fittingroom try-on best.pt --data DressCode --person 048392 --garment 048400 --garment 050192 --out outfit.png
-      fittingroom try-on best.pt --shards shards/test_unpaired --out dressed
+      fittingroom try-on best.pt --data DressCode --person 048392 --garment 048400 --out dressed.png
+      --panel fittingroom try-on best.pt --data DressCode --person 048392 --garment 048400 --garment
+      050192 --out outfit.png fittingroom try-on best.pt --shards shards/test_unpaired --out dressed
     """
     if bool(data) == bool(shards):
         raise click.UsageError("Give --data, or --shards, where the people are.")
     if bool(person) != bool(garments) or sum((bool(person), bool(pairs), bool(split))) > 1:
         raise click.UsageError("Give --person with --garment, or --pairs, or --split.")
     if categories and person and len(categories) != len(garments):
-        raise click.UsageError(f"--garment is given {len(garments)} times, --category {len(categories)}: give one for "
-                               "each garment, or none.")
+        raise click.UsageError(
+            f"--garment is given {len(garments)} times, --category {len(categories)}: give one for "
+            "each garment, or none."
+        )
     if data and not (person or pairs or split):
         raise click.UsageError("Say whom to dress: --person and --garment, --pairs, or --split.")
     if person and out.suffix.lower() != ".png":
@@ -79,24 +167,37 @@ def command(weights, data, shards, person, garments, categories, pairs, split, l
     if not person and out.suffix.lower() in (".png", ".jpg", ".jpeg"):
         raise click.UsageError(f"--out {out}: a folder for a list, not a picture's name.")
 
-    from model.dresser import Dresser
-    from model.tryon import DEFAULT_SIZE, Look, read_orders, trained_size
-    from model.wardrobe import DatasetSource, Order, Piece, ShardSource
-    from pipeline.errors import DataError
-    from pipeline.labels import Category
+    from model.tryon.dress import DEFAULT_SIZE, Look, read_orders, trained_size
+    from model.tryon.predictor import Dresser
+    from model.tryon.sources import DatasetSource, Order, Piece, ShardSource
+    from pipeline.base.errors import DataError
+    from pipeline.base.labels import Category
 
     source = DatasetSource(data) if data else ShardSource(shards)
     kinds = tuple(Category(c) for c in categories)
     if person:
-        orders = [Order(person, tuple(Piece(g, c) for g, c in zip(garments, kinds or [None] * len(garments))))]
+        orders = [
+            Order(
+                person,
+                tuple(Piece(g, c) for g, c in zip(garments, kinds or [None] * len(garments))),
+            )
+        ]
     elif pairs:
         orders = read_orders(pairs, kinds[0] if kinds else None)[:limit]
     else:
         orders = source.orders(split, kinds or tuple(Category), limit)
     if not orders:
-        held = ", ".join(sorted({folder.split for folder in source.folders})) if shards else "other people"
-        raise DataError((shards or [data])[0], f"nobody of {split or 'this category'} here, but {held}", "",
-                        "Choose another --split or --category")
+        held = (
+            ", ".join(sorted({folder.split for folder in source.folders}))
+            if shards
+            else "other people"
+        )
+        raise DataError(
+            (shards or [data])[0],
+            f"nobody of {split or 'this category'} here, but {held}",
+            "",
+            "Choose another --split or --category",
+        )
     check_writable(sheet)
     _make_folder(out.parent if person else out)
     check_writable(out if person else out / "result.png")
@@ -104,13 +205,23 @@ def command(weights, data, shards, person, garments, categories, pairs, split, l
     own = source.folders[0].size_hw if shards else trained_size(dresser) or DEFAULT_SIZE
     look = Look(network_hw or own, size_hw, mask_style, raw)
     batch_size = batch_size or (8 if dresser.device.type == "cuda" else 1)
-    _dress(dresser, source, orders, look, out, single=bool(person), panel=panel, sheet=sheet, batch_size=batch_size,
-           threads=jobs)
+    _dress(
+        dresser,
+        source,
+        orders,
+        look,
+        out,
+        single=bool(person),
+        panel=panel,
+        sheet=sheet,
+        batch_size=batch_size,
+        threads=jobs,
+    )
 
 
 def _make_folder(folder: Path) -> None:
-    from pipeline.errors import DataError
-    from pipeline.storage import unwritable
+    from pipeline.base.errors import DataError
+    from pipeline.base.storage import unwritable
 
     if folder.exists() and not folder.is_dir():
         raise DataError(folder, "is a file", "a folder for the results", "Choose another name")
@@ -120,10 +231,21 @@ def _make_folder(folder: Path) -> None:
         raise unwritable(folder, error) from error
 
 
-def _dress(dresser, source, orders, look, out: Path, *, single: bool, panel: bool, sheet: Path | None,
-           batch_size: int, threads: int) -> None:
-    from model.tryon import Sheet, try_on, write_picture
-    from pipeline.errors import DataError
+def _dress(
+    dresser,
+    source,
+    orders,
+    look,
+    out: Path,
+    *,
+    single: bool,
+    panel: bool,
+    sheet: Path | None,
+    batch_size: int,
+    threads: int,
+) -> None:
+    from model.tryon.dress import Sheet, try_on, write_picture
+    from pipeline.base.errors import DataError
 
     problems: list[str] = []
     shown = Sheet()
@@ -137,18 +259,32 @@ def _dress(dresser, source, orders, look, out: Path, *, single: bool, panel: boo
             shown.add(dressed)
 
     with progress("Dressing", len(orders)) as advance:
+
         def failed(order, error: DataError) -> None:
             problems.append(str(error))
             note(f"{order.name} is left out: {error}")
             advance(1)
 
         done = 0
-        for _ in try_on(dresser, source, orders, look, batch_size=batch_size, threads=threads, finish=finish,
-                        failed=None if single else failed):
+        for _ in try_on(
+            dresser,
+            source,
+            orders,
+            look,
+            batch_size=batch_size,
+            threads=threads,
+            finish=finish,
+            failed=None if single else failed,
+        ):
             done += 1
             advance(1)
     if problems:
-        raise DataError(out, f"{done:,} dressed, {len(problems):,} left out", "", f"The first problem: {problems[0]}")
+        raise DataError(
+            out,
+            f"{done:,} dressed, {len(problems):,} left out",
+            "",
+            f"The first problem: {problems[0]}",
+        )
     if sheet:
         write_picture(sheet, shown.picture())
     click.echo(str(out) if single else f"{done:,} dressed in {out}")

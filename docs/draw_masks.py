@@ -1,6 +1,6 @@
 """Draws the pictures of docs/masks.md: three synthetic people of each category in all mask styles.
 
-    python docs/draw_masks.py
+python docs/draw_masks.py
 """
 
 from __future__ import annotations
@@ -16,22 +16,29 @@ from PIL import Image, ImageDraw, ImageFont
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from pipeline.agnostic import STYLES, render_agnostic_masks  # noqa: E402
-from pipeline.dresscode import PairRecord, index_pairs  # noqa: E402
-from pipeline.labels import Category  # noqa: E402
-from pipeline.readers import read_dense, read_image, read_keypoints, read_label_map  # noqa: E402
+from pipeline.base.labels import Category  # noqa: E402
+from pipeline.dataset.index import PairRecord, index_pairs  # noqa: E402
+from pipeline.dataset.readers import read_dense, read_image, read_keypoints, read_label_map  # noqa: E402
+from pipeline.masks.render import STYLES, render_agnostic_masks  # noqa: E402
 from pipeline.sample import make_sample  # noqa: E402
 
 SEED, PAIRS, SIZE, CELL = 23, 13, (512, 384), (172, 230)
-SHOWN = {Category.UPPER_BODY: ("000005", "000009", "000012"), Category.LOWER_BODY: ("013567", "013570", "013572"),
-         Category.DRESSES: ("020716", "020720", "020724")}
+SHOWN = {
+    Category.UPPER_BODY: ("000005", "000009", "000012"),
+    Category.LOWER_BODY: ("013567", "013570", "013572"),
+    Category.DRESSES: ("020716", "020720", "020724"),
+}
 
 
 def row(record: PairRecord) -> np.ndarray:
     """(h, w, 3) uint8 RGB: the photo, and beside it each style's mask with its outline."""
     photo = read_image(record.image, SIZE)
-    masks = render_agnostic_masks(record.category, read_keypoints(record.keypoints, SIZE),
-                                  read_dense(record.dense, SIZE), read_label_map(record.label_map, SIZE))
+    masks = render_agnostic_masks(
+        record.category,
+        read_keypoints(record.keypoints, SIZE),
+        read_dense(record.dense, SIZE),
+        read_label_map(record.label_map, SIZE),
+    )
     cells = [photo]
     for style in STYLES:
         view, mask = photo.copy(), masks[style]

@@ -1,6 +1,7 @@
-"""Takes the pictures of docs/inspect.md: reports on synthetic people, in a browser. Needs Chromium with its driver.
+"""Takes the pictures of docs/inspect.md: reports on synthetic people, in a browser. Needs Chromium
+with its driver.
 
-    python docs/draw_reports.py
+python docs/draw_reports.py
 """
 
 from __future__ import annotations
@@ -25,11 +26,18 @@ LOADED = "[...document.images].every((image) => image.complete)"
 
 
 def command(*words: object) -> None:
-    subprocess.run([sys.executable, HERE.parent / "cli.py", *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, HERE.parent / "cli.py", *map(str, words)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
-def shoot(browser: webdriver.Chrome, name: str, page: Path, height: int, person: str | None = None) -> None:
-    """Stores what the page shows, from its top or one person in large with the keypoints, 1200 pixels wide."""
+def shoot(
+    browser: webdriver.Chrome, name: str, page: Path, height: int, person: str | None = None
+) -> None:
+    """Stores what the page shows, from its top or one person in large with the keypoints, 1200
+    pixels wide."""
     shape = {"width": 1440, "height": round(1.2 * height), "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", shape)
     browser.get(page.as_uri())
@@ -48,7 +56,18 @@ def main() -> None:
         sample, one, two = (Path(folder) / name for name in ("sample", "one.html", "two.html"))
         command("make-sample", sample, "--pairs", PAIRS, "--seed", SEED, "--size", SIZE)
         command("inspect-mask", sample, "--size", SIZE, "--out", one)
-        command("inspect-mask", sample, "--size", SIZE, "--style", "tight", "--against", "loose", "--out", two)
+        command(
+            "inspect-mask",
+            sample,
+            "--size",
+            SIZE,
+            "--style",
+            "tight",
+            "--against",
+            "loose",
+            "--out",
+            two,
+        )
         browser = open_browser()
         try:
             shoot(browser, "inspect-report.jpg", one, 1000)

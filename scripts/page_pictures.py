@@ -1,8 +1,10 @@
-"""Takes the pictures of docs/page.md from a running page: ``scripts/page_pictures.py http://127.0.0.1:8000 [PHOTO]``.
+"""Takes the pictures of docs/page.md from a running page: ``scripts/page_pictures.py
+http://127.0.0.1:8000 [PHOTO]``.
 
-The page is started beforehand, with a gallery: ``fittingroom serve WEIGHTS --data sample``. Needs Chromium with its
-driver, and selenium. PHOTO is uploaded as a person for the pictures of the mask, which are left as they are without;
-the result is of the gallery's second person in its fourth garment.
+The page is started beforehand, with a gallery: ``fittingroom serve WEIGHTS --data sample``. Needs
+    Chromium with its
+driver, and selenium. PHOTO is uploaded as a person for the pictures of the mask, which are left as
+they are without; the result is of the gallery's second person in its fourth garment.
 """
 
 from __future__ import annotations
@@ -19,8 +21,16 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 OUT = Path(__file__).parents[1] / "docs/pictures"
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync", "--hide-scrollbars",
-         "--disable-background-networking", "--disable-component-update")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--disable-background-networking",
+    "--disable-component-update",
+)
 SEEN = "!document.getElementById('before').hidden && document.getElementById('working').hidden"
 
 

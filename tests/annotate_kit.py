@@ -1,4 +1,5 @@
-"""What the tests of ``annotate`` share: a recorded MediaPipe, files of other programs, small models."""
+"""What the tests of ``annotate`` share: a recorded MediaPipe, files of other programs, small
+models."""
 
 from __future__ import annotations
 
@@ -16,12 +17,12 @@ from PIL import Image
 from cli import main
 from pipeline.annotate import keypoints as keypoints_module
 from pipeline.annotate.keypoints import MediaPipe
-from pipeline.readers import read_image
+from pipeline.dataset.readers import read_image
 
 DATA = Path(__file__).parent / "data"
 ANSWER = json.loads((DATA / "mediapipe_answer.json").read_text())
 SIZE_HW = (512, 384)
-FAKE_WORKER = '''
+FAKE_WORKER = """
 import base64, json, sys
 import cv2, numpy as np
 answer = json.load(open({answer!r}))
@@ -37,9 +38,10 @@ for line in iter(source.readline, b""):
     silhouette = cv2.resize(mask, (width, height))
     people = [(rows, silhouette), (shifted, np.roll(silhouette, width // 2, 1))][:copies]
     told = {{"people": [p for p, _ in people], "height": height, "width": width}}
-    sys.stdout.buffer.write(json.dumps(told).encode() + b"\\n" + b"".join(s.tobytes() for _, s in people))
+    sys.stdout.buffer.write(json.dumps(told).encode() + b"\\n")
+    sys.stdout.buffer.write(b"".join(s.tobytes() for _, s in people))
     sys.stdout.buffer.flush()
-'''
+"""
 """Answers as MediaPipe did for photo.jpg; black pictures show nobody, white ones two people."""
 
 
@@ -72,12 +74,16 @@ def run(*words):
 
 def encoded(image, kind="PNG", **options) -> bytes:
     stream = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(stream, kind, **options)
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(
+        stream, kind, **options
+    )
     return stream.getvalue()
 
 
 def openpose_file(path: Path, *people: np.ndarray) -> Path:
-    path.write_text(json.dumps({"people": [{"pose_keypoints_2d": p.ravel().tolist()} for p in people]}))
+    path.write_text(
+        json.dumps({"people": [{"pose_keypoints_2d": p.ravel().tolist()} for p in people]})
+    )
     return path
 
 
@@ -98,14 +104,26 @@ def joints() -> np.ndarray:
 
 @pytest.fixture
 def description(tmp_path):
-    """Writes a model that calls everything brighter than the middle class 2 of 3, everything else class 0."""
+    """Writes a model that calls everything brighter than the middle class 2 of 3, everything else
+    class 0."""
+
     def write(suffix: str, kind: str = "label_map", **changes) -> Path:
         path = tmp_path / f"model{suffix}"
         _onnx_model(path) if suffix == ".onnx" else _torch_model(path)
-        content = {"model": path.name, "kind": kind, "height": 64, "width": 48, "classes": [0, 7, 4],
-                   "mean": [0.5] * 3, "std": [0.5] * 3} | changes
-        (tmp_path / f"{kind}.json").write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+        content = {
+            "model": path.name,
+            "kind": kind,
+            "height": 64,
+            "width": 48,
+            "classes": [0, 7, 4],
+            "mean": [0.5] * 3,
+            "std": [0.5] * 3,
+        } | changes
+        (tmp_path / f"{kind}.json").write_text(
+            json.dumps({k: v for k, v in content.items() if v is not None})
+        )
         return tmp_path / f"{kind}.json"
+
     return write
 
 
@@ -118,10 +136,16 @@ def _onnx_model(path: Path) -> None:
 
     node = helper.make_node("Conv", ["x", "w", "b"], ["y"], kernel_shape=[1, 1])
     graph = helper.make_graph(
-        [node], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 64, 48])],
+        [node],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 64, 48])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 64, 48])],
-        [numpy_helper.from_array(_WEIGHT, "w"), numpy_helper.from_array(_BIAS, "b")])
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+        [numpy_helper.from_array(_WEIGHT, "w"), numpy_helper.from_array(_BIAS, "b")],
+    )
+    save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8),
+        str(path),
+    )
 
 
 def _torch_model(path: Path) -> None:

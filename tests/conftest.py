@@ -11,7 +11,8 @@ import pytest
 
 @pytest.fixture(scope="session")
 def real_people() -> Path:
-    """A folder of real people in Dress Code's layout, named by DRESSCODE_ROOT; tests that need it skip without."""
+    """A folder of real people in Dress Code's layout, named by DRESSCODE_ROOT; tests that need it
+    skip without."""
     root = os.environ.get("DRESSCODE_ROOT")
     if not root or not Path(root).is_dir():
         pytest.skip("DRESSCODE_ROOT names no folder")
@@ -20,7 +21,8 @@ def real_people() -> Path:
 
 @pytest.fixture(scope="session")
 def sample_dataset(tmp_path_factory) -> Path:
-    """A synthetic dataset: 256x192, all modalities, 4 training and 2 test people in each category. Read only."""
+    """A synthetic dataset: 256x192, all modalities, 4 training and 2 test people in each category.
+    Read only."""
     from pipeline.sample import make_sample
 
     return make_sample(tmp_path_factory.mktemp("sample") / "data", 4, (256, 192), test_pairs=2).out
@@ -28,8 +30,9 @@ def sample_dataset(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def sample_shards(sample_dataset, tmp_path_factory) -> dict[str, Path]:
-    """Folders of shards of the synthetic dataset at 128x96, all mask styles, by split. Read only."""
-    from pipeline.run import preprocess
+    """Folders of shards of the synthetic dataset at 128x96, all mask styles, by split. Read
+    only."""
+    from pipeline.preprocess.run import preprocess
 
     base = tmp_path_factory.mktemp("shards")
     for split in ("train", "test_paired", "test_unpaired"):
@@ -50,7 +53,7 @@ def finished(dataset, tmp_path_factory) -> Path:
     """Shards of ``dataset`` that an uninterrupted run made. Read only."""
     from tiny_dresscode import SMALL
 
-    from pipeline.run import preprocess
+    from pipeline.preprocess.run import preprocess
 
     out = tmp_path_factory.mktemp("finished") / "shards"
     preprocess(dataset, out, **SMALL)

@@ -12,13 +12,18 @@ from pathlib import Path
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Every file below ``folder``, hidden ones too: relative name -> SHA-256. Equal means equal byte for byte."""
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Every file below ``folder``, hidden ones too: relative name -> SHA-256. Equal means equal
+    byte for byte."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def in_process(work: Callable[..., object], *args, **kwargs) -> int:
-    """Calls ``work`` in a process of its own and returns its id; the process ends 0 if nothing was raised."""
+    """Calls ``work`` in a process of its own and returns its id; the process ends 0 if nothing was
+    raised."""
     sys.stdout.flush(), sys.stderr.flush()
     if child := os.fork():
         return child

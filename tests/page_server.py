@@ -13,10 +13,10 @@ import torch
 import uvicorn
 from tiny import tiny_network
 
-from model.daflow import DAFlow
-from model.dresser import Dresser
+from model.network.daflow import DAFlow
 from model.page.app import build_app
 from model.page.studio import Studio
+from model.tryon.predictor import Dresser
 
 
 def tiny_dresser() -> Dresser:

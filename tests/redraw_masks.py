@@ -2,8 +2,9 @@
 
     python tests/redraw_masks.py
 
-Each PNG of tests/data/masks holds one category: rows are sources (both maps, no DensePose, no label map), columns are
-styles. Masks that differ without a higher MASK_VERSION are refused: shards tell by it whether their masks are current.
+Each PNG of tests/data/masks holds one category: rows are sources (both maps, no DensePose, no label
+map), columns are styles. Masks that differ without a higher MASK_VERSION are refused: shards tell
+by it whether their masks are current.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ FOLDER = Path(__file__).parent / "data" / "masks"
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipeline.agnostic import MASK_VERSION, STYLES, render_agnostic_masks  # noqa: E402
-from pipeline.geometry import LIMB_PARTS, LIMBS, TEMPLATE, draw_limb, draw_polygon  # noqa: E402
-from pipeline.labels import Atr, Category, Joint  # noqa: E402
+from pipeline.base.labels import Atr, Category, Joint  # noqa: E402
+from pipeline.masks.body import LIMB_PARTS, LIMBS, TEMPLATE, draw_limb, draw_polygon  # noqa: E402
+from pipeline.masks.render import MASK_VERSION, STYLES, render_agnostic_masks  # noqa: E402
 
 SIZE = (128, 96)
 UNIT = 21.0
 
 
 def figure(category: Category) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A standing figure with one raised forearm and a bag: keypoints, DensePose parts, label map."""
+    """A standing figure with one raised forearm and a bag: keypoints, DensePose parts, label
+    map."""
     keypoints = np.ones((18, 3), np.float32)
     keypoints[:, :2] = TEMPLATE * UNIT + (48, 22)
     keypoints[4, :2] = keypoints[3, :2] + (14, -9)
@@ -40,7 +42,11 @@ def figure(category: Category) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for limb, parts, label in zip(LIMBS, LIMB_PARTS, skin):
         root, middle, end = joints[list(limb)]
         tip = end + (end - middle) / np.hypot(*(end - middle)) * 4
-        for piece, part in (((root, middle), parts[0][0]), ((middle, end), parts[1][0]), ((end, tip), parts[2][0])):
+        for piece, part in (
+            ((root, middle), parts[0][0]),
+            ((middle, end), parts[1][0]),
+            ((end, tip), parts[2][0]),
+        ):
             draw_limb(dense, np.array(piece), (3.5, 3), part)
             draw_limb(labels, np.array(piece), (4, 3.5), label)
     for side, shoe in ((Joint.R_ANKLE, Atr.RIGHT_SHOE), (Joint.L_ANKLE, Atr.LEFT_SHOE)):
@@ -60,17 +66,28 @@ def dress(labels: np.ndarray, joints: np.ndarray, category: Category) -> None:
             draw_limb(labels, joints[[hip, knee, ankle]], (6, 5, 4.5), Atr.PANTS)
     draw_polygon(labels, (joints[2] - (2, 2), joints[5] + (2, -2), left, right), top)
     for shoulder, elbow in ((2, 3), (5, 6)):
-        draw_limb(labels, np.array((joints[shoulder], (joints[shoulder] + joints[elbow]) / 2)), (4.5, 5), top)
+        draw_limb(
+            labels,
+            np.array((joints[shoulder], (joints[shoulder] + joints[elbow]) / 2)),
+            (4.5, 5),
+            top,
+        )
     if category is Category.DRESSES:
         draw_polygon(labels, (right, left, joints[12] + (12, 4), joints[9] - (12, -4)), top)
 
 
 def sheet(category: Category) -> np.ndarray:
-    """(3 x 128, 4 x 96) uint8, 255 = hidden: sources from top to bottom, styles from left to right."""
+    """(3 x 128, 4 x 96) uint8, 255 = hidden: sources from top to bottom, styles from left to
+    right."""
     keypoints, dense, labels = figure(category)
-    rows = [render_agnostic_masks(category, keypoints, *maps)
-            for maps in ((dense, labels), (None, labels), (dense, None))]
-    return np.vstack([np.hstack([row[style] for style in STYLES]) for row in rows]).astype(np.uint8) * 255
+    rows = [
+        render_agnostic_masks(category, keypoints, *maps)
+        for maps in ((dense, labels), (None, labels), (dense, None))
+    ]
+    return (
+        np.vstack([np.hstack([row[style] for style in STYLES]) for row in rows]).astype(np.uint8)
+        * 255
+    )
 
 
 def stored(category: Category) -> np.ndarray:
@@ -84,9 +101,13 @@ def stored_version() -> int:
 def main() -> None:
     if (FOLDER / "version.txt").exists() and stored_version() == MASK_VERSION:
         changed = [str(c) for c in Category if not np.array_equal(sheet(c), stored(c))]
-        sys.exit(f"masks of {', '.join(changed)} changed: raise MASK_VERSION first." if changed else None)
+        sys.exit(
+            f"masks of {', '.join(changed)} changed: raise MASK_VERSION first." if changed else None
+        )
     for category in Category:
-        Image.fromarray(sheet(category)).convert("1").save(FOLDER / f"{category}.png", optimize=True)
+        Image.fromarray(sheet(category)).convert("1").save(
+            FOLDER / f"{category}.png", optimize=True
+        )
     (FOLDER / "version.txt").write_text(f"{MASK_VERSION}\n")
 
 

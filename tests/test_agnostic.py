@@ -9,24 +9,55 @@ import numpy as np
 import pytest
 import redraw_masks
 
-from pipeline.agnostic import MASK_VERSION, STYLES, apply_mask, render_agnostic_mask, render_agnostic_masks
-from pipeline.dresscode import index_pairs
-from pipeline.geometry import TEMPLATE
-from pipeline.labels import GARMENT_LABELS, Atr, Category, Joint, is_in
-from pipeline.readers import read_dense, read_keypoints, read_label_map
-from pipeline.rules import RULES
+from pipeline.base.labels import GARMENT_LABELS, Atr, Category, Joint, is_in
+from pipeline.dataset.index import index_pairs
+from pipeline.dataset.readers import read_dense, read_keypoints, read_label_map
+from pipeline.inspect.scores import score_mask
+from pipeline.masks.body import TEMPLATE
+from pipeline.masks.render import (
+    MASK_VERSION,
+    STYLES,
+    apply_mask,
+    render_agnostic_mask,
+    render_agnostic_masks,
+)
+from pipeline.masks.rules import RULES
 from pipeline.sample import describe_person, person_files
-from pipeline.scores import score_mask
 
 SMALL = (256, 192)
 TRUSTING = tuple(s for s in STYLES if s != "recipe")
 GOALS = {  # score -> the most it may be ("<") or the least (">"), per category
-    Category.UPPER_BODY: {"ring": "<.005", "id": ">.995", "id_min": ">.95", "excess": "<.40", "hug": "<.42",
-                          "cov_torso": ">.99"},
-    Category.LOWER_BODY: {"ring": "<.005", "id": ">.995", "id_min": ">.95", "excess": "<1.22", "hug": "<.24",
-                          "cf": "<.004", "cov_gap": ">.99", "cov_leg": ">.99", "cov_bone": ">.99"},
-    Category.DRESSES: {"ring": "<.005", "id": ">.995", "id_min": ">.95", "excess": "<.48", "hug": "<.26",
-                       "cf": "<.010", "cov_leg": ">.99", "cov_neck": ">.99", "cov_arm": ">.95", "cov_gap": ">.99"},
+    Category.UPPER_BODY: {
+        "ring": "<.005",
+        "id": ">.995",
+        "id_min": ">.95",
+        "excess": "<.40",
+        "hug": "<.42",
+        "cov_torso": ">.99",
+    },
+    Category.LOWER_BODY: {
+        "ring": "<.005",
+        "id": ">.995",
+        "id_min": ">.95",
+        "excess": "<1.22",
+        "hug": "<.24",
+        "cf": "<.004",
+        "cov_gap": ">.99",
+        "cov_leg": ">.99",
+        "cov_bone": ">.99",
+    },
+    Category.DRESSES: {
+        "ring": "<.005",
+        "id": ">.995",
+        "id_min": ">.95",
+        "excess": "<.48",
+        "hug": "<.26",
+        "cf": "<.010",
+        "cov_leg": ">.99",
+        "cov_neck": ">.99",
+        "cov_arm": ">.95",
+        "cov_gap": ">.99",
+    },
 }
 
 
@@ -34,8 +65,13 @@ def people(root, size_hw, splits=("train",)):
     """(name, category, keypoints, DensePose parts, label map) of everybody in a dataset."""
     for split in splits:
         for record in index_pairs(root, split=split):
-            yield (f"{record.key}", record.category, read_keypoints(record.keypoints, size_hw),
-                   read_dense(record.dense, size_hw), read_label_map(record.label_map, size_hw))
+            yield (
+                f"{record.key}",
+                record.category,
+                read_keypoints(record.keypoints, size_hw),
+                read_dense(record.dense, size_hw),
+                read_label_map(record.label_map, size_hw),
+            )
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +81,8 @@ def crowd(sample_dataset):
 
 @pytest.fixture(scope="module")
 def reaching(tmp_path_factory):
-    """People whose hands lie before the body or half in pockets, as in ``crowd``, with at least 20 pixels of hands."""
+    """People whose hands lie before the body or half in pockets, as in ``crowd``, with at least 20
+    pixels of hands."""
     root, size_hw, found = tmp_path_factory.mktemp("reaching"), (512, 384), []
     poses = dict.fromkeys(("arms crossed", "arm across", "hands in pockets"), 3)
     for number in range(120):
@@ -108,12 +145,17 @@ def test_no_garment_pixel_of_the_sample_stays_visible(crowd, style):
 
 @pytest.mark.parametrize("style", TRUSTING)
 def test_hair_shoes_bags_and_other_clothes_stay_visible(crowd, style):
-    other = {Category.UPPER_BODY: (Atr.PANTS, Atr.SKIRT), Category.LOWER_BODY: (Atr.UPPER_CLOTHES,),
-             Category.DRESSES: ()}
+    other = {
+        Category.UPPER_BODY: (Atr.PANTS, Atr.SKIRT),
+        Category.LOWER_BODY: (Atr.UPPER_CLOTHES,),
+        Category.DRESSES: (),
+    }
     kept = 0
     for name, category, keypoints, dense, labels in crowd:
         mask = render_agnostic_mask(category, keypoints, dense, labels, style)
-        keep = is_in(labels, (Atr.HAIR, Atr.HAT, Atr.LEFT_SHOE, Atr.RIGHT_SHOE, Atr.BAG, *other[category]))
+        keep = is_in(
+            labels, (Atr.HAIR, Atr.HAT, Atr.LEFT_SHOE, Atr.RIGHT_SHOE, Atr.BAG, *other[category])
+        )
         kept += keep.sum()
         assert not mask[keep].any(), name
     assert kept > 1000
@@ -136,7 +178,11 @@ def test_hands_stay_visible_where_sleeves_are_hidden(crowd):
 def test_hands_of_crossed_arms_and_pockets_stay_visible(reaching, style, source):
     for name, category, keypoints, dense, labels in reaching:
         hands = is_in(labels, (Atr.LEFT_ARM, Atr.RIGHT_ARM)) & is_in(dense, (3, 4))
-        maps = {"both maps": (dense, labels), "no DensePose": (None, labels), "no label map": (dense, None)}[source]
+        maps = {
+            "both maps": (dense, labels),
+            "no DensePose": (None, labels),
+            "no label map": (dense, None),
+        }[source]
         mask = render_agnostic_mask(category, keypoints, *maps, style)
         assert (hands & ~mask).sum() >= 0.95 * hands.sum(), name
 
@@ -144,8 +190,12 @@ def test_hands_of_crossed_arms_and_pockets_stay_visible(reaching, style, source)
 def test_scores_of_the_sample_are_near_the_goals(crowd):
     rows = {c: [] for c in Category}
     for _, category, keypoints, dense, labels in crowd:
-        render = lambda edited, c=category, k=keypoints, d=dense: render_agnostic_mask(c, k, d, edited)
-        rows[category].append(score_mask(category, keypoints, dense, labels, render(labels), render))
+        render = lambda edited, c=category, k=keypoints, d=dense: render_agnostic_mask(
+            c, k, d, edited
+        )
+        rows[category].append(
+            score_mask(category, keypoints, dense, labels, render(labels), render)
+        )
     mean = lambda c, name: np.nanmean([r[name] for r in rows[c]])
     for category in Category:
         assert mean(category, "leak") == 0 and mean(category, "ring") < 0.01
@@ -166,9 +216,15 @@ def test_one_missing_joint_leaks_nothing_and_grows_the_mask_by_half_at_most(crow
 def test_four_joints_are_enough(crowd, usual):
     for name, category, keypoints, dense, labels in crowd:
         rng = np.random.default_rng(zlib.crc32(name.encode()))
-        kept = {int(Joint.NECK), int(Joint.R_SHOULDER), *rng.choice(range(3, 14), 2, replace=False).tolist()}
+        kept = {
+            int(Joint.NECK),
+            int(Joint.R_SHOULDER),
+            *rng.choice(range(3, 14), 2, replace=False).tolist(),
+        }
         for parts, map_ in ((dense, labels), (None, labels), (dense, None)):
-            mask = render_agnostic_mask(category, without(keypoints, set(range(18)) - kept), parts, map_)
+            mask = render_agnostic_mask(
+                category, without(keypoints, set(range(18)) - kept), parts, map_
+            )
             assert map_ is None or mask[garment(category, labels)].all(), name
             assert mask.sum() <= 1.5 * usual[name].sum(), name
 
@@ -184,7 +240,7 @@ def test_without_any_joint_nothing_leaks_and_the_mask_grows_by_half_at_most(crow
 
 def test_guessed_arms_hide_no_background_where_a_label_map_shows_that_there_are_none():
     keypoints, _, labels = standing(Category.UPPER_BODY)
-    labels[:, :int(0.42 * labels.shape[1])] = labels[:, int(0.58 * labels.shape[1]):] = 0
+    labels[:, : int(0.42 * labels.shape[1])] = labels[:, int(0.58 * labels.shape[1]) :] = 0
     arms = [Joint.R_ELBOW, Joint.R_WRIST, Joint.L_ELBOW, Joint.L_WRIST]
     columns, rows = keypoints[arms, :2].astype(int).T
     assert render_agnostic_mask(Category.UPPER_BODY, keypoints, None, labels)[rows, columns].all()
@@ -198,9 +254,14 @@ def test_background_cut_off_from_the_rest_of_the_mask_stays_visible(category):
     mask = render_agnostic_mask(category, keypoints, dense, labels)
     rows, columns = np.nonzero(mask & (labels == 0))
     y, x = int(rows[len(rows) // 2]), int(columns[rows == rows[len(rows) // 2]].min()) + 2
-    labels[max(y - 14, 0):y + 15, max(x - 14, 0):x + 15] = Atr.BAG
-    labels[y - 4:y + 5, x - 4:x + 5] = 0  # seen through the bag's handle
-    assert mask[y, x] and not render_agnostic_mask(category, keypoints, dense, labels)[y - 4:y + 5, x - 4:x + 5].any()
+    labels[max(y - 14, 0) : y + 15, max(x - 14, 0) : x + 15] = Atr.BAG
+    labels[y - 4 : y + 5, x - 4 : x + 5] = 0  # seen through the bag's handle
+    assert (
+        mask[y, x]
+        and not render_agnostic_mask(category, keypoints, dense, labels)[
+            y - 4 : y + 5, x - 4 : x + 5
+        ].any()
+    )
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -277,11 +338,15 @@ def test_half_the_size_gives_the_same_mask_made_smaller(sample_dataset, style):
     for name, category, keypoints, dense, labels in people(sample_dataset, (1024, 768)):
         large = render_agnostic_mask(category, keypoints, dense, labels, style)[1::2, 1::2]
         halved = np.concatenate([keypoints[:, :2] / 2, keypoints[:, 2:]], 1)
-        small = render_agnostic_mask(category, halved, dense[1::2, 1::2].copy(), labels[1::2, 1::2].copy(), style)
+        small = render_agnostic_mask(
+            category, halved, dense[1::2, 1::2].copy(), labels[1::2, 1::2].copy(), style
+        )
         assert (large & small).sum() >= 0.98 * (large | small).sum(), name
 
 
-@pytest.mark.parametrize("size_hw", [(512, 384), (320, 240), (300, 227), (128, 96), (61, 40), (64, 256)])
+@pytest.mark.parametrize(
+    "size_hw", [(512, 384), (320, 240), (300, 227), (128, 96), (61, 40), (64, 256)]
+)
 def test_sizes_that_are_no_multiple_of_the_canvas_work(size_hw):
     for category in Category:
         keypoints, dense, labels = standing(category, size_hw)
@@ -296,23 +361,28 @@ def test_shirt_called_a_dress_is_hidden_above_the_hips(style):
     left[left == Atr.UPPER_CLOTHES] = Atr.DRESS
     mask = render_agnostic_mask(Category.UPPER_BODY, keypoints, dense, labels, style)
     hips = int(keypoints[Joint.R_HIP, 1])
-    assert (labels[:hips] == Atr.DRESS).any() and mask[:hips][labels[:hips] == Atr.DRESS].mean() > 0.95
+    assert (labels[:hips] == Atr.DRESS).any() and mask[:hips][
+        labels[:hips] == Atr.DRESS
+    ].mean() > 0.95
 
 
 def skirt(length: int, ends: int):
-    """A standing figure in a skirt that widens to 100 pixels over ``length`` rows, seen down to the row ``ends``."""
+    """A standing figure in a skirt that widens to 100 pixels over ``length`` rows, seen down to the
+    row ``ends``."""
     keypoints, dense, labels = standing(Category.LOWER_BODY)
     labels[:], dense[:] = 0, 0
     waist, middle = int(keypoints[Joint.R_HIP, 1]) - 15, 96
     for row in range(waist, ends):
         half = int(24 + 26 * (row - waist) / length)
-        labels[row, middle - half:middle + half] = Atr.SKIRT
+        labels[row, middle - half : middle + half] = Atr.SKIRT
     return keypoints, dense, labels
 
 
 def test_mask_does_not_tell_how_long_a_wide_skirt_is(monkeypatch):
     def overlap():
-        long, short = (render_agnostic_mask(Category.LOWER_BODY, *skirt(90, ends)) for ends in (180, 150))
+        long, short = (
+            render_agnostic_mask(Category.LOWER_BODY, *skirt(90, ends)) for ends in (180, 150)
+        )
         return (long & short).sum() / (long | short).sum()
 
     assert overlap() > 0.99
@@ -385,12 +455,18 @@ def test_agnostic_image_is_black_where_hidden_and_unchanged_elsewhere():
 def test_real_people_reach_every_goal(real_people, size_hw):
     seen = 0
     for name, category, keypoints, dense, labels in people(real_people, size_hw):
-        render = lambda edited, c=category, k=keypoints, d=dense: render_agnostic_mask(c, k, d, edited)
+        render = lambda edited, c=category, k=keypoints, d=dense: render_agnostic_mask(
+            c, k, d, edited
+        )
         scores = score_mask(category, keypoints, dense, labels, render(labels), render)
         assert scores["leak"] == 0, name
         for score, limit in GOALS[category].items():
             value, bound = scores[score], float(limit[1:])
-            assert np.isnan(value) or (value <= bound if limit[0] == "<" else value >= bound), (name, score, value)
+            assert np.isnan(value) or (value <= bound if limit[0] == "<" else value >= bound), (
+                name,
+                score,
+                value,
+            )
         seen += 1
     assert seen >= 3
 
@@ -400,4 +476,6 @@ def test_masks_are_those_stored_for_this_version(category):
     drawn, kept = redraw_masks.sheet(category), redraw_masks.stored(category)
     advice = "raise MASK_VERSION and run tests/redraw_masks.py if this was meant"
     assert redraw_masks.stored_version() == MASK_VERSION, advice
-    assert (drawn != kept).sum() <= 12, advice  # a pixel in each mask may round differently elsewhere
+    assert (drawn != kept).sum() <= 12, (
+        advice
+    )  # a pixel in each mask may round differently elsewhere

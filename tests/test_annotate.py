@@ -11,13 +11,19 @@ import pytest
 from annotate_kit import ANSWER, SIZE_HW, encoded
 from PIL import Image
 
-from pipeline.agnostic import render_agnostic_mask
 from pipeline.annotate import keypoints as keypoints_module
-from pipeline.annotate.keypoints import LANDMARKS, MediaPipe, count_people, find_python, joints_from_landmarks
+from pipeline.annotate.keypoints import (
+    LANDMARKS,
+    MediaPipe,
+    count_people,
+    find_python,
+    joints_from_landmarks,
+)
 from pipeline.annotate.person import UnusablePhoto, annotate
 from pipeline.annotate.photos import Frame, decode_photo, frame_garment, person_frame, whole_frame
-from pipeline.errors import DataError
-from pipeline.labels import GARMENT_LABELS, Atr, Category, Joint, is_in
+from pipeline.base.errors import DataError
+from pipeline.base.labels import GARMENT_LABELS, Atr, Category, Joint, is_in
+from pipeline.masks.render import render_agnostic_mask
 
 pytest_plugins = ("annotate_kit",)  # its fixtures
 
@@ -28,7 +34,9 @@ def test_photo_is_turned_as_its_orientation_tag_says():
     image = Image.fromarray(np.zeros((300, 400, 3), np.uint8))
     image.paste((255, 0, 0), (0, 0, 400, 100))
     tag = Image.Exif()
-    tag[274] = 6  # the camera was turned: the top of the stored picture is the right of what was seen
+    tag[274] = (
+        6  # the camera was turned: the top of the stored picture is the right of what was seen
+    )
     seen = decode_photo(encoded(image, "JPEG", exif=tag), "turned.jpg")
     assert seen.shape == (400, 300, 3)
     assert seen[200, 290, 0] > 200 and seen[200, 10, 0] < 50
@@ -41,13 +49,16 @@ def test_transparent_picture_comes_out_on_white():
     assert (seen[0, 0] == 255).all() and seen[200, 150].tolist() == [200, 0, 0]
 
 
-@pytest.mark.parametrize("data, words", [
-    (b"GIF89a" + bytes(99), "not a readable JPEG or PNG"),
-    (encoded(np.zeros((90, 400, 3), np.uint8)), "too small"),
-    (encoded(np.zeros((200, 1000, 3), np.uint8)), "too long"),
-    (encoded(np.zeros((400, 400, 3), np.uint8), "JPEG")[:-400], "truncated"),
-    (encoded(np.zeros((400, 400), np.uint16)), "mode I"),
-])
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"GIF89a" + bytes(99), "not a readable JPEG or PNG"),
+        (encoded(np.zeros((90, 400, 3), np.uint8)), "too small"),
+        (encoded(np.zeros((200, 1000, 3), np.uint8)), "too long"),
+        (encoded(np.zeros((400, 400, 3), np.uint8), "JPEG")[:-400], "truncated"),
+        (encoded(np.zeros((400, 400), np.uint16)), "mode I"),
+    ],
+)
 def test_unusable_picture_is_refused_with_the_reason(data, words):
     with pytest.raises(DataError, match=words):
         decode_photo(data, "x.jpg")
@@ -68,7 +79,9 @@ def test_whole_frame_keeps_every_pixel_of_a_photo(size_hw):
     assert abs(frame.height * 3 - frame.width * 4) <= 4
 
 
-@pytest.mark.parametrize("box", [(10, 5, 90, 395), (0, 0, 640, 400), (500, 100, 640, 400), (300, 150, 340, 260)])
+@pytest.mark.parametrize(
+    "box", [(10, 5, 90, 395), (0, 0, 640, 400), (500, 100, 640, 400), (300, 150, 340, 260)]
+)
 def test_person_frame_never_cuts_the_person(box):
     frame = person_frame((400, 640), box)
     assert frame.left <= box[0] and frame.top <= box[1]
@@ -92,7 +105,11 @@ def test_picture_map_and_points_are_cut_alike():
     frame = Frame(200, 50, 240, 320)
     cut = frame.cut_map(labels, SIZE_HW)
     x, y, score = frame.move_points(points, SIZE_HW)[4]
-    assert cut[int(y), int(x)] == 7 and frame.cut_image(image, SIZE_HW)[int(y), int(x), 0] == 210 and score == 1
+    assert (
+        cut[int(y), int(x)] == 7
+        and frame.cut_image(image, SIZE_HW)[int(y), int(x), 0] == 210
+        and score == 1
+    )
     rows, columns = np.nonzero(cut)
     assert abs(columns.mean() - x) < 2 and abs(rows.mean() - y) < 2
     assert np.isnan(frame.move_points(points, SIZE_HW)[5, 0]), "outside of the frame"
@@ -102,7 +119,7 @@ def test_garment_on_plain_ground_fills_the_frame_and_keeps_its_colour():
     image = np.full((600, 800, 3), 250, np.uint8)
     image[200:300, 350:450] = (200, 30, 30)
     framed = frame_garment(image, SIZE_HW)
-    thing = (framed[..., 1] < 100)
+    thing = framed[..., 1] < 100
     assert thing.any(0).sum() > 0.8 * SIZE_HW[1]
     assert (framed[0, 0] == 250).all()
 
@@ -114,7 +131,11 @@ def test_landmarks_become_the_joints_of_their_names():
     rows = np.zeros((33, 3))
     rows[:, 0], rows[:, 1], rows[:, 2] = np.arange(33) * 2, np.arange(33), 1
     points = joints_from_landmarks(rows, SIZE_HW)
-    assert points[Joint.R_WRIST].tolist() == [32, 16, 1] and points[Joint.L_ANKLE].tolist() == [54, 27, 1]
+    assert points[Joint.R_WRIST].tolist() == [32, 16, 1] and points[Joint.L_ANKLE].tolist() == [
+        54,
+        27,
+        1,
+    ]
     assert points[Joint.NECK].tolist() == [23, 11.5, 1]
     assert len(set(LANDMARKS.values())) == 17
 
@@ -136,7 +157,9 @@ def test_recorded_mediapipe_agrees_with_the_dataset(recorded, photo):
     assert pose.silhouette.shape == SIZE_HW
 
 
-@pytest.mark.skipif(find_python() is None, reason="no Python with MediaPipe: scripts/setup_photo.sh makes one")
+@pytest.mark.skipif(
+    find_python() is None, reason="no Python with MediaPipe: scripts/setup_photo.sh makes one"
+)
 def test_real_mediapipe_finds_one_two_and_nobody(photo):
     with MediaPipe() as find:
         true = np.array(ANSWER["true_keypoints"])
@@ -150,8 +173,12 @@ def test_shadow_found_beside_a_person_is_no_second_person():
     rows = np.array(ANSWER["landmarks"])
     person = np.zeros(SIZE_HW, np.uint8)
     person[50:450, 100:250] = 255
-    assert count_people([rows, rows * (0.2, 0.2, 1)], [person, np.roll(person, 150, 1)]) == 1, "too small"
-    assert count_people([rows, rows * (1, 1, 0.5)], [person, np.roll(person, 150, 1)]) == 1, "unsure"
+    assert count_people([rows, rows * (0.2, 0.2, 1)], [person, np.roll(person, 150, 1)]) == 1, (
+        "too small"
+    )
+    assert count_people([rows, rows * (1, 1, 0.5)], [person, np.roll(person, 150, 1)]) == 1, (
+        "unsure"
+    )
     assert count_people([rows, rows], [person, person]) == 1, "the same pixels"
     assert count_people([rows, rows], [person, np.roll(person, 150, 1)]) == 2
 
@@ -182,7 +209,10 @@ def test_worker_is_started_again_after_it_died(recorded, photo):
 @pytest.mark.parametrize("category", list(Category))
 def test_guessed_maps_hide_most_of_the_garment_and_keep_head_and_feet(recorded, photo, category):
     person = annotate(photo, recorded(photo), category, size_hw=SIZE_HW)
-    assert any("guessed" in note for note in person.notes) and person.sources["label_map"] == "geometry"
+    assert (
+        any("guessed" in note for note in person.notes)
+        and person.sources["label_map"] == "geometry"
+    )
     mask = render_agnostic_mask(category, person.keypoints, person.dense, person.label_map)
     assert 0.05 < mask.mean() < 0.6
     assert is_in(person.label_map, GARMENT_LABELS[category])[mask].any()
@@ -196,21 +226,29 @@ def test_guessed_maps_hide_most_of_the_garment_and_keep_head_and_feet(recorded, 
 def test_parsers_map_is_used_as_it_is(recorded, photo):
     labels = np.zeros(SIZE_HW, np.uint8)
     labels[60:480, 120:260] = Atr.UPPER_CLOTHES
-    person = annotate(photo, recorded(photo), Category.UPPER_BODY, label_map=labels, size_hw=SIZE_HW)
+    person = annotate(
+        photo, recorded(photo), Category.UPPER_BODY, label_map=labels, size_hw=SIZE_HW
+    )
     assert set(np.unique(person.label_map)) == {0, Atr.UPPER_CLOTHES}
     assert person.notes == () and person.sources["label_map"] == "import"
     assert (person.dense[person.label_map == 0] == 0).all()
 
 
 def test_parsers_empty_map_is_noticed(recorded, photo):
-    person = annotate(photo, recorded(photo), Category.UPPER_BODY, label_map=np.zeros(SIZE_HW, np.uint8))
+    person = annotate(
+        photo, recorded(photo), Category.UPPER_BODY, label_map=np.zeros(SIZE_HW, np.uint8)
+    )
     assert "the parser saw nobody" in person.notes[0] and person.label_map.any()
 
 
-@pytest.mark.parametrize("change, kind", [
-    (lambda p: p * 0, "no_person"), (lambda p: np.full_like(p, 255), "two_people"),
-    (lambda p: cv2.resize(p, (100, 133)), "too_small"),
-])
+@pytest.mark.parametrize(
+    "change, kind",
+    [
+        (lambda p: p * 0, "no_person"),
+        (lambda p: np.full_like(p, 255), "two_people"),
+        (lambda p: cv2.resize(p, (100, 133)), "too_small"),
+    ],
+)
 def test_unusable_photo_is_told_by_kind(recorded, photo, change, kind):
     image = change(photo)
     with pytest.raises(UnusablePhoto) as error:

@@ -18,8 +18,8 @@ from annotate_kit import DATA, SIZE_HW, body_25, encoded, openpose_file
 from pipeline.annotate.densepose import load_dump, parts_from_dump
 from pipeline.annotate.imports import TABLES, read_openpose, read_parse, split_sides, translate
 from pipeline.annotate.models import read_description
-from pipeline.errors import DataError
-from pipeline.labels import Atr
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Atr
 
 pytest_plugins = ("annotate_kit",)  # its fixtures
 
@@ -47,11 +47,16 @@ def test_openpose_missing_joint_and_relative_coordinates(tmp_path, joints):
     np.testing.assert_allclose(pose.keypoints[5], joints[5], rtol=1e-5)
 
 
-@pytest.mark.parametrize("text, words", [
-    ("{", "JSON"), ("[]", '"people"'), ('{"people": [{"pose_keypoints_2d": [1, 2, 3]}]}', "1 joints"),
-    (json.dumps({"people": [{"pose_keypoints_2d": [9999.0] * 54}]}), "outside"),
-    ('{"people": [{"pose_keypoints_2d": [' + ", ".join(["NaN"] * 54) + "]}]}", "no numbers"),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("{", "JSON"),
+        ("[]", '"people"'),
+        ('{"people": [{"pose_keypoints_2d": [1, 2, 3]}]}', "1 joints"),
+        (json.dumps({"people": [{"pose_keypoints_2d": [9999.0] * 54}]}), "outside"),
+        ('{"people": [{"pose_keypoints_2d": [' + ", ".join(["NaN"] * 54) + "]}]}", "no numbers"),
+    ],
+)
 def test_broken_openpose_file_is_refused(tmp_path, text, words):
     path = tmp_path / "a.json"
     path.write_text(text)
@@ -90,7 +95,9 @@ class _Fake:
 
     def __init__(self):
         self.module = types.ModuleType("densepose.structures.chart_result")
-        self.module.DensePoseChartResult = type("DensePoseChartResult", (), {"__module__": self.module.__name__})
+        self.module.DensePoseChartResult = type(
+            "DensePoseChartResult", (), {"__module__": self.module.__name__}
+        )
 
     def rows(self, labels: np.ndarray) -> list[dict]:
         sys.modules.setdefault("densepose", types.ModuleType("densepose"))
@@ -101,9 +108,17 @@ class _Fake:
             result = self.module.DensePoseChartResult()
             result.labels, result.uv = torch.from_numpy(values), torch.zeros(2, *labels.shape)
             results.append(result)
-        boxes = torch.tensor([[0.0, 0, 5, 5], [30.0, 40, 30 + labels.shape[1], 40 + labels.shape[0]]])
-        return [{"file_name": "/data/a.jpg", "scores": torch.tensor([0.3, 0.9]), "pred_boxes_XYXY": boxes,
-                 "pred_densepose": results}]
+        boxes = torch.tensor(
+            [[0.0, 0, 5, 5], [30.0, 40, 30 + labels.shape[1], 40 + labels.shape[0]]]
+        )
+        return [
+            {
+                "file_name": "/data/a.jpg",
+                "scores": torch.tensor([0.3, 0.9]),
+                "pred_boxes_XYXY": boxes,
+                "pred_densepose": results,
+            }
+        ]
 
     def close(self):
         for name in ("densepose", "densepose.structures", self.module.__name__):
@@ -193,8 +208,10 @@ def test_spoilt_dumps_end_in_a_clear_error_or_an_array(tmp_path, dump_rows, save
 
 
 def test_annotating_needs_no_torch():
-    code = "import sys, pipeline.annotate.job, pipeline.annotate.vitonhd, pipeline.annotate.models; " \
-           "sys.exit(any(name.split('.')[0] in ('torch', 'model') for name in sys.modules))"
+    code = (
+        "import sys, pipeline.annotate.job, pipeline.annotate.vitonhd, pipeline.annotate.models; "
+        "sys.exit(any(name.split('.')[0] in ('torch', 'model') for name in sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=DATA.parents[1]).returncode == 0
 
 
@@ -209,7 +226,7 @@ def half_red() -> np.ndarray:
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt"])
 def test_model_finds_its_classes(description, suffix):
-    from model.annotator import open_finder
+    from model.tryon.annotator import open_finder
 
     labels = open_finder(description(suffix), "label_map")(half_red())
     assert labels.shape == (128, 96)
@@ -217,35 +234,45 @@ def test_model_finds_its_classes(description, suffix):
 
 
 def test_onnx_runs_without_its_runtime(description, monkeypatch):
-    from model.annotator import open_finder
+    from model.tryon.annotator import open_finder
     from pipeline.annotate import models
 
     monkeypatch.setattr(models, "find_spec", lambda name: None)
     assert (open_finder(description(".onnx"), "label_map")(half_red())[:, 50:] == 4).all()
 
 
-@pytest.mark.parametrize("changes, column", [({"colours": "BGR"}, 0), ({"resize": "pad", "width": 64}, 4),
-                                             ({"foreground": 0}, 4)])
+@pytest.mark.parametrize(
+    "changes, column",
+    [({"colours": "BGR"}, 0), ({"resize": "pad", "width": 64}, 4), ({"foreground": 0}, 4)],
+)
 def test_description_decides_how_the_model_is_fed(description, changes, column):
-    from model.annotator import open_finder
+    from model.tryon.annotator import open_finder
 
     path = description(".pt", **changes)
     labels = open_finder(path, "label_map")(half_red())
     assert (labels[:, 50:] == column).all() and (labels[:, :46] == 0).all()
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"height": None}, "incomplete"), ({"height": "64"}, "whole number"), ({"std": [0, 1, 1]}, "other than 0"),
-    ({"colours": "GRB"}, "RGB or BGR"), ({"classes": [0, 99]}, "0 to 17"), ({"sise": 3}, "unknown entries sise"),
-    ({"model": "nothing.onnx"}, "no such file"), ({"classes": "coco"}, "atr, lip"),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"height": None}, "incomplete"),
+        ({"height": "64"}, "whole number"),
+        ({"std": [0, 1, 1]}, "other than 0"),
+        ({"colours": "GRB"}, "RGB or BGR"),
+        ({"classes": [0, 99]}, "0 to 17"),
+        ({"sise": 3}, "unknown entries sise"),
+        ({"model": "nothing.onnx"}, "no such file"),
+        ({"classes": "coco"}, "atr, lip"),
+    ],
+)
 def test_wrong_description_is_refused(description, changes, words):
     with pytest.raises(DataError, match=words):
         read_description(description(".pt", **changes))
 
 
 def test_model_that_is_none_is_refused(description, tmp_path):
-    from model.annotator import open_finder
+    from model.tryon.annotator import open_finder
 
     path = description(".pt")
     (tmp_path / "model.pt").write_bytes(b"nothing")

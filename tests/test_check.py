@@ -13,11 +13,11 @@ from PIL import Image
 from tiny_dresscode import save_palette, write_person
 
 from cli import main
-from pipeline.check import check_dataset
-from pipeline.defects import KINDS, Severity
-from pipeline.dresscode import index_pairs, read_exclude
-from pipeline.duplicates import photo_hash, similar_photos
-from pipeline.labels import Category
+from pipeline.base.labels import Category
+from pipeline.check.dataset import check_dataset
+from pipeline.check.defects import KINDS, Severity
+from pipeline.check.duplicates import photo_hash, similar_photos
+from pipeline.dataset.index import index_pairs, read_exclude
 
 ALWAYS = {"part_of_dataset"}
 """What a small dataset always is."""
@@ -37,13 +37,16 @@ def edit_json(path, change):
 def edit_map(path, change):
     labels = np.array(Image.open(path))
     change(labels)
-    (save_palette if path.name.endswith("_4.png") else lambda p, a: Image.fromarray(a).save(p))(path, labels)
+    (save_palette if path.name.endswith("_4.png") else lambda p, a: Image.fromarray(a).save(p))(
+        path, labels
+    )
 
 
 def scaled(factor):
     def change(rows):
         for row in rows:
             row[0], row[1] = row[0] * factor[0], row[1] * factor[1]
+
     return change
 
 
@@ -55,16 +58,18 @@ def lose(*joints):
     def change(rows):
         for j in joints:
             rows[j] = [-1, -1, 0, -1]
+
     return change
 
 
 def cut(path):
     data = path.read_bytes()
-    path.write_bytes(data[:len(data) // 2])
+    path.write_bytes(data[: len(data) // 2])
 
 
 def spoil(path):
-    """Zeros in the middle of a JPEG's data: decoders show a grey or shifted rest and say so on stderr only."""
+    """Zeros in the middle of a JPEG's data: decoders show a grey or shifted rest and say so on
+    stderr only."""
     data = bytearray(path.read_bytes())
     data[-900:-400] = bytes(500)
     path.write_bytes(bytes(data))
@@ -101,17 +106,33 @@ PLANTED = [
     ("keypoints_frame", K, lambda p: edit_json(p, scaled((1 / 384, 1 / 512)))),
     ("keypoints_empty", K, lambda p: edit_json(p, zero)),
     ("keypoints_empty", K, lambda p: edit_json(p, lose(*range(18)))),
-    ("keypoints_off_person", K, lambda p: edit_json(p, lambda rows: [r.__setitem__(0, r[0] - 90) for r in rows])),
+    (
+        "keypoints_off_person",
+        K,
+        lambda p: edit_json(p, lambda rows: [r.__setitem__(0, r[0] - 90) for r in rows]),
+    ),
     ("joints_outside", K, lambda p: edit_json(p, lambda rows: rows[4].__setitem__(0, 20.0))),
     ("joints_missing", K, lambda p: edit_json(p, lose(7))),
-    ("turned", K, lambda p: edit_json(p, lambda rows: rows.__setitem__(slice(2, 6, 3), [rows[5], rows[2]]))),
+    (
+        "turned",
+        K,
+        lambda p: edit_json(p, lambda rows: rows.__setitem__(slice(2, 6, 3), [rows[5], rows[2]])),
+    ),
     ("map_empty", D, lambda p: edit_map(p, lambda a: a.fill(0))),
     ("garment_missing", L, lambda p: edit_map(p, lambda a: a.__setitem__(a == 7, 4))),
-    ("dense_other_person", D, lambda p: edit_map(p, lambda a: a.__setitem__(slice(None), np.roll(a, 25, axis=1)))),
+    (
+        "dense_other_person",
+        D,
+        lambda p: edit_map(p, lambda a: a.__setitem__(slice(None), np.roll(a, 25, axis=1))),
+    ),
     ("uv_differs", UV, lambda p: np.savez(p, uv=np.full((2, 256, 192), 0.5, np.float32))),
     ("stray_file", "images/Thumbs.db", lambda p: p.touch()),
 ]
-ALSO = {"keypoints_empty": {"joints_missing"}, "map_empty": {"uv_differs"}, "dense_other_person": {"uv_differs"}}
+ALSO = {
+    "keypoints_empty": {"joints_missing"},
+    "map_empty": {"uv_differs"},
+    "dense_other_person": {"uv_differs"},
+}
 """What some defects bring with them."""
 
 
@@ -119,7 +140,9 @@ def test_clean_dataset_has_no_findings(whole):
     assert found(whole) == set()
 
 
-@pytest.mark.parametrize("kind, name, plant", PLANTED, ids=[f"{kind} {name}" for kind, name, _ in PLANTED])
+@pytest.mark.parametrize(
+    "kind, name, plant", PLANTED, ids=[f"{kind} {name}" for kind, name, _ in PLANTED]
+)
 def test_planted_defect_is_found_where_it_is(root, kind, name, plant):
     plant(root / "dresses" / name)
     defects = [d for d in check_dataset(root, [Category.DRESSES]).defects if d.kind not in ALWAYS]
@@ -131,9 +154,24 @@ def test_planted_defect_is_found_where_it_is(root, kind, name, plant):
 
 
 def test_every_kind_of_defect_is_planted_somewhere():
-    elsewhere = {"list_unreadable", "duplicate_across_splits", "duplicate_person", "garment_mislabelled", "few_joints",
-                 "in_train_and_test", "silhouette_odd", "unpaired_is_paired", "paired_is_unpaired", "row_repeated",
-                 "id_unexpected", "in_no_list", "modality_absent", "outside_slice", "list_absent", "part_of_dataset"}
+    elsewhere = {
+        "list_unreadable",
+        "duplicate_across_splits",
+        "duplicate_person",
+        "garment_mislabelled",
+        "few_joints",
+        "in_train_and_test",
+        "silhouette_odd",
+        "unpaired_is_paired",
+        "paired_is_unpaired",
+        "row_repeated",
+        "id_unexpected",
+        "in_no_list",
+        "modality_absent",
+        "outside_slice",
+        "list_absent",
+        "part_of_dataset",
+    }
     assert {kind for kind, *_ in PLANTED} | elsewhere == set(KINDS)
 
 
@@ -147,8 +185,10 @@ def test_person_with_few_joints_and_a_thin_silhouette(root):
 def test_person_without_any_map_is_an_error_even_where_the_folder_lacks_one(root):
     shutil.rmtree(root / "dresses/dense")
     (root / "dresses" / L).unlink()
-    assert found(root, categories=[Category.DRESSES]) == {("modality_absent", "dresses"),
-                                                          ("missing_file", "dresses/020714")}
+    assert found(root, categories=[Category.DRESSES]) == {
+        ("modality_absent", "dresses"),
+        ("missing_file", "dresses/020714"),
+    }
 
 
 def test_whole_modalities_missing_are_notes_and_no_errors(root):
@@ -157,28 +197,40 @@ def test_whole_modalities_missing_are_notes_and_no_errors(root):
     shutil.rmtree(root / "upper_body/skeletons")
     shutil.rmtree(root / "lower_body/dense")
     result = check_dataset(root)
-    assert {d.kind for d in result.defects} == {"modality_absent", "part_of_dataset"} and result.errors == 0
+    assert {d.kind for d in result.defects} == {
+        "modality_absent",
+        "part_of_dataset",
+    } and result.errors == 0
     assert sum(d.kind == "modality_absent" for d in result.defects) == 5
 
 
 def test_lists_are_compared_with_each_other_and_with_the_folders(root):
     folder = root / "upper_body"
-    (folder / "train_pairs.txt").write_text("000000_0.jpg 000000_1.jpg\n000000_0.jpg 000000_1.jpg\n"
-                                            "000777_0.jpg 000777_1.jpg\n048392_0.jpg 048393_1.jpg")
+    (folder / "train_pairs.txt").write_text(
+        "000000_0.jpg 000000_1.jpg\n000000_0.jpg 000000_1.jpg\n"
+        "000777_0.jpg 000777_1.jpg\n048392_0.jpg 048393_1.jpg"
+    )
     (folder / "test_pairs_unpaired.txt").write_text("048392_0.jpg 048392_1.jpg\n")
     assert found(root, categories=[Category.UPPER_BODY]) == {
-        ("row_repeated", "upper_body/000000"), ("outside_slice", "upper_body/000777"),
-        ("in_train_and_test", "upper_body/048392"), ("id_unexpected", "upper_body/048392"),
-        ("paired_is_unpaired", "upper_body/048392"), ("unpaired_is_paired", "upper_body/048392"),
-        ("in_no_list", "upper_body/000001")}
+        ("row_repeated", "upper_body/000000"),
+        ("outside_slice", "upper_body/000777"),
+        ("in_train_and_test", "upper_body/048392"),
+        ("id_unexpected", "upper_body/048392"),
+        ("paired_is_unpaired", "upper_body/048392"),
+        ("unpaired_is_paired", "upper_body/048392"),
+        ("in_no_list", "upper_body/000001"),
+    }
 
 
 def test_findings_of_a_root_list_name_that_list(root):
     (root / "upper_body/train_pairs.txt").unlink()
-    (root / "train_pairs.txt").write_text("000000_0.jpg 000001_1.jpg 0\n013563_0.jpg 013563_1.jpg 1\n")
+    (root / "train_pairs.txt").write_text(
+        "000000_0.jpg 000001_1.jpg 0\n013563_0.jpg 013563_1.jpg 1\n"
+    )
     defects = check_dataset(root, [Category.UPPER_BODY]).defects
     assert [(d.kind, d.path) for d in defects if d.kind == "paired_is_unpaired"] == [
-        ("paired_is_unpaired", "train_pairs.txt")]
+        ("paired_is_unpaired", "train_pairs.txt")
+    ]
 
 
 def test_spoilt_and_missing_lists_are_told_apart(root):
@@ -187,9 +239,11 @@ def test_spoilt_and_missing_lists_are_told_apart(root):
     (root / "dresses/train_pairs.txt").unlink()
     result = check_dataset(root)
     lists = {(d.kind, d.path): d.detail for d in result.defects if d.kind.startswith("list_")}
-    assert lists == {("list_unreadable", "upper_body/train_pairs.txt"): "an empty list",
-                     ("list_unreadable", "lower_body/train_pairs.txt"): "2 'nonsense'",
-                     ("list_absent", "dresses/train_pairs.txt"): "not there"}
+    assert lists == {
+        ("list_unreadable", "upper_body/train_pairs.txt"): "an empty list",
+        ("list_unreadable", "lower_body/train_pairs.txt"): "2 'nonsense'",
+        ("list_absent", "dresses/train_pairs.txt"): "not there",
+    }
 
 
 def test_known_bad_pairs_of_the_published_dataset_are_recognised(root):
@@ -201,8 +255,11 @@ def test_known_bad_pairs_of_the_published_dataset_are_recognised(root):
     write_person(root, Category.UPPER_BODY, "048526", seed=0)
     (root / "upper_body/test_pairs_paired.txt").write_text("048526_0.jpg\t048526_1.jpg")
     known = {(d.kind, d.key) for d in check_dataset(root).defects if d.known}
-    assert known == {("unpaired_is_paired", "lower_body/050386"), ("garment_mislabelled", "lower_body/018112"),
-                     ("duplicate_across_splits", "upper_body/000000")}
+    assert known == {
+        ("unpaired_is_paired", "lower_body/050386"),
+        ("garment_mislabelled", "lower_body/018112"),
+        ("duplicate_across_splits", "upper_body/000000"),
+    }
 
 
 def test_known_ids_without_the_defect_are_not_accused(root):
@@ -212,6 +269,7 @@ def test_known_ids_without_the_defect_are_not_accused(root):
 
 
 # Duplicates
+
 
 def test_same_keypoints_in_train_and_test_leave_the_train_person_out(root):
     shutil.copy(root / "dresses/keypoints/051992_2.json", root / "dresses" / K)
@@ -232,7 +290,10 @@ def test_same_photo_compressed_and_resized_again_is_found_across_categories(root
 
 def test_same_photo_within_a_split_is_a_milder_finding(root):
     shutil.copy(root / "dresses/images/020715_0.jpg", root / "dresses" / PHOTO)
-    assert found(root) == {("duplicate_person", "dresses/020714"), ("duplicate_person", "dresses/020715")}
+    assert found(root) == {
+        ("duplicate_person", "dresses/020714"),
+        ("duplicate_person", "dresses/020715"),
+    }
 
 
 def test_people_without_joints_are_not_called_the_same(root):
@@ -243,9 +304,16 @@ def test_people_without_joints_are_not_called_the_same(root):
 
 def test_many_photos_are_grouped_in_seconds_and_rightly():
     random = np.random.default_rng(0)
-    greys = [cv2.resize(random.integers(0, 256, (8, 6), np.uint8), (96, 128), interpolation=cv2.INTER_CUBIC)
-             for _ in range(600)]
-    again = [np.clip(g.astype(int) + random.integers(-4, 5, g.shape), 0, 255).astype(np.uint8) for g in greys[:40]]
+    greys = [
+        cv2.resize(
+            random.integers(0, 256, (8, 6), np.uint8), (96, 128), interpolation=cv2.INTER_CUBIC
+        )
+        for _ in range(600)
+    ]
+    again = [
+        np.clip(g.astype(int) + random.integers(-4, 5, g.shape), 0, 255).astype(np.uint8)
+        for g in greys[:40]
+    ]
     hashes, thumbs = zip(*(photo_hash(g) for g in greys + again))
     groups = similar_photos(np.array(hashes, np.uint64), np.stack(thumbs))
     assert sorted(groups) == [[i, 600 + i] for i in range(40)]
@@ -257,6 +325,7 @@ def test_identical_photos_do_not_blow_up():
 
 
 # Result and command
+
 
 def test_result_is_the_same_for_any_number_of_jobs(root):
     cut(root / "dresses" / PHOTO)
@@ -284,10 +353,16 @@ def test_command_reports_to_people_and_programs_and_exits_1_with_errors(root, tm
     cut(root / "dresses" / PHOTO)
     result = run(root, "--json", tmp_path / "all.json", "--exclude", tmp_path / "out.txt")
     assert result.exit_code == 1 and "Traceback" not in result.output
-    assert "error" in result.stdout and "unreadable" in result.stdout and f"dresses/{PHOTO}" in result.stdout
+    assert (
+        "error" in result.stdout
+        and "unreadable" in result.stdout
+        and f"dresses/{PHOTO}" in result.stdout
+    )
     report = json.loads((tmp_path / "all.json").read_text())
     assert report["errors"] == 1 and report["counts"]["unreadable"] == 1
-    assert [d for d in report["defects"] if d["severity"] == "error"][0]["path"] == f"dresses/{PHOTO}"
+    assert [d for d in report["defects"] if d["severity"] == "error"][0][
+        "path"
+    ] == f"dresses/{PHOTO}"
     exclude = read_exclude(tmp_path / "out.txt")
     assert exclude == {"dresses/020714"}
     assert "dresses/020714" not in [r.key for r in index_pairs(root, exclude=exclude)]
@@ -302,7 +377,9 @@ def test_json_on_standard_output_is_json_alone(root):
 def test_garment_of_someone_in_no_list_is_looked_at_alone(root):
     (root / "dresses/train_pairs.txt").write_text("020714_0.jpg 020715_1.jpg")
     cut(root / "dresses/images/020715_0.jpg")
-    assert found(root, categories=[Category.DRESSES], splits=["train"]) == {("paired_is_unpaired", "dresses/020714")}
+    assert found(root, categories=[Category.DRESSES], splits=["train"]) == {
+        ("paired_is_unpaired", "dresses/020714")
+    }
     cut(root / "dresses/images/020715_1.jpg")
     result = check_dataset(root, [Category.DRESSES], ["train"])
     assert result.people == 1 and result.files == 7 and set(result.left_out()) == {"dresses/020714"}
@@ -314,15 +391,20 @@ def test_choice_of_a_split_looks_at_that_list_alone(root):
     assert run(root, "--split", "test_paired").exit_code == 1
 
 
-@pytest.mark.parametrize("prepare, message", [
-    (lambda p: None, "no such folder, expected the folder that holds"),
-    (lambda p: p.mkdir(), "no folder upper_body/ or lower_body/ or dresses/"),
-    (lambda p: (p / "dresses").mkdir(parents=True), "no readable pair list"),
-])
+@pytest.mark.parametrize(
+    "prepare, message",
+    [
+        (lambda p: None, "no such folder, expected the folder that holds"),
+        (lambda p: p.mkdir(), "no folder upper_body/ or lower_body/ or dresses/"),
+        (lambda p: (p / "dresses").mkdir(parents=True), "no readable pair list"),
+    ],
+)
 def test_folders_of_no_dataset_are_refused_in_one_sentence(tmp_path, prepare, message):
     prepare(tmp_path / "data")
     result = run(tmp_path / "data")
-    assert result.exit_code == 1 and result.stderr.startswith("Error: ") and message in result.stderr
+    assert (
+        result.exit_code == 1 and result.stderr.startswith("Error: ") and message in result.stderr
+    )
     assert "Traceback" not in result.output and result.exception.__class__ is SystemExit
 
 
@@ -331,7 +413,7 @@ def end_the_worker(tasks):
 
 
 def test_worker_that_dies_is_told_in_one_sentence(whole, monkeypatch):
-    monkeypatch.setattr("pipeline.check.inspect_people", end_the_worker)
+    monkeypatch.setattr("pipeline.check.dataset.inspect_people", end_the_worker)
     result = CliRunner().invoke(main, ["check", str(whole), "--jobs", "2"])
     assert result.exit_code == 1 and "Traceback" not in result.output
     assert "ended by the system" in result.stderr and "fewer --jobs than 2" in result.stderr

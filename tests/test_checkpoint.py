@@ -7,10 +7,10 @@ import argparse
 import pytest
 import torch
 
-from model.checkpoint import load_network, load_weights, save_official
-from model.config import NetworkConfig
-from model.daflow import DAFlow
-from pipeline.errors import DataError
+from model.network.checkpoint import load_network, load_weights, save_official
+from model.network.config import NetworkConfig
+from model.network.daflow import DAFlow
+from pipeline.base.errors import DataError
 
 SMALL = NetworkConfig.preset("small")
 
@@ -33,14 +33,21 @@ FORMS = {
     "bare": lambda state: state,
     "prefixed": prefixed,
     "official training": lambda state: {
-        "state_dict": prefixed(state), "optim": {"state": {}}, "opt": argparse.Namespace(lr=5e-5, name="x"),
+        "state_dict": prefixed(state),
+        "optim": {"state": {}},
+        "opt": argparse.Namespace(lr=5e-5, name="x"),
     },
     "own training": lambda state: {
-        "format": "fittingroom", "version": 1, "config": {"network": SMALL.to_dict()}, "network": state,
+        "format": "fittingroom",
+        "version": 1,
+        "config": {"network": SMALL.to_dict()},
+        "network": state,
     },
-    "half precision": lambda state: {k: v.half() if v.is_floating_point() else v for k, v in state.items()},
+    "half precision": lambda state: {
+        k: v.half() if v.is_floating_point() else v for k, v in state.items()
+    },
     "without counters": lambda state: {k: v for k, v in state.items() if "num_batches" not in k},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -65,11 +72,16 @@ def test_written_weights_come_back_and_have_the_official_form(name, trained, tmp
     save_official(trained, tmp_path / name)
     other = DAFlow(SMALL)
     load_weights(other, tmp_path / name)
-    assert all(torch.equal(a, b) for a, b in zip(trained.state_dict().values(), other.state_dict().values()))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(trained.state_dict().values(), other.state_dict().values())
+    )
     assert [p.name for p in tmp_path.iterdir()] == [name]
     if name.endswith(".pt"):
         bare = torch.load(tmp_path / name, weights_only=True)
-        assert list(bare) == list(trained.state_dict()) and all(v.is_contiguous() for v in bare.values())
+        assert list(bare) == list(trained.state_dict()) and all(
+            v.is_contiguous() for v in bare.values()
+        )
     else:
         assert load_network(tmp_path / name).config == SMALL
 
@@ -87,7 +99,9 @@ def test_weights_of_another_network_are_refused_with_names_and_counts(trained, t
     state["source_FPN.adaptive.0.bias"] = torch.zeros(7)
     torch.save(state, tmp_path / "other.pt")
     text = refused(DAFlow(SMALL), tmp_path / "other.pt")
-    assert "1 missing (dafnet.lights_decoder.2.bias)" in text and "1 unexpected (head.weight)" in text
+    assert (
+        "1 missing (dafnet.lights_decoder.2.bias)" in text and "1 unexpected (head.weight)" in text
+    )
     assert "source_FPN.adaptive.0.bias is 7 instead of 48" in text
 
 
@@ -131,7 +145,9 @@ def test_code_in_a_file_is_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04broken", b"\x80\x02}q\x00."])
+@pytest.mark.parametrize(
+    "content", [b"", b"no weights at all", b"PK\x03\x04broken", b"\x80\x02}q\x00."]
+)
 def test_a_file_that_is_no_checkpoint_is_refused(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
     assert name in refused(DAFlow(SMALL), tmp_path / name)

@@ -1,4 +1,5 @@
-"""The command line from a Dress Code folder to a dressed person: on the synthetic sample, and on real people."""
+"""The command line from a Dress Code folder to a dressed person: on the synthetic sample, and on
+real people."""
 
 from __future__ import annotations
 
@@ -20,19 +21,64 @@ def run(*arguments) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("fixture, size", [("sample_dataset", "128x96"), ("real_people", "512x384")])
-def test_a_dress_code_folder_becomes_a_dressed_person(request, tmp_path: Path, fixture: str, size: str):
+@pytest.mark.parametrize(
+    "fixture, size", [("sample_dataset", "128x96"), ("real_people", "512x384")]
+)
+def test_a_dress_code_folder_becomes_a_dressed_person(
+    request, tmp_path: Path, fixture: str, size: str
+):
     data = request.getfixturevalue(fixture)
     shards, weights = tmp_path / "shards", tmp_path / "run" / "last.pt"
     assert "0 errors" in run("check", data)
     assert "0 skipped" in run("preprocess", data, shards, "--size", size, "--jobs", 1)
-    run("inspect-mask", data, "--size", size, "--out", tmp_path / "masks.html", "--json", tmp_path / "scores.json",
-        "--fail-above", "leak=0", "--jobs", 1)
-    run("train", shards, tmp_path / "run", "--preset", "small", "--perceptual", "none", "--epochs", 1, "--limit", 1,
-        "--pictures", 1, "--workers", 0, "--device", "cpu")
+    run(
+        "inspect-mask",
+        data,
+        "--size",
+        size,
+        "--out",
+        tmp_path / "masks.html",
+        "--json",
+        tmp_path / "scores.json",
+        "--fail-above",
+        "leak=0",
+        "--jobs",
+        1,
+    )
+    run(
+        "train",
+        shards,
+        tmp_path / "run",
+        "--preset",
+        "small",
+        "--perceptual",
+        "none",
+        "--epochs",
+        1,
+        "--limit",
+        1,
+        "--pictures",
+        1,
+        "--workers",
+        0,
+        "--device",
+        "cpu",
+    )
     run("evaluate", weights, shards, "--json", tmp_path / "metrics.json", "--device", "cpu")
-    run("try-on", weights, "--shards", shards, "--limit", 1, "--sheet", tmp_path / "sheet.png", "--out",
-        tmp_path / "dressed", "--device", "cpu")
+    run(
+        "try-on",
+        weights,
+        "--shards",
+        shards,
+        "--limit",
+        1,
+        "--sheet",
+        tmp_path / "sheet.png",
+        "--out",
+        tmp_path / "dressed",
+        "--device",
+        "cpu",
+    )
 
     height, width = (int(n) for n in size.split("x"))
     dressed = sorted((tmp_path / "dressed").glob("*.png"))
@@ -41,6 +87,7 @@ def test_a_dress_code_folder_becomes_a_dressed_person(request, tmp_path: Path, f
         picture = np.asarray(Image.open(path))
         assert picture.shape == (height, width, 3) and picture.std() > 1
     assert {p.name for p in (tmp_path / "run").glob("progress_*.png")} == {
-        f"progress_{c}.png" for c in ("upper_body", "lower_body", "dresses")}
+        f"progress_{c}.png" for c in ("upper_body", "lower_body", "dresses")
+    }
     assert json.loads((tmp_path / "metrics.json").read_text())
     assert "<html" in (tmp_path / "masks.html").read_text()[:200].lower()

@@ -1,9 +1,11 @@
 """The network: reference values, and that its economies change nothing.
 
-With the reference weights the cascade is chaotic: changing one weight in its last bit of float64 moves the two finest
-results by 0.001 and by more than 1. Those two, and the gradients, hold no digit that another order of summation would
-repeat. So the reference values are compared where float64 determines them, in the coarser levels; the finer ones and
-the gradients are compared with the plain form of the network, with flow heads scaled down until they are calm.
+With the reference weights the cascade is chaotic: changing one weight in its last bit of float64
+    moves the two finest
+results by 0.001 and by more than 1. Those two, and the gradients, hold no digit that another order
+of summation would repeat. So the reference values are compared where float64 determines them, in
+the coarser levels; the finer ones and the gradients are compared with the plain form of the
+network, with flow heads scaled down until they are calm.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.plain_daflow import PlainDAFlow
-from model.config import NetworkConfig
-from model.daflow import DAFlow
-from pipeline.errors import DataError
+from model.network.config import NetworkConfig
+from model.network.daflow import DAFlow
+from pipeline.base.errors import DataError
 
 torch.set_num_threads(1)
 GOLDEN = Path(__file__).parent / "data" / "golden"
@@ -33,9 +35,12 @@ CALM = 0.05
 
 
 def filled(network, calm=1.0):
-    """The network in float64 with weights that depend on their names alone; flow heads scaled by `calm`."""
+    """The network in float64 with weights that depend on their names alone; flow heads scaled by
+    `calm`."""
     network.double()
-    state = {k: torch.from_numpy(fill.weight(k, tuple(v.shape))) for k, v in network.state_dict().items()}
+    state = {
+        k: torch.from_numpy(fill.weight(k, tuple(v.shape))) for k, v in network.state_dict().items()
+    }
     network.load_state_dict({k: v * calm if ".layers.6." in k else v for k, v in state.items()})
     return network
 
@@ -43,7 +48,8 @@ def filled(network, calm=1.0):
 def images(size=(128, 96), batch=2):
     """Reference, garment and agnostic image, and the person."""
     pose, agnostic, garment, person = (
-        torch.from_numpy(fill.image(f"a.{name}", 3, *size, batch)) for name in ("pose", "agnostic", "garment", "person")
+        torch.from_numpy(fill.image(f"a.{name}", 3, *size, batch))
+        for name in ("pose", "agnostic", "garment", "person")
     )
     return (torch.cat((pose, agnostic), 1), garment, agnostic), person
 
@@ -92,7 +98,8 @@ def reference():
 LAST_BITS = {"eval": (2e-6, 2e-6, 2e-6, 0.05), "train": (2e-6, 2e-6, 2e-3)}
 """Bounds on levels 0, 1, ...: float32 storage, then ten times what last bits of the weights move.
 
-`benchmarks/last_bits.py` measures that; still finer levels (values of about 1) are moved by 1, which bounds nothing.
+`benchmarks/last_bits.py` measures that; still finer levels (values of about 1) are moved by 1,
+which bounds nothing.
 """
 
 
@@ -106,7 +113,9 @@ def test_reference_values_hold_as_far_as_float64_determines_them(reference, mode
         assert np.abs(found[i].detach().numpy() - reference[f"{mode}/level{i}"]).max() < bound, i
     if mode == "train":
         for i in range(2):
-            target = F.interpolate(person, scale_factor=0.5 ** (4 - i), mode="bilinear", align_corners=False)
+            target = F.interpolate(
+                person, scale_factor=0.5 ** (4 - i), mode="bilinear", align_corners=False
+            )
             term = (found[i] - target).abs().mean().item()
             assert term == pytest.approx(reference["loss/components"][i, 0], abs=1e-9)
         name = "reference_features.encoders.2.1.block.0.running_mean"
@@ -115,7 +124,9 @@ def test_reference_values_hold_as_far_as_float64_determines_them(reference, mode
         assert total.item() == pytest.approx(float(reference["loss/total"]), rel=0.03)
         total.backward()
         norms = np.array([p.grad.norm().item() for p in network.parameters()])
-        assert np.median(np.abs(np.log10(norms / reference["grad/norms"]))) < 2  # last bits alone: 0.2 to 1
+        assert (
+            np.median(np.abs(np.log10(norms / reference["grad/norms"]))) < 2
+        )  # last bits alone: 0.2 to 1
 
 
 def test_published_network_equals_its_plain_form_with_all_gradients():
@@ -125,20 +136,32 @@ def test_published_network_equals_its_plain_form_with_all_gradients():
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("lean, method", [(True, "sparse"), (False, "sparse"), (True, "plain"), (False, "plain")])
+@pytest.mark.parametrize(
+    "lean, method", [(True, "sparse"), (False, "sparse"), (True, "plain"), (False, "plain")]
+)
 def test_every_variant_equals_the_plain_form(lean, method, training):
     network = filled(DAFlow(SMALL), CALM)
     network.dafnet.lean, network.dafnet.warp_method = lean, method
-    assert_same(run(network, training=training), run(filled(PlainDAFlow(SMALL), CALM), training=training))
+    assert_same(
+        run(network, training=training), run(filled(PlainDAFlow(SMALL), CALM), training=training)
+    )
 
 
 @pytest.mark.parametrize(
     "size, batch, flows, exact",
-    [((64, 64), 1, 6, False), ((128, 64), 3, 6, True), ((64, 96), 4, 2, False), ((64, 96), 2, 1, True)],
+    [
+        ((64, 64), 1, 6, False),
+        ((128, 64), 3, 6, True),
+        ((64, 96), 4, 2, False),
+        ((64, 96), 2, 1, True),
+    ],
 )
 def test_other_sizes_batches_and_numbers_of_flows(size, batch, flows, exact):
     config = NetworkConfig.from_dict({**SMALL.to_dict(), "flows": flows, "exact_grids": exact})
-    assert_same(run(filled(DAFlow(config), CALM), size, batch), run(filled(PlainDAFlow(config), CALM), size, batch))
+    assert_same(
+        run(filled(DAFlow(config), CALM), size, batch),
+        run(filled(PlainDAFlow(config), CALM), size, batch),
+    )
 
 
 def test_last_level_is_the_result_itself_and_inference_gives_the_same():
@@ -183,14 +206,24 @@ def test_bf16_training_stays_close_with_flows_in_float32():
 
 def test_sides_that_are_no_multiples_of_32_are_refused():
     with pytest.raises(DataError, match="100 x 96.*multiples of 32"):
-        DAFlow(SMALL)(torch.zeros(1, 6, 100, 96), torch.zeros(1, 3, 100, 96), torch.zeros(1, 3, 100, 96))
+        DAFlow(SMALL)(
+            torch.zeros(1, 6, 100, 96), torch.zeros(1, 3, 100, 96), torch.zeros(1, 3, 100, 96)
+        )
     with pytest.raises(DataError, match="garment"):
-        DAFlow(SMALL)(torch.zeros(1, 6, 64, 64), torch.zeros(1, 3, 64, 96), torch.zeros(1, 3, 64, 64))
+        DAFlow(SMALL)(
+            torch.zeros(1, 6, 64, 64), torch.zeros(1, 3, 64, 96), torch.zeros(1, 3, 64, 64)
+        )
 
 
 @pytest.mark.parametrize(
     "text, finding",
-    [('{"flows": 0}', "flows"), ('{"wings": 2}', "wings"), ("[]", "list"), ("{", "JSON"), ('{"head": [8]}', "head")],
+    [
+        ('{"flows": 0}', "flows"),
+        ('{"wings": 2}', "wings"),
+        ("[]", "list"),
+        ("{", "JSON"),
+        ('{"head": [8]}', "head"),
+    ],
 )
 def test_a_config_that_makes_no_network_is_refused(text, finding):
     with pytest.raises(DataError, match=finding):

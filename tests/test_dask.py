@@ -1,4 +1,5 @@
-"""A real Dask scheduler and two worker processes on this machine: the same bytes, also when a worker is killed."""
+"""A real Dask scheduler and two worker processes on this machine: the same bytes, also when a
+worker is killed."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ from folders import contents
 from tiny_dresscode import write_dataset
 
 from cli import main
-from pipeline.errors import DataError
-from pipeline.run import preprocess
+from pipeline.base.errors import DataError
+from pipeline.preprocess.run import preprocess
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).parent.parent
@@ -45,15 +46,33 @@ def cluster(tmp_path_factory):
 
     def start(*words) -> subprocess.Popen:
         log = open(folder / f"{len(started)}.log", "w+")  # noqa: SIM115
-        started.append(subprocess.Popen([sys.executable, "-m", "distributed.cli." + words[0], *words[1:]], stderr=log,
-                                        stdout=log, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]],
+                stderr=log,
+                stdout=log,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+        )
         return started[-1]
 
     try:
         start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         address = announced(folder / "0.log", r"Scheduler at:\s+(tcp://[\d.:]+)")
-        workers = [start("dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard",
-                         "--local-directory", folder / "scratch") for _ in range(2)]
+        workers = [
+            start(
+                "dask_worker",
+                address,
+                "--nthreads",
+                "1",
+                "--no-nanny",
+                "--no-dashboard",
+                "--local-directory",
+                folder / "scratch",
+            )
+            for _ in range(2)
+        ]
         for number in (1, 2):
             announced(folder / f"{number}.log", r"Registered to:\s+(tcp://[\d.:]+)")
         yield address, workers
@@ -73,12 +92,25 @@ def announced(log: Path, pattern: str) -> str:
 
 
 def test_a_cluster_gives_the_bytes_of_one_process(dataset, whole, cluster, tmp_path):
-    words = ["preprocess", dataset, tmp_path / "big", "--size", "64x64", "--backend", "dask", "--scheduler", cluster[0]]
+    words = [
+        "preprocess",
+        dataset,
+        tmp_path / "big",
+        "--size",
+        "64x64",
+        "--backend",
+        "dask",
+        "--scheduler",
+        cluster[0],
+    ]
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code == 0 and "24 packed, 0 skipped" in result.output
     preprocess(dataset, tmp_path / "out", backend="dask", scheduler=cluster[0], **SMALL)
     assert contents(tmp_path / "out") == whole
-    assert preprocess(dataset, tmp_path / "out", backend="dask", scheduler=cluster[0], **SMALL).made == 0
+    assert (
+        preprocess(dataset, tmp_path / "out", backend="dask", scheduler=cluster[0], **SMALL).made
+        == 0
+    )
 
 
 def test_a_bad_pair_on_a_cluster_is_listed_as_anywhere(dataset, cluster, tmp_path):
@@ -88,7 +120,9 @@ def test_a_bad_pair_on_a_cluster_is_listed_as_anywhere(dataset, cluster, tmp_pat
         preprocess(root, tmp_path / "out", backend="dask", scheduler=cluster[0], **SMALL)
 
 
-def test_a_cluster_that_loses_a_worker_still_ends_with_the_same_bytes(dataset, whole, cluster, tmp_path):
+def test_a_cluster_that_loses_a_worker_still_ends_with_the_same_bytes(
+    dataset, whole, cluster, tmp_path
+):
     """The last test of this module: one worker is gone afterwards."""
     address, (victim, _) = cluster
     out = tmp_path / "out"
@@ -107,6 +141,10 @@ def test_a_cluster_that_loses_a_worker_still_ends_with_the_same_bytes(dataset, w
 
 
 def test_a_scheduler_that_does_not_answer_is_an_error(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.backends.CONNECT_SECONDS", 1)
-    with pytest.raises(DataError, match="no Dask scheduler with workers answers at tcp://127.0.0.1:9"):
-        preprocess(dataset, tmp_path / "out", backend="dask", scheduler="tcp://127.0.0.1:9", **SMALL)
+    monkeypatch.setattr("pipeline.preprocess.backends.CONNECT_SECONDS", 1)
+    with pytest.raises(
+        DataError, match="no Dask scheduler with workers answers at tcp://127.0.0.1:9"
+    ):
+        preprocess(
+            dataset, tmp_path / "out", backend="dask", scheduler="tcp://127.0.0.1:9", **SMALL
+        )

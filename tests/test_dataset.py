@@ -10,12 +10,20 @@ import torch
 from tiny import SIZE, tiny_sample, tiny_shards, write_shards
 from torch.utils.data import DataLoader
 
-from model.dataset import TryOnDataset, held_out, jitter_colours, luck, mirror_keypoints, to_image, to_tensor
-from model.sampler import BatchSampler, chosen_evenly, epoch_order, plan_epoch
-from pipeline.agnostic import apply_mask
-from pipeline.errors import DataError
-from pipeline.labels import Category, Joint
-from pipeline.pose import render_pose
+from model.data.dataset import (
+    TryOnDataset,
+    held_out,
+    jitter_colours,
+    luck,
+    mirror_keypoints,
+    to_image,
+    to_tensor,
+)
+from model.data.sampler import BatchSampler, chosen_evenly, epoch_order, plan_epoch
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category, Joint
+from pipeline.dataset.pose import render_pose
+from pipeline.masks.render import apply_mask
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +38,13 @@ def same(a: dict, b: dict) -> bool:
 def test_tensors_have_the_documented_shapes_and_ranges(shards):
     sample = TryOnDataset([shards])[0]
     shapes = {name: tuple(value.shape) for name, value in sample.items() if torch.is_tensor(value)}
-    assert shapes == {"reference": (6, *SIZE), "garment": (3, *SIZE), "agnostic": (3, *SIZE), "person": (3, *SIZE),
-                      "mask": (1, *SIZE)}
+    assert shapes == {
+        "reference": (6, *SIZE),
+        "garment": (3, *SIZE),
+        "agnostic": (3, *SIZE),
+        "person": (3, *SIZE),
+        "mask": (1, *SIZE),
+    }
     for name in shapes:
         assert sample[name].dtype == torch.float32
     assert sample["person"].min() >= -1 and sample["person"].max() <= 1
@@ -64,7 +77,9 @@ def test_mirrored_person_has_joints_swapped_and_pose_drawn_again(shards):
     shard, at = plain.folders[0].reader(plain.rows[i].position)
     expected = render_pose(mirror_keypoints(shard.keypoints(at), SIZE[1]), SIZE)
     assert np.array_equal(to_image(mirrored[i]["reference"][:3]), expected)
-    assert not np.array_equal(expected, to_image(plain[i]["reference"][:3])[:, ::-1])  # a flipped drawing is wrong
+    assert not np.array_equal(
+        expected, to_image(plain[i]["reference"][:3])[:, ::-1]
+    )  # a flipped drawing is wrong
 
 
 def test_mirroring_keypoints_swaps_sides_keeps_gaps_and_undoes_itself():
@@ -88,7 +103,14 @@ def test_mixed_styles_show_every_mask_and_change_with_the_epoch(shards):
 
 
 def test_luck_is_even_and_another_for_every_sample_epoch_and_seed():
-    drawn = np.array([luck(seed, epoch, index) for seed in range(2) for epoch in range(10) for index in range(300)])
+    drawn = np.array(
+        [
+            luck(seed, epoch, index)
+            for seed in range(2)
+            for epoch in range(10)
+            for index in range(300)
+        ]
+    )
     assert len(np.unique(drawn)) == drawn.size
     assert drawn.min() >= 0 and drawn.max() < 1
     counts, *_ = np.histogram2d(*drawn.T, bins=4)
@@ -116,8 +138,14 @@ def test_colour_jitter_changes_person_and_garment_alike_and_leaves_the_mask(shar
 def test_samples_do_not_depend_on_workers_or_on_how_they_are_started(shards):
     dataset = TryOnDataset([shards], mirror=True, jitter=0.2, mask_style="mix", seed=5)
     sampler = BatchSampler(plan_epoch(epoch_order(dataset.categories, 5, 2), 4), epoch=2)
-    runs = [list(DataLoader(dataset, batch_sampler=sampler, **options)) for options in (
-        {}, {"num_workers": 2}, {"num_workers": 1, "multiprocessing_context": "spawn"})]
+    runs = [
+        list(DataLoader(dataset, batch_sampler=sampler, **options))
+        for options in (
+            {},
+            {"num_workers": 2},
+            {"num_workers": 1, "multiprocessing_context": "spawn"},
+        )
+    ]
     assert len(runs[0]) == 5
     for other in runs[1:]:
         assert all(same(a, b) for a, b in zip(runs[0], other, strict=True))
@@ -139,8 +167,10 @@ def test_apply_mask_hides_with_black(shards):
 
 def test_training_and_validation_parts_share_nobody_and_leave_nobody_out(tmp_path):
     folder = tiny_shards(tmp_path / "shards", people=20)
-    parts = {part: {row.key for row in TryOnDataset([folder], part=part, validation_share=0.2).rows}
-             for part in ("all", "train", "validation")}
+    parts = {
+        part: {row.key for row in TryOnDataset([folder], part=part, validation_share=0.2).rows}
+        for part in ("all", "train", "validation")
+    }
     assert not parts["train"] & parts["validation"]
     assert parts["train"] | parts["validation"] == parts["all"] and len(parts["all"]) == 60
     assert {key.split("/")[0] for key in parts["validation"]} == {str(c) for c in Category}
@@ -148,7 +178,10 @@ def test_training_and_validation_parts_share_nobody_and_leave_nobody_out(tmp_pat
 
 def test_the_split_stays_when_people_are_added(tmp_path):
     few, many = tiny_shards(tmp_path / "few", people=12), tiny_shards(tmp_path / "many", people=24)
-    held = [{row.key for row in TryOnDataset([f], part="validation", validation_share=0.3).rows} for f in (few, many)]
+    held = [
+        {row.key for row in TryOnDataset([f], part="validation", validation_share=0.3).rows}
+        for f in (few, many)
+    ]
     known = {row.key for row in TryOnDataset([few]).rows}
     assert held[0] and held[1] & known == held[0]
 
@@ -156,13 +189,17 @@ def test_the_split_stays_when_people_are_added(tmp_path):
 def test_duplicates_by_keypoints_stay_together_across_categories():
     rng = np.random.default_rng(1)
     joints = [rng.uniform(0, 64, (18, 3)).astype(np.float32) for _ in range(200)]
-    keys = [f"upper_body/{i:06d}" for i in range(200)] + [f"lower_body/{i:06d}" for i in range(500, 700)]
+    keys = [f"upper_body/{i:06d}" for i in range(200)] + [
+        f"lower_body/{i:06d}" for i in range(500, 700)
+    ]
     out = held_out(keys, joints + joints, 0.3)
     assert np.array_equal(out[:200], out[200:]) and 0.15 < out.mean() < 0.45
 
 
 def test_people_without_any_joint_are_no_duplicates_of_each_other():
-    out = held_out([f"dresses/{i:06d}" for i in range(100)], [np.full((18, 3), np.nan, np.float32)] * 100, 0.5)
+    out = held_out(
+        [f"dresses/{i:06d}" for i in range(100)], [np.full((18, 3), np.nan, np.float32)] * 100, 0.5
+    )
     assert 20 < out.sum() < 80
 
 
@@ -184,7 +221,9 @@ def test_a_size_that_is_no_multiple_of_32_is_refused(tmp_path):
 
 
 def test_unpaired_rows_show_another_garment(tmp_path):
-    samples = [tiny_sample(Category.DRESSES, i, split="test_unpaired", garment=i + 1) for i in range(2)]
+    samples = [
+        tiny_sample(Category.DRESSES, i, split="test_unpaired", garment=i + 1) for i in range(2)
+    ]
     dataset = TryOnDataset([write_shards(tmp_path / "unpaired", samples)])
     assert dataset.rows[0].garment_id == "000001"
     for name in ("person", "garment"):  # stored as JPEG: a few levels off
@@ -196,13 +235,27 @@ def test_every_sample_once_in_an_epoch_whatever_the_processes():
     order = epoch_order([0] * 23, seed=1, epoch=4)
     for processes, batch, accumulate in ((1, 4, 1), (2, 3, 2), (3, 2, 3), (4, 5, 1)):
         plans = [plan_epoch(order, batch, accumulate, rank, processes) for rank in range(processes)]
-        assert len({(len(plan), *(len(update) for update in plan)) for plan in plans}) == 1  # all keep step
-        seen = [i for plan in plans for update in plan for micro in update if micro.weight for i in micro.indices]
+        assert (
+            len({(len(plan), *(len(update) for update in plan)) for plan in plans}) == 1
+        )  # all keep step
+        seen = [
+            i
+            for plan in plans
+            for update in plan
+            for micro in update
+            if micro.weight
+            for i in micro.indices
+        ]
         assert sorted(seen) == list(range(23))
-        for updates in zip(*plans):  # mean over processes of weighted means = mean over the update's samples
+        for updates in zip(
+            *plans
+        ):  # mean over processes of weighted means = mean over the update's samples
             weights = sum(micro.weight for update in updates for micro in update) / processes
             assert weights == pytest.approx(1)
-            assert all([micro.last for micro in update] == [False] * (len(update) - 1) + [True] for update in updates)
+            assert all(
+                [micro.last for micro in update] == [False] * (len(update) - 1) + [True]
+                for update in updates
+            )
 
 
 def test_orders_differ_between_epochs_and_come_again_with_the_seed():

@@ -1,4 +1,5 @@
-"""Full and read-only discs, and two runs in one folder: for real, on small file systems mounted for the test."""
+"""Full and read-only discs, and two runs in one folder: for real, on small file systems mounted for
+the test."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ import pytest
 from folders import contents, ended, in_process
 from tiny_dresscode import SMALL
 
-from pipeline.errors import DataError
-from pipeline.run import preprocess
-from pipeline.shards import ShardFolder
+from pipeline.base.errors import DataError
+from pipeline.preprocess.run import preprocess
+from pipeline.shards.folder import ShardFolder
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(dataset, tmp_path):
@@ -33,7 +34,9 @@ def volume(tmp_path):
 
     def mount(options: str):
         remount = "remount," if os.path.ismount(place) else ""
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", remount + options, "tmpfs", place], capture_output=True)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", remount + options, "tmpfs", place], capture_output=True
+        )
         if done.returncode:
             pytest.skip("this machine lets no file system be mounted")
         return place
@@ -43,14 +46,18 @@ def volume(tmp_path):
         subprocess.run(["umount", "-l", place], check=True)
 
 
-def test_a_full_disc_keeps_what_is_finished_and_the_run_goes_on_with_more_room(dataset, tmp_path, volume):
+def test_a_full_disc_keeps_what_is_finished_and_the_run_goes_on_with_more_room(
+    dataset, tmp_path, volume
+):
     preprocess(dataset, tmp_path / "whole", images="raw", **SMALL)
     out = volume("size=300k") / "out"
     code, told = run_raw(dataset, out)
     assert code == 1 and "No space left on device" in told and "finished shards are kept" in told
     kept = sorted(path.name for path in out.glob("*.h5"))
     whole = contents(tmp_path / "whole")
-    assert 0 < len(kept) < 9 and contents(out).items() >= {name: whole[name] for name in kept}.items()
+    assert (
+        0 < len(kept) < 9 and contents(out).items() >= {name: whole[name] for name in kept}.items()
+    )
     assert not list(out.rglob("*.tmp"))
     volume("size=64m")
     summary = preprocess(dataset, out, images="raw", **SMALL)
@@ -75,6 +82,7 @@ def test_a_read_only_disc_is_an_error(dataset, finished, volume):
 
 def test_files_may_not_grow_beyond_the_systems_limit(dataset, finished, tmp_path, capfd):
     """The same as a full disc, for machines where nothing can be mounted."""
+
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
         preprocess(dataset, tmp_path / "out", **SMALL)

@@ -20,39 +20,61 @@ import torch
 torch.set_num_threads(1)
 from pathlib import Path
 from tiny import tiny_network
-from model.train import train, Trainer
-from model.train_config import TrainConfig
-import model.train
+from model.training.train import train, Trainer
+from model.training.config import TrainConfig
+import model.training.train
 rank = int(os.environ.get("RANK", 0))
-model.train.draw_curves = lambda entries, path: None  # slow
+model.training.train.draw_curves = lambda entries, path: None  # slow
 count = Trainer._forward_and_backward
 def listen(self, batch, weight):
     seen.extend([self.place.epoch, i] for i in batch["index"].tolist() if weight)
     return count(self, batch, weight)
 Trainer._forward_and_backward = listen
-from model.processes import Processes
+from model.training.processes import Processes
 leave, Processes.leave = Processes.leave, Processes.wait  # one group for all the runs
 for name, options, resume in json.loads(sys.argv[4]):
     seen = []
     folder = Path(sys.argv[3])
-    train([folder / "shards"], folder / name, TrainConfig(**options), network=tiny_network(), resume=resume,
+    train([folder / "shards"], folder / name, TrainConfig(**options), network=tiny_network(),
+          resume=resume,
           device="cpu", note=lambda text: print(rank, name, text, flush=True))
     (folder / f"{name}-seen-{rank}.json").write_text(json.dumps(seen))
 leave(Processes(rank, int(os.environ.get("WORLD_SIZE", 1))))
 """
-OPTIONS = {"epochs": 2, "lr": 1e-3, "workers": 0, "pictures": 1, "log_steps": 1, "statistics": "frozen",
-           "validation_share": 0.25, "jitter": 0.2}
+OPTIONS = {
+    "epochs": 2,
+    "lr": 1e-3,
+    "workers": 0,
+    "pictures": 1,
+    "log_steps": 1,
+    "statistics": "frozen",
+    "validation_share": 0.25,
+    "jitter": 0.2,
+}
 
 
 def launch(folder: Path, processes: int, runs: list[tuple[str, dict, bool]]) -> str:
-    """Does (name, options, resume) one after the other in the same processes: starting them is what takes time."""
+    """Does (name, options, resume) one after the other in the same processes: starting them is what
+    takes time."""
     script = folder / "script.py"
     script.write_text(SCRIPT)
     starter = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     runs = [(name, OPTIONS | options, resume) for name, options, resume in runs]
-    done = subprocess.run([sys.executable, *(starter if processes > 1 else []), str(script), str(ROOT),
-                           str(ROOT / "tests"), str(folder), json.dumps(runs)],
-                          capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [
+            sys.executable,
+            *(starter if processes > 1 else []),
+            str(script),
+            str(ROOT),
+            str(ROOT / "tests"),
+            str(folder),
+            json.dumps(runs),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -62,9 +84,15 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
     tiny_shards(folder / "shards", people=4)
     launch(folder, 1, [("one", {"batch_size": 4}, False)])
-    said = launch(folder, 2, [("two", {"batch_size": 2}, False),
-                              ("stopped", {"batch_size": 2, "max_minutes": 1e-9}, False),
-                              ("stopped", {"batch_size": 2}, True)])
+    said = launch(
+        folder,
+        2,
+        [
+            ("two", {"batch_size": 2}, False),
+            ("stopped", {"batch_size": 2, "max_minutes": 1e-9}, False),
+            ("stopped", {"batch_size": 2}, True),
+        ],
+    )
     return folder, said
 
 
@@ -88,8 +116,10 @@ def test_two_processes_with_half_the_batch_equal_one_with_the_whole(runs):
 
 
 def test_figures_are_gathered_from_all_processes(runs):
-    logs = [[json.loads(line) for line in (runs[0] / name / "log.jsonl").read_text().splitlines()]
-            for name in ("one", "two")]
+    logs = [
+        [json.loads(line) for line in (runs[0] / name / "log.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
     for a, b in zip(*[[e for e in log if e["event"] == "epoch"] for log in logs], strict=True):
         assert a["count"] == b["count"] >= 3 and a["epoch"] == b["epoch"]
         for name in ("l1", "l1_inside", "ssim_inside") + (("train_loss",) if a["epoch"] else ()):
@@ -107,4 +137,6 @@ def test_only_the_first_process_speaks_and_writes(runs):
 def test_two_processes_stopped_and_resumed_equal_two_that_were_not(runs):
     whole, resumed = (state(runs[0], name) for name in ("two", "stopped"))
     assert whole["place"] == resumed["place"]
-    assert all(torch.equal(value, resumed["network"][name]) for name, value in whole["network"].items())
+    assert all(
+        torch.equal(value, resumed["network"][name]) for name, value in whole["network"].items()
+    )

@@ -5,18 +5,27 @@ import shutil
 
 import pytest
 
-from pipeline.dresscode import index_pairs, read_exclude, read_pairs
-from pipeline.errors import DataError
-from pipeline.labels import Category
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
+from pipeline.dataset.index import index_pairs, read_exclude, read_pairs
 
 
 def test_index_follows_the_lists_category_by_category(whole):
     records = index_pairs(whole)
-    assert [r.key for r in records] == ["upper_body/000000", "upper_body/000001", "lower_body/013563",
-                                        "lower_body/013564", "dresses/020714", "dresses/020715"]
+    assert [r.key for r in records] == [
+        "upper_body/000000",
+        "upper_body/000001",
+        "lower_body/013563",
+        "lower_body/013564",
+        "dresses/020714",
+        "dresses/020715",
+    ]
     for r in records:
         assert r.paired and not r.absent
-        assert all(p.is_file() for p in (r.image, r.garment, r.keypoints, r.label_map, r.dense, r.dense_uv, r.skeleton))
+        assert all(
+            p.is_file()
+            for p in (r.image, r.garment, r.keypoints, r.label_map, r.dense, r.dense_uv, r.skeleton)
+        )
 
 
 def test_unpaired_rows_name_another_persons_garment(whole):
@@ -25,26 +34,47 @@ def test_unpaired_rows_name_another_persons_garment(whole):
     assert record.image.name == "048392_0.jpg" and record.garment.name == "048393_1.jpg"
 
 
-@pytest.mark.parametrize("text", [
-    "000000_0.jpg\t000000_1.jpg\n000001_0.jpg\t000001_1.jpg\n",
-    "000000_0.jpg 000000_1.jpg\n000001_0.jpg 000001_1.jpg",
-    "000000_0.jpg   000000_1.jpg \r\n\r\n 000001_0.jpg\t 000001_1.jpg\r\n",
-    "\ufeff000000_0.jpg\t000000_1.jpg\t0\n000001_0.jpg\t000001_1.jpg\t0",
-    "000000_0.jpg 000000_1.jpg\n000001_0.jpg 000001_1.jpg\n000000_0.jpg 000000_1.jpg\n",
-], ids=["tabs", "spaces, no last newline", "windows", "byte order mark, three columns", "a row twice"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "000000_0.jpg\t000000_1.jpg\n000001_0.jpg\t000001_1.jpg\n",
+        "000000_0.jpg 000000_1.jpg\n000001_0.jpg 000001_1.jpg",
+        "000000_0.jpg   000000_1.jpg \r\n\r\n 000001_0.jpg\t 000001_1.jpg\r\n",
+        "\ufeff000000_0.jpg\t000000_1.jpg\t0\n000001_0.jpg\t000001_1.jpg\t0",
+        "000000_0.jpg 000000_1.jpg\n000001_0.jpg 000001_1.jpg\n000000_0.jpg 000000_1.jpg\n",
+    ],
+    ids=[
+        "tabs",
+        "spaces, no last newline",
+        "windows",
+        "byte order mark, three columns",
+        "a row twice",
+    ],
+)
 def test_rows_are_split_at_any_white_space(root, text):
     (root / "upper_body/train_pairs.txt").write_bytes(text.encode())
     records = index_pairs(root, [Category.UPPER_BODY])
-    assert [(r.person_id, r.garment_id) for r in records] == [("000000", "000000"), ("000001", "000001")]
+    assert [(r.person_id, r.garment_id) for r in records] == [
+        ("000000", "000000"),
+        ("000001", "000001"),
+    ]
 
 
 def test_root_lists_of_three_columns_serve_categories_without_their_own(root):
-    rows = ["000001_0.jpg\t000001_1.jpg\t0", "013564_0.jpg 013564_1.jpg 1", "020715_0.jpg\t020715_1.jpg\t2"]
+    rows = [
+        "000001_0.jpg\t000001_1.jpg\t0",
+        "013564_0.jpg 013564_1.jpg 1",
+        "020715_0.jpg\t020715_1.jpg\t2",
+    ]
     (root / "train_pairs.txt").write_text("\n".join(rows))
     for category in (Category.UPPER_BODY, Category.DRESSES):
         (root / category.value / "train_pairs.txt").unlink()
-    assert [r.key for r in index_pairs(root)] == ["upper_body/000001", "lower_body/013563", "lower_body/013564",
-                                                 "dresses/020715"]
+    assert [r.key for r in index_pairs(root)] == [
+        "upper_body/000001",
+        "lower_body/013563",
+        "lower_body/013564",
+        "dresses/020715",
+    ]
 
 
 @pytest.mark.parametrize("category", Category)
@@ -63,8 +93,9 @@ def test_missing_modalities_are_none_and_required_paths_stay(root):
 
 
 def test_rows_outside_a_copied_part_are_told_from_damaged_ones(root):
-    (root / "upper_body/train_pairs.txt").write_text("000000_0.jpg 000000_1.jpg\n000007_0.jpg 000007_1.jpg\n"
-                                                     "000001_0.jpg 000007_1.jpg\n")
+    (root / "upper_body/train_pairs.txt").write_text(
+        "000000_0.jpg 000000_1.jpg\n000007_0.jpg 000007_1.jpg\n000001_0.jpg 000007_1.jpg\n"
+    )
     assert [r.absent for r in index_pairs(root, [Category.UPPER_BODY])] == [False, True, True]
 
 
@@ -78,7 +109,10 @@ def test_exclusions_are_read_with_comments(tmp_path):
     path.write_text("# why\nupper_body/000001  # blurred\n\n dresses/020714\n")
     assert read_exclude(path) == {"upper_body/000001", "dresses/020714"}
     path.write_text("000001\n")
-    with pytest.raises(DataError, match=r"exclude.txt:1: '000001', expected category/person.*Mend or remove the line"):
+    with pytest.raises(
+        DataError,
+        match=r"exclude.txt:1: '000001', expected category/person.*Mend or remove the line",
+    ):
         read_exclude(path)
     with pytest.raises(DataError, match="no such file"):
         read_exclude(tmp_path / "none.txt")
@@ -90,9 +124,13 @@ def test_records_travel_to_workers(whole):
 
 
 def test_folder_without_categories_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no folder upper_body/ or lower_body/ or dresses/.*Name the folder"):
+    with pytest.raises(
+        DataError, match="no folder upper_body/ or lower_body/ or dresses/.*Name the folder"
+    ):
         index_pairs(tmp_path)
-    with pytest.raises(DataError, match="none: no such folder, expected the folder that holds.*request form"):
+    with pytest.raises(
+        DataError, match="none: no such folder, expected the folder that holds.*request form"
+    ):
         index_pairs(tmp_path / "none")
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="not a folder"):
@@ -102,9 +140,13 @@ def test_folder_without_categories_is_refused(tmp_path):
 def test_missing_list_is_named(root):
     for category in Category:
         (root / category.value / "test_pairs_unpaired.txt").unlink()
-    with pytest.raises(DataError, match=r"upper_body/test_pairs_unpaired.txt: no such list.*Copy the list"):
+    with pytest.raises(
+        DataError, match=r"upper_body/test_pairs_unpaired.txt: no such list.*Copy the list"
+    ):
         index_pairs(root, split="test_unpaired")
-    with pytest.raises(DataError, match="'validation', expected train or test_paired or test_unpaired"):
+    with pytest.raises(
+        DataError, match="'validation', expected train or test_paired or test_unpaired"
+    ):
         index_pairs(root, split="validation")
 
 
@@ -115,8 +157,16 @@ def test_empty_list_is_refused(root, content):
         index_pairs(root)
 
 
-@pytest.mark.parametrize("line", ["000000_0.jpg", "../../etc/passwd_0.jpg 000000_1.jpg", "000000_1.jpg 000000_0.jpg",
-                                  "000000_0.png 000000_1.jpg", "000000_0.jpg 000000_1.jpg 0 extra"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "000000_0.jpg",
+        "../../etc/passwd_0.jpg 000000_1.jpg",
+        "000000_1.jpg 000000_0.jpg",
+        "000000_0.png 000000_1.jpg",
+        "000000_0.jpg 000000_1.jpg 0 extra",
+    ],
+)
 def test_strange_line_is_named_with_its_number(root, line):
     path = root / "upper_body/train_pairs.txt"
     path.write_text(f"000000_0.jpg 000000_1.jpg\n{line}\n")
@@ -143,4 +193,8 @@ def test_leaving_everyone_out_is_an_error(whole):
 
 
 def test_real_people_are_indexed(real_people):
-    assert [r.key for r in index_pairs(real_people)] == ["upper_body/000000", "lower_body/013563", "dresses/020714"]
+    assert [r.key for r in index_pairs(real_people)] == [
+        "upper_body/000000",
+        "lower_body/013563",
+        "dresses/020714",
+    ]

@@ -1,4 +1,5 @@
-"""``evaluate``: figures whose truth is known, by category, paired and unpaired, in JSON and as a page."""
+"""``evaluate``: figures whose truth is known, by category, paired and unpaired, in JSON and as a
+page."""
 
 from __future__ import annotations
 
@@ -13,14 +14,14 @@ from test_metrics import TinyInception
 from tiny import tiny_network, tiny_sample, write_shards
 
 from cli import main
-from model.daflow import DAFlow
-from model.dresser import Dresser
-from model.evaluate import evaluate, pick
-from model.evaluation_page import figure_table, render_page
-from model.fid import Inception
-from model.vgg import WIDTHS, Lpips
-from pipeline.labels import Category
-from pipeline.storage import file_sha256
+from model.evaluation.evaluate import evaluate, pick
+from model.evaluation.fid import Inception
+from model.evaluation.page import figure_table, render_page
+from model.loss.vgg import WIDTHS, Lpips
+from model.network.daflow import DAFlow
+from model.tryon.predictor import Dresser
+from pipeline.base.labels import Category
+from pipeline.base.storage import file_sha256
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,9 @@ def folders(tmp_path_factory):
     """Shards of a paired and an unpaired test list: three and two people a category."""
     root = tmp_path_factory.mktemp("evaluate")
     paired = [tiny_sample(c, i, split="test_paired") for c in Category for i in range(3)]
-    unpaired = [tiny_sample(c, i, split="test_unpaired", garment=i + 1) for c in Category for i in range(2)]
+    unpaired = [
+        tiny_sample(c, i, split="test_unpaired", garment=i + 1) for c in Category for i in range(2)
+    ]
     return [write_shards(root / "paired", paired), write_shards(root / "unpaired", unpaired)]
 
 
@@ -45,10 +48,20 @@ def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     network = DAFlow(tiny_network())
     average = {key: value.clone() for key, value in network.state_dict().items()}
-    trained = {key: value + 0.1 if value.is_floating_point() else value for key, value in average.items()}
+    trained = {
+        key: value + 0.1 if value.is_floating_point() else value for key, value in average.items()
+    }
     path = tmp_path_factory.mktemp("weights") / "best.pt"
-    torch.save({"format": "fittingroom", "version": 1, "config": {"network": network.config.to_dict()},
-                "network": average, "trained": trained}, path)
+    torch.save(
+        {
+            "format": "fittingroom",
+            "version": 1,
+            "config": {"network": network.config.to_dict()},
+            "network": average,
+            "trained": trained,
+        },
+        path,
+    )
     return path
 
 
@@ -69,7 +82,9 @@ def dresser(value: float) -> Dresser:
 
 def test_a_limit_leaves_people_of_every_split_and_category(folders):
     metrics = evaluate(dresser(0.0), folders, limit=1).result["metrics"]
-    assert [metrics[kind][str(c)]["count"] for kind in ("paired", "unpaired") for c in Category] == [1] * 6
+    assert [
+        metrics[kind][str(c)]["count"] for kind in ("paired", "unpaired") for c in Category
+    ] == [1] * 6
 
 
 def test_figures_inside_the_mask_are_those_of_the_filled_region(folders):
@@ -92,7 +107,9 @@ def test_figures_inside_the_mask_are_those_of_the_filled_region(folders):
 
 
 def test_the_batch_size_changes_no_figure(folders):
-    one, many = (evaluate(dresser(0.0), folders, batch_size=size).result["metrics"] for size in (1, 7))
+    one, many = (
+        evaluate(dresser(0.0), folders, batch_size=size).result["metrics"] for size in (1, 7)
+    )
     assert one == many
 
 
@@ -111,10 +128,12 @@ def test_distances_are_zero_where_the_results_are_the_photos(folders, inception_
             return self.people.pop(0)
 
     perfect = Truth(Shows(0), facts=dresser(0).facts)
-    from model.dataset import TryOnDataset
+    from model.data.dataset import TryOnDataset
 
     perfect.people = [sample["person"][None] for sample in TryOnDataset(folders)]
-    found = evaluate(perfect, folders, batch_size=1, inception=Inception(inception_file)).result["metrics"]
+    found = evaluate(perfect, folders, batch_size=1, inception=Inception(inception_file)).result[
+        "metrics"
+    ]
     assert found["paired"]["all"]["ssim"] == pytest.approx(1) and found["paired"]["all"]["l1"] == 0
     assert found["unpaired"]["all"]["fid"] == pytest.approx(0, abs=1e-9)
 
@@ -126,7 +145,10 @@ def test_putting_back_visible_pixels_leaves_errors_inside_only(folders):
 
     noisy = Dresser(Noise(), facts=dresser(0).facts)
     own, put_back = (evaluate(noisy, folders[:1], composited=c) for c in (False, True))
-    assert put_back.result["metrics"]["paired"]["all"]["l1"] < own.result["metrics"]["paired"]["all"]["l1"]
+    assert (
+        put_back.result["metrics"]["paired"]["all"]["l1"]
+        < own.result["metrics"]["paired"]["all"]["l1"]
+    )
     assert put_back.result["settings"]["picture"] != own.result["settings"]["picture"]
 
 
@@ -154,7 +176,9 @@ def test_page_holds_table_pictures_and_settings_and_loads_nothing(folders):
     found = evaluate(dresser(0.0), folders)
     page = render_page(found)
     heads, rows = figure_table(found.result["metrics"])
-    assert all(f"<th>{head}</th>" in page for head in heads) and all(f"<td>{row[1]}</td>" in page for row in rows)
+    assert all(f"<th>{head}</th>" in page for head in heads) and all(
+        f"<td>{row[1]}</td>" in page for row in rows
+    )
     assert page.count("<img ") == 3 * 3 * 4 and "http" not in page
     assert len(re.findall(r"src='data:image/jpeg;base64,", page)) == 36
     assert "scikit-image" in page and "shows.pt" in page
@@ -166,29 +190,75 @@ def run(*arguments) -> str:
     return done.output
 
 
-def test_command_writes_figures_with_everything_they_depend_on(folders, inception_file, checkpoint, tmp_path):
-    out = run(checkpoint, *folders, "--inception", inception_file, "--json", tmp_path / "figures.json", "--html",
-              tmp_path / "page.html", "--device", "cpu", "--mask-style", "loose")
+def test_command_writes_figures_with_everything_they_depend_on(
+    folders, inception_file, checkpoint, tmp_path
+):
+    out = run(
+        checkpoint,
+        *folders,
+        "--inception",
+        inception_file,
+        "--json",
+        tmp_path / "figures.json",
+        "--html",
+        tmp_path / "page.html",
+        "--device",
+        "cpu",
+        "--mask-style",
+        "loose",
+    )
     stored = json.loads((tmp_path / "figures.json").read_text())
     assert f"{stored['metrics']['paired']['all']['ssim']:.4f}" in out
-    assert stored["weights"] == {"file": "best.pt", "sha256": file_sha256(checkpoint), "choice": "ema"}
+    assert stored["weights"] == {
+        "file": "best.pt",
+        "sha256": file_sha256(checkpoint),
+        "choice": "ema",
+    }
     assert stored["settings"]["mask_style"] == "loose" and stored["settings"]["size"] == "64x64"
     assert stored["settings"]["fid, kid"]["backbone"] == "tiny.pt"
-    assert "299" in stored["settings"]["fid, kid"]["resize"] and "scikit-image" in stored["settings"]["ssim, psnr"]
-    assert stored["software"].startswith("fittingroom ") and stored["metrics"]["paired"]["all"]["count"] == 9
+    assert (
+        "299" in stored["settings"]["fid, kid"]["resize"]
+        and "scikit-image" in stored["settings"]["ssim, psnr"]
+    )
+    assert (
+        stored["software"].startswith("fittingroom ")
+        and stored["metrics"]["paired"]["all"]["count"] == 9
+    )
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 
 def test_trained_weights_are_measured_on_request(folders, checkpoint, tmp_path):
     for choice in ("ema", "raw"):
-        run(checkpoint, folders[0], "--weights", choice, "--json", tmp_path / choice, "--limit", 1, "--device", "cpu")
+        run(
+            checkpoint,
+            folders[0],
+            "--weights",
+            choice,
+            "--json",
+            tmp_path / choice,
+            "--limit",
+            1,
+            "--device",
+            "cpu",
+        )
     ema, raw = (json.loads((tmp_path / choice).read_text()) for choice in ("ema", "raw"))
     assert raw["weights"]["choice"] == "raw"
     assert ema["metrics"]["paired"]["all"]["l1"] != raw["metrics"]["paired"]["all"]["l1"]
 
 
 def test_a_moving_average_that_is_not_there_is_told(folders, tmp_path):
-    torch.save({"config": {"network": tiny_network().to_dict()}, "network": DAFlow(tiny_network()).state_dict()},
-               tmp_path / "plain.pt")
-    done = CliRunner().invoke(main, ["evaluate", str(tmp_path / "plain.pt"), str(folders[0]), "--weights", "ema"])
-    assert done.exit_code == 1 and "no moving average" in done.output and "Traceback" not in done.output
+    torch.save(
+        {
+            "config": {"network": tiny_network().to_dict()},
+            "network": DAFlow(tiny_network()).state_dict(),
+        },
+        tmp_path / "plain.pt",
+    )
+    done = CliRunner().invoke(
+        main, ["evaluate", str(tmp_path / "plain.pt"), str(folders[0]), "--weights", "ema"]
+    )
+    assert (
+        done.exit_code == 1
+        and "no moving average" in done.output
+        and "Traceback" not in done.output
+    )

@@ -12,11 +12,11 @@ from safetensors import safe_open
 from tiny import tiny_network, tiny_shards
 
 from cli import main
-from model.checkpoint import load_network
-from model.daflow import DAFlow
-from model.dresser import Dresser
-from model.export import save_onnx
-from pipeline.errors import DataError
+from model.network.checkpoint import load_network
+from model.network.daflow import DAFlow
+from model.tryon.export import save_onnx
+from model.tryon.predictor import Dresser
+from pipeline.base.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,19 @@ def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     network = DAFlow(tiny_network())
     path = tmp_path_factory.mktemp("weights") / "best.pt"
-    torch.save({"format": "fittingroom", "version": 1, "network": network.state_dict(),
-                "config": {"network": network.config.to_dict(), "train": {"mask_style": "mix", "epochs": 3},
-                           "data": {"pairs": 5400, "size": "64x64"}}}, path)
+    torch.save(
+        {
+            "format": "fittingroom",
+            "version": 1,
+            "network": network.state_dict(),
+            "config": {
+                "network": network.config.to_dict(),
+                "train": {"mask_style": "mix", "epochs": 3},
+                "data": {"pairs": 5400, "size": "64x64"},
+            },
+        },
+        path,
+    )
     return path
 
 
@@ -55,8 +65,18 @@ def test_safetensors_load_again_and_compute_the_same(checkpoint, tmp_path):
 
 def test_header_and_card_tell_configuration_data_masks_and_figures(checkpoint, tmp_path):
     shards = tiny_shards(tmp_path / "shards", people=1)
-    measured = CliRunner().invoke(main, ["evaluate", str(checkpoint), str(shards), "--json",
-                                         str(tmp_path / "figures.json"), "--device", "cpu"])
+    measured = CliRunner().invoke(
+        main,
+        [
+            "evaluate",
+            str(checkpoint),
+            str(shards),
+            "--json",
+            str(tmp_path / "figures.json"),
+            "--device",
+            "cpu",
+        ],
+    )
     assert measured.exit_code == 0, measured.output
     run(checkpoint, tmp_path / "tryon.safetensors", "--evaluation", tmp_path / "figures.json")
     with safe_open(str(tmp_path / "tryon.safetensors"), framework="pt") as file:
@@ -67,13 +87,23 @@ def test_header_and_card_tell_configuration_data_masks_and_figures(checkpoint, t
     ssim = facts["evaluation"]["metrics"]["paired"]["all"]["ssim"]
     card = (tmp_path / "tryon.md").read_text()
     checksum = facts["weights"]["sha256"]
-    for words in ("5400 pairs at 64x64", "| masks | mix |", f"{ssim:.4f}", "paired, dresses", checksum):
+    for words in (
+        "5400 pairs at 64x64",
+        "| masks | mix |",
+        f"{ssim:.4f}",
+        "paired, dresses",
+        checksum,
+    ):
         assert words in card
 
 
 def test_figures_of_other_weights_are_refused(checkpoint, tmp_path):
-    (tmp_path / "other.json").write_text(json.dumps({"weights": {"file": "other.pt", "sha256": "1"}}))
-    assert "other.pt" in run(checkpoint, tmp_path / "x.safetensors", "--evaluation", tmp_path / "other.json", code=1)
+    (tmp_path / "other.json").write_text(
+        json.dumps({"weights": {"file": "other.pt", "sha256": "1"}})
+    )
+    assert "other.pt" in run(
+        checkpoint, tmp_path / "x.safetensors", "--evaluation", tmp_path / "other.json", code=1
+    )
     assert not (tmp_path / "x.safetensors").exists()
 
 
@@ -84,22 +114,32 @@ def test_official_form_is_a_bare_state_dict(checkpoint, tmp_path):
     assert all(torch.is_tensor(value) for value in stored.values())
 
 
-def test_onnx_agrees_with_torch_on_other_pictures_and_leaves_the_network_as_it_was(checkpoint, tmp_path):
+def test_onnx_agrees_with_torch_on_other_pictures_and_leaves_the_network_as_it_was(
+    checkpoint, tmp_path
+):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
     dresser = Dresser.load(checkpoint, "cpu")
     before = dresser.network.dafnet.lean, dresser.network.dafnet.warp_method
     assert save_onnx(dresser, tmp_path / "tryon.onnx", (64, 64)) < 1e-4
     assert (dresser.network.dafnet.lean, dresser.network.dafnet.warp_method) == before
-    session = onnxruntime.InferenceSession(str(tmp_path / "tryon.onnx"), providers=["CPUExecutionProvider"])
-    assert [i.shape for i in session.get_inputs()] == [[1, 6, 64, 64], [1, 3, 64, 64], [1, 3, 64, 64]]
-    found = session.run(None, dict(zip(("reference", "garment", "agnostic"), (i.numpy() for i in inputs()))))[0]
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "tryon.onnx"), providers=["CPUExecutionProvider"]
+    )
+    assert [i.shape for i in session.get_inputs()] == [
+        [1, 6, 64, 64],
+        [1, 3, 64, 64],
+        [1, 3, 64, 64],
+    ]
+    found = session.run(
+        None, dict(zip(("reference", "garment", "agnostic"), (i.numpy() for i in inputs())))
+    )[0]
     np.testing.assert_allclose(found, result_of(checkpoint).numpy(), atol=1e-4)
 
 
 def test_onnx_that_disagrees_is_not_written(checkpoint, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr("model.export.LARGEST_ONNX_ERROR", -1.0)
+    monkeypatch.setattr("model.tryon.export.LARGEST_ONNX_ERROR", -1.0)
     with pytest.raises(DataError, match="off by"):
         save_onnx(Dresser.load(checkpoint, "cpu"), tmp_path / "tryon.onnx", (64, 64))
     assert list(tmp_path.iterdir()) == []

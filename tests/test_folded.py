@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from model.folded import folded_conv, folding_pays
-from model.memory import return_large_maps
+from model.network.folded_conv import folded_conv, folding_pays
+from model.training.malloc import return_large_maps
 
 torch.set_num_threads(1)
 
@@ -35,7 +35,9 @@ def test_folded_sum_equals_the_plain_one_with_all_gradients(size, batch):
     expected, found = plain(x, coarser, adaptive, smooth), folded_conv(x, coarser, adaptive, smooth)
     assert torch.allclose(found, expected, rtol=0, atol=1e-12)
     weight = torch.randn_like(expected)
-    for a, b in zip(torch.autograd.grad(found, sources, weight), torch.autograd.grad(expected, sources, weight)):
+    for a, b in zip(
+        torch.autograd.grad(found, sources, weight), torch.autograd.grad(expected, sources, weight)
+    ):
         assert a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=1e-11)
     with torch.inference_mode():
         assert torch.equal(folded_conv(x, coarser, adaptive, smooth), found)
@@ -61,9 +63,13 @@ def test_gradients_agree_with_finite_differences():
 def test_nothing_but_its_own_inputs_is_kept():
     x, coarser, adaptive, smooth = made()
     kept = set()
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.add(t.data_ptr()) or t, lambda t: t):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: kept.add(t.data_ptr()) or t, lambda t: t
+    ):
         folded_conv(x, coarser, adaptive, smooth)
-    assert kept <= {t.data_ptr() for t in (x, coarser, *adaptive.parameters(), *smooth.parameters())}
+    assert kept <= {
+        t.data_ptr() for t in (x, coarser, *adaptive.parameters(), *smooth.parameters())
+    }
 
 
 def test_half_precision_is_used_where_autocast_asks_for_it():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.geometry import TEMPLATE, draw_limb, draw_polygon, find_body
-from pipeline.labels import MIRROR_JOINTS, Joint
+from pipeline.base.labels import MIRROR_JOINTS, Joint
+from pipeline.masks.body import TEMPLATE, draw_limb, draw_polygon, find_body
 
 SIZE = (256, 192)
 
@@ -57,14 +57,16 @@ def test_missing_wrist_mirrors_the_other_arm():
     keypoints = figure()
     keypoints[Joint.R_WRIST, :2] = keypoints[Joint.R_ELBOW, :2] + (-30, 5)
     body = find_body(lose(keypoints, Joint.L_WRIST), SIZE)
-    assert body.joints[Joint.L_WRIST] - keypoints[Joint.L_ELBOW, :2] == pytest.approx((30, 5), abs=2)
+    assert body.joints[Joint.L_WRIST] - keypoints[Joint.L_ELBOW, :2] == pytest.approx(
+        (30, 5), abs=2
+    )
 
 
 def test_missing_elbow_and_wrist_are_taken_from_densepose():
     keypoints, dense = figure(), np.zeros(SIZE, np.uint8)
     x, y = keypoints[Joint.L_SHOULDER, :2].astype(int)
-    dense[y - 3:y + 4, x:x + 40] = 15  # an arm stretched out to the side
-    dense[y - 3:y + 4, x + 40:x + 70] = 19
+    dense[y - 3 : y + 4, x : x + 40] = 15  # an arm stretched out to the side
+    dense[y - 3 : y + 4, x + 40 : x + 70] = 19
     body = find_body(lose(keypoints, Joint.L_ELBOW, Joint.L_WRIST), SIZE, dense)
     assert body.joints[Joint.L_ELBOW] == pytest.approx((x + 40, y), abs=3)
     assert body.joints[Joint.L_WRIST] == pytest.approx((x + 70, y), abs=4)

@@ -1,4 +1,5 @@
-"""Whatever a file holds, its reader gives a valid array or a DataError, soon and in little memory."""
+"""Whatever a file holds, its reader gives a valid array or a DataError, soon and in little
+memory."""
 
 import io
 import json
@@ -19,8 +20,12 @@ from tiny_dresscode import write_dataset
 
 from benchmarks.fuzz_readers import ANY, OWN, RARE, READERS, load_files, try_file
 
-COMMON = settings(max_examples=60, deadline=None, derandomize=True,
-                  suppress_health_check=[HealthCheck.function_scoped_fixture])
+COMMON = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +45,11 @@ def test_files_as_they_are_give_arrays(files, tmp_path, modality):
     assert [outcome(tmp_path, modality, data) for data in files[modality]] == ["array"] * 3
 
 
-@pytest.mark.parametrize("modality, way", [(m, way) for m in READERS for way in dict.fromkeys(ANY + OWN[m])
-                                           if way not in RARE], ids=lambda p: getattr(p, "__name__", p))
+@pytest.mark.parametrize(
+    "modality, way",
+    [(m, way) for m in READERS for way in dict.fromkeys(ANY + OWN[m]) if way not in RARE],
+    ids=lambda p: getattr(p, "__name__", p),
+)
 def test_spoilt_files_give_arrays_or_errors(files, tmp_path, modality, way):
     random = np.random.default_rng(zlib.crc32(f"{modality}{way.__name__}".encode()))
     for i in range(20):
@@ -50,16 +58,26 @@ def test_spoilt_files_give_arrays_or_errors(files, tmp_path, modality, way):
         assert not found.startswith("BAD"), found
         if way.__name__ in ("cut", "noise"):  # a flipped bit may go unnoticed, a lost piece may not
             lost = len(files[modality][i % 3]) - len(data)
-            end_mark_alone = modality in ("label_map", "dense") and 0 < lost <= 20  # a PNG's last words
+            end_mark_alone = (
+                modality in ("label_map", "dense") and 0 < lost <= 20
+            )  # a PNG's last words
             assert found != "array" or end_mark_alone
 
 
 @pytest.mark.parametrize("modality", READERS)
 def test_files_of_another_modality_are_refused_or_mean_the_same(files, tmp_path, modality):
     for other, contents in files.items():
-        allowed = {"array"} if other == modality else {"unreadable", "mode", "values", "shape", "size"}
-        if (modality, other) in (("image", "label_map"), ("image", "dense"), ("label_map", "dense")):
-            allowed.add("array")  # pictures in their own right; part numbers up to 17 could be classes
+        allowed = (
+            {"array"} if other == modality else {"unreadable", "mode", "values", "shape", "size"}
+        )
+        if (modality, other) in (
+            ("image", "label_map"),
+            ("image", "dense"),
+            ("label_map", "dense"),
+        ):
+            allowed.add(
+                "array"
+            )  # pictures in their own right; part numbers up to 17 could be classes
         assert outcome(tmp_path, modality, contents[0]) in allowed, other
 
 
@@ -70,8 +88,11 @@ def test_arbitrary_bytes_are_refused(tmp_path, data, modality):
 
 
 NUMBERS = st.one_of(st.floats(), st.integers(), st.booleans(), st.none(), st.text(max_size=3))
-JSON = st.recursive(NUMBERS, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3), inner),
-                    max_leaves=20)
+JSON = st.recursive(
+    NUMBERS,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=20,
+)
 
 
 @COMMON
@@ -82,40 +103,72 @@ def test_arbitrary_json_is_refused(tmp_path, content):
 
 
 @COMMON
-@given(st.lists(st.lists(st.floats() | st.integers(-10, 600), min_size=4, max_size=4), min_size=18, max_size=18))
+@given(
+    st.lists(
+        st.lists(st.floats() | st.integers(-10, 600), min_size=4, max_size=4),
+        min_size=18,
+        max_size=18,
+    )
+)
 def test_eighteen_rows_of_any_numbers_give_keypoints_or_an_error(tmp_path, rows):
-    assert outcome(tmp_path, "keypoints", json.dumps({"keypoints": rows}).encode()) in ("array", "values", "frame")
+    assert outcome(tmp_path, "keypoints", json.dumps({"keypoints": rows}).encode()) in (
+        "array",
+        "values",
+        "frame",
+    )
 
 
 @COMMON
-@given(st.integers(0, 2 ** 32 - 1), st.integers(0, 2 ** 32 - 1), st.integers(0, 255), st.integers(0, 7),
-       st.sampled_from(["label_map", "dense", "image"]))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 255),
+    st.integers(0, 7),
+    st.sampled_from(["label_map", "dense", "image"]),
+)
 def test_png_of_any_header_is_refused(tmp_path, width, height, depth, kind, modality):
     def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0))
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    data = b"\x89PNG\r\n\x1a\n" + chunk(
+        b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    )
     data += chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     assert outcome(tmp_path, modality, data) in ("unreadable", "size", "mode")
 
 
 @COMMON
-@given(st.lists(st.integers(-2, 2 ** 50), max_size=5), st.integers(0, 300),
-       st.sampled_from(["<f4", ">f4", "<f2", "<i8", "|O", "|b1", "<U9"]))
+@given(
+    st.lists(st.integers(-2, 2**50), max_size=5),
+    st.integers(0, 300),
+    st.sampled_from(["<f4", ">f4", "<f2", "<i8", "|O", "|b1", "<U9"]),
+)
 def test_array_of_any_header_is_refused_or_valid(tmp_path, shape, length, kind):
     member, out = io.BytesIO(), io.BytesIO()
-    np.lib.format.write_array_header_1_0(member, {"descr": kind, "fortran_order": False, "shape": tuple(shape)})
+    np.lib.format.write_array_header_1_0(
+        member, {"descr": kind, "fortran_order": False, "shape": tuple(shape)}
+    )
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("uv.npy", member.getvalue() + bytes(length))
     assert outcome(tmp_path, "dense_uv", out.getvalue()) in ("array", "shape", "size", "unreadable")
 
 
 def write_bombs(folder):
-    """Small files that unpack to 400 MB and more, each named after the reader that is to refuse it."""
+    """Small files that unpack to 400 MB and more, each named after the reader that is to refuse
+    it."""
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (2, 1024, 768)})
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (2, 1024, 768)}
+    )
     for name, head in (("lying", header.getvalue()), ("headless", b"")):
-        with zipfile.ZipFile(folder / f"dense_uv-{name}.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, \
-                archive.open("uv.npy", "w", force_zip64=True) as file:
+        with (
+            zipfile.ZipFile(
+                folder / f"dense_uv-{name}.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1
+            ) as archive,
+            archive.open("uv.npy", "w", force_zip64=True) as file,
+        ):
             file.write(head)
             for _ in range(24):
                 file.write(bytes(1 << 24))
@@ -128,7 +181,9 @@ def write_bombs(folder):
     chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
     for modality in ("label_map", "dense", "image"):
         head = data[:16] + struct.pack(">II", 32_000, 32_000) + data[24:29]
-        (folder / f"{modality}-size.png").write_bytes(head + struct.pack(">I", zlib.crc32(head[12:])) + data[33:])
+        (folder / f"{modality}-size.png").write_bytes(
+            head + struct.pack(">I", zlib.crc32(head[12:])) + data[33:]
+        )
         (folder / f"{modality}-text.png").write_bytes(data[:33] + chunk + data[33:])
     (folder / "keypoints-deep.json").write_bytes(b'{"keypoints": ' + b"[" * 1_000_000)
     (folder / "keypoints-long.json").write_bytes(b'{"keypoints": [' + b"[]," * 300_000 + b"[]]}")
@@ -147,8 +202,13 @@ print("grown", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 def test_bombs_are_refused_in_little_memory(tmp_path):
     write_bombs(tmp_path)
-    ran = subprocess.run([sys.executable, "-c", READ_ALL, tmp_path], capture_output=True, text=True, timeout=60,
-                         cwd=Path(__file__).parent.parent)
+    ran = subprocess.run(
+        [sys.executable, "-c", READ_ALL, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parent.parent,
+    )
     assert ran.returncode == 0, ran.stderr
     *lines, grown = ran.stdout.splitlines()
     assert len(lines) == 11
@@ -162,6 +222,14 @@ def test_bombs_are_refused_in_little_memory(tmp_path):
 def test_the_limit_of_memory_would_be_noticed():
     """The measure used above sees an array that is really allocated."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    ran = subprocess.run([sys.executable, "-c", "import resource; a = b'x' * 300_000_000; "
-                          "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"], capture_output=True, text=True)
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import resource; a = b'x' * 300_000_000; "
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)",
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert before > 0 and int(ran.stdout) * (1 if sys.platform == "darwin" else 1024) > 300e6

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from tiny_dresscode import write_dataset
 
 from cli import main
-from pipeline.dresscode import index_pairs, read_exclude
-from pipeline.inspection import Question, Verdict, choose, iou, judge_all
-from pipeline.labels import Category
-from pipeline.people import Who, open_people
-from pipeline.run import preprocess
+from pipeline.base.labels import Category
+from pipeline.dataset.index import index_pairs, read_exclude
+from pipeline.inspect.inspection import Question, Verdict, choose, iou, judge_all
+from pipeline.preprocess.run import preprocess
+from pipeline.shards.people import Who, open_people
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def test_table_tells_means_of_every_category(dataset):
 
 
 def test_everybody_is_scored_with_the_definitions_of_the_scores(dataset, tmp_path):
-    from pipeline.agnostic import render_agnostic_mask
-    from pipeline.scores import score_mask
+    from pipeline.inspect.scores import score_mask
+    from pipeline.masks.render import render_agnostic_mask
 
     people = scored(tmp_path, dataset, "--size", "256x192")
     assert len(people) == 9
@@ -111,14 +111,16 @@ def test_shards_without_any_map_show_their_stored_masks(tmp_path):
     assert len(people) == 6
     for sample, entry in zip(samples, people.values()):
         assert entry["scores"]["area"] == pytest.approx(sample.masks["standard"].mean())
-        assert entry["scores"]["iou"] == pytest.approx(iou(sample.masks["standard"], sample.masks["loose"]))
+        assert entry["scores"]["iou"] == pytest.approx(
+            iou(sample.masks["standard"], sample.masks["loose"])
+        )
         assert entry["missing"] == ["label map", "DensePose"] and not entry["problems"]
     assert "no masks of style tight" in inspect(folder, "--style", "tight").stderr
 
 
 def test_older_masks_are_told(shards, monkeypatch):
     assert "masks of version" not in inspect(shards).stderr
-    monkeypatch.setattr("pipeline.agnostic.MASK_VERSION", 99)
+    monkeypatch.setattr("pipeline.masks.render.MASK_VERSION", 99)
     assert "draws version 99" in inspect(shards).stderr
 
 
@@ -127,7 +129,10 @@ def test_data_goes_with_shards_only(dataset):
 
 
 def test_ids_choose_people_of_any_split(dataset, tmp_path):
-    assert list(scored(tmp_path, dataset, "000001", "dresses/051992")) == ["upper_body/000001", "dresses/051992"]
+    assert list(scored(tmp_path, dataset, "000001", "dresses/051992")) == [
+        "upper_body/000001",
+        "dresses/051992",
+    ]
 
 
 def test_unknown_id_is_an_error_that_names_it(dataset, shards):
@@ -137,13 +142,25 @@ def test_unknown_id_is_an_error_that_names_it(dataset, shards):
 
 
 def test_category_split_and_limit_narrow_the_people(dataset, tmp_path):
-    people = scored(tmp_path, dataset, "--category", "lower_body", "--category", "dresses", "--limit", 1,
-                    "--split", "test_paired")
+    people = scored(
+        tmp_path,
+        dataset,
+        "--category",
+        "lower_body",
+        "--category",
+        "dresses",
+        "--limit",
+        1,
+        "--split",
+        "test_paired",
+    )
     assert list(people) == ["lower_body/050192", "dresses/051992"]
 
 
 def test_sample_is_the_same_for_the_same_seed(dataset, tmp_path):
-    draws = [tuple(scored(tmp_path, dataset, "--sample", 4, "--seed", seed)) for seed in (1, 1, 2, 3)]
+    draws = [
+        tuple(scored(tmp_path, dataset, "--sample", 4, "--seed", seed)) for seed in (1, 1, 2, 3)
+    ]
     assert draws[0] == draws[1] and len(set(draws)) > 1
     assert all(len(set(draw)) == 4 for draw in draws)
 
@@ -160,8 +177,10 @@ def test_worst_people_come_first_in_report_and_list(dataset, tmp_path):
 
 
 def test_worst_is_lowest_where_high_is_good():
-    verdicts = [Verdict(i, Who(Category.DRESSES, f"{i:06}", "", "train"), {"id": v}) for i, v in enumerate(
-        (0.99, float("nan"), 0.5, 1.0))]
+    verdicts = [
+        Verdict(i, Who(Category.DRESSES, f"{i:06}", "", "train"), {"id": v})
+        for i, v in enumerate((0.99, float("nan"), 0.5, 1.0))
+    ]
     assert [v.row for v in choose(verdicts, worst=4, by="id")] == [2, 0, 3, 1]
 
 
@@ -169,14 +188,22 @@ def test_people_without_a_mask_are_the_worst_by_any_score(tmp_path):
     people = open_people(broken_copy(tmp_path), size_hw=(256, 192))
     verdicts = judge_all(people, Question())
     for by in ("trouble", "leak", "id"):
-        assert {v.who.key for v in choose(verdicts, worst=2, by=by)} == {"upper_body/000002", "dresses/020715"}, by
+        assert {v.who.key for v in choose(verdicts, worst=2, by=by)} == {
+            "upper_body/000002",
+            "dresses/020715",
+        }, by
 
 
 def test_two_styles_are_compared(dataset, tmp_path):
-    people = scored(tmp_path, dataset, "--style", "tight", "--against", "loose", "--size", "256x192")
+    people = scored(
+        tmp_path, dataset, "--style", "tight", "--against", "loose", "--size", "256x192"
+    )
     overlaps = [entry["scores"]["iou"] for entry in people.values()]
     assert all(0.2 < overlap < 1 for overlap in overlaps)
-    assert "the same as --style" in inspect(dataset, "--style", "tight", "--against", "tight", code=2).stderr
+    assert (
+        "the same as --style"
+        in inspect(dataset, "--style", "tight", "--against", "tight", code=2).stderr
+    )
 
 
 def test_thresholds_give_exit_code_1_with_the_list(dataset, tmp_path):
@@ -184,7 +211,9 @@ def test_thresholds_give_exit_code_1_with_the_list(dataset, tmp_path):
     areas = sorted((p["scores"]["area"], key) for key, p in people.items())
     limit = (areas[-1][0] + areas[-2][0]) / 2
     result = inspect(dataset, "--fail-above", f"area={limit}", code=1)
-    assert [line.split()[0] for line in result.stdout.splitlines() if " above 0." in line] == [areas[-1][1]]
+    assert [line.split()[0] for line in result.stdout.splitlines() if " above 0." in line] == [
+        areas[-1][1]
+    ]
     assert inspect(dataset, "--fail-above", "area=1", "--fail-below", "area=0").exit_code == 0
     below = inspect(dataset, "--fail-below", f"area={100 * limit}%", code=1)
     assert "8 people fail" in below.stdout
@@ -222,7 +251,10 @@ def test_table_file_has_a_line_for_everybody(tmp_path):
         rows = list(csv.DictReader(file))
     assert len(rows) == 9
     by_key = {f"{r['category']}/{r['person']}": r for r in rows}
-    assert by_key["dresses/020715"]["leak"] == "" and "020715_4.png" in by_key["dresses/020715"]["problems"]
+    assert (
+        by_key["dresses/020715"]["leak"] == ""
+        and "020715_4.png" in by_key["dresses/020715"]["problems"]
+    )
     assert 0 <= float(by_key["dresses/020714"]["leak"]) <= 1
 
 
@@ -245,7 +277,7 @@ def test_shard_that_breaks_meanwhile_costs_only_its_own_people(dataset, tmp_path
     people = open_people(tmp_path / "s")
     shard = next((tmp_path / "s").glob("dresses*"))
     data = bytearray(shard.read_bytes())
-    data[len(data) // 3:] = b"\0" * (len(data) - len(data) // 3)
+    data[len(data) // 3 :] = b"\0" * (len(data) - len(data) // 3)
     shard.write_bytes(data)
     verdicts = judge_all(people, Question())
     broken = [v.who.category is Category.DRESSES for v in verdicts]
@@ -261,7 +293,7 @@ def test_overlap_of_masks():
 
 
 def test_one_persons_bad_luck_is_told_and_costs_nobody_else(dataset, monkeypatch):
-    from pipeline import inspection
+    from pipeline.inspect import inspection
 
     whole = inspection.score_mask
 
@@ -278,6 +310,14 @@ def test_one_persons_bad_luck_is_told_and_costs_nobody_else(dataset, monkeypatch
 
 
 def test_real_people_pass(real_people, tmp_path):
-    people = scored(tmp_path, real_people, "--out", tmp_path / "r.html", "--fail-above", "leak=0",
-                    "--fail-below", "id=0.97")
+    people = scored(
+        tmp_path,
+        real_people,
+        "--out",
+        tmp_path / "r.html",
+        "--fail-above",
+        "leak=0",
+        "--fail-below",
+        "id=0.97",
+    )
     assert len(people) == 3 and not any(p["problems"] for p in people.values())

@@ -16,12 +16,12 @@ import torch
 from tiny import SIZE, tiny_shards
 from torch.utils.data import DataLoader
 
-from model import planes
-from model.dataset import TryOnDataset, to_tensor
-from model.loading import AHEAD, Arrays, Loader, in_batches
-from model.planes import PIXEL, _widen_there, parts, widen
-from model.sampler import BatchSampler, epoch_order, plan_epoch
-from pipeline.errors import DataError
+from model.data import packing
+from model.data.dataset import TryOnDataset, to_tensor
+from model.data.loading import AHEAD, Arrays, Loader, in_batches
+from model.data.packing import PIXEL, _widen_there, parts, widen
+from model.data.sampler import BatchSampler, epoch_order, plan_epoch
+from pipeline.base.errors import DataError
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,7 +41,9 @@ def same(a: dict, b: dict) -> bool:
 
 
 def an_epoch(dataset, size: int, times: int = 1) -> list:
-    return list(BatchSampler(plan_epoch(epoch_order(dataset.categories, 5, 2), size), epoch=2)) * times
+    return (
+        list(BatchSampler(plan_epoch(epoch_order(dataset.categories, 5, 2), size), epoch=2)) * times
+    )
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -51,7 +53,9 @@ def test_any_number_of_workers_gives_the_samples_of_none(dataset, size, workers)
     alone, helped = (list(Loader(dataset, batches, workers=n)) for n in (0, workers))
     assert len(alone) == len(batches) > 2 * (AHEAD * workers + 1)
     assert all(same(a, b) for a, b in zip(alone, helped, strict=True))
-    assert [batch["index"].tolist() for batch in helped] == [[row for _, row in keys] for keys in batches]
+    assert [batch["index"].tolist() for batch in helped] == [
+        [row for _, row in keys] for keys in batches
+    ]
 
 
 def test_a_batch_holds_the_samples_of_the_dataset(dataset):
@@ -65,19 +69,27 @@ def test_a_batch_holds_the_samples_of_the_dataset(dataset):
 
 
 @pytest.mark.parametrize("old_opencv", [False, True])
-@pytest.mark.parametrize("size", [(32, 64), (160, 512), (7, 5)])  # one block, two and the rest, an odd width
+@pytest.mark.parametrize(
+    "size", [(32, 64), (160, 512), (7, 5)]
+)  # one block, two and the rest, an odd width
 def test_packed_pictures_widen_to_the_same_tensors(monkeypatch, size, old_opencv):
     if old_opencv:
-        monkeypatch.setattr(planes, "PAIRS", None)
+        monkeypatch.setattr(packing, "PAIRS", None)
     rng = np.random.default_rng(0)
     pose, garment, person = rng.integers(0, 256, (3, *size, 3), np.uint8)
     mask = rng.integers(0, 2, size, np.uint8)
     packed = np.full((1, PIXEL * size[0] * size[1]), 77, np.uint8)
     for part, content in zip(parts(packed[0], size), (pose, garment, person, mask), strict=True):
         part[:] = content
-    assert np.array_equal(packed[0], np.concatenate([content.ravel() for content in (pose, garment, person, mask)]))
+    assert np.array_equal(
+        packed[0], np.concatenate([content.ravel() for content in (pose, garment, person, mask)])
+    )
     wide = {name: value[0] for name, value in widen(torch.from_numpy(packed), size).items()}
-    for name, picture in (("garment", garment), ("person", person), ("agnostic", person * (1 - mask[..., None]))):
+    for name, picture in (
+        ("garment", garment),
+        ("person", person),
+        ("agnostic", person * (1 - mask[..., None])),
+    ):
         exact = torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 127.5 - 1
         assert torch.equal(wide[name], exact) and torch.equal(wide[name], to_tensor(picture)), name
     assert torch.equal(wide["reference"], torch.cat([to_tensor(pose), wide["agnostic"]]))
@@ -95,7 +107,9 @@ def test_a_batch_that_is_held_is_never_written_over(dataset):
     batches = an_epoch(dataset, 2, times=2)
     held, copies = [], []
     for batch in Loader(dataset, batches, workers=1):
-        held.append({name: value[..., :1] for name, value in batch.items()})  # views alone keep the memory
+        held.append(
+            {name: value[..., :1] for name, value in batch.items()}
+        )  # views alone keep the memory
         copies.append({name: value.clone() for name, value in held[-1].items()})
     assert len(held) == len(batches) and all(same(a, b) for a, b in zip(held, copies, strict=True))
 
@@ -128,9 +142,15 @@ def test_a_batch_that_is_dropped_makes_room_for_the_next(dataset):
 
 
 def test_the_ring_is_no_larger_than_the_batches_ahead(dataset):
-    rings = {samples.data_ptr() for samples, _ in Loader(dataset, an_epoch(dataset, 1), workers=2).packed()}
+    rings = {
+        samples.data_ptr()
+        for samples, _ in Loader(dataset, an_epoch(dataset, 1), workers=2).packed()
+    }
     assert len(rings) == 2 * AHEAD + 1
-    assert len({samples.data_ptr() for samples, _ in Loader(dataset, an_epoch(dataset, 1)).packed()}) == 1
+    assert (
+        len({samples.data_ptr() for samples, _ in Loader(dataset, an_epoch(dataset, 1)).packed()})
+        == 1
+    )
 
 
 def test_rows_go_in_batches_of_the_size_asked_for():
@@ -161,32 +181,41 @@ def test_the_run_random_numbers_are_left_alone(dataset):
 def test_workers_may_be_started_anew_instead_of_forked(shards):
     code = f"""
 import multiprocessing, torch
-from model.dataset import TryOnDataset
-from model.loading import Loader
+from model.data.dataset import TryOnDataset
+from model.data.loading import Loader
 if __name__ == "__main__":
     multiprocessing.set_start_method("spawn")
     batches = [[i] for i in range(12)]
     dataset = TryOnDataset([{str(shards)!r}], mirror=True)
     alone, helped = (list(Loader(dataset, batches, workers=n)) for n in (0, 1))
-    print(sum(torch.equal(a["reference"], b["reference"]) for a, b in zip(alone, helped, strict=True)))
+    pairs = zip(alone, helped, strict=True)
+    print(sum(torch.equal(a["reference"], b["reference"]) for a, b in pairs))
 """
     script = shards.parent / "spawned.py"
     script.write_text(code)
-    found = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120,
-                           env=os.environ | {"PYTHONPATH": str(ROOT)})
+    found = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     assert found.stdout == "12\n", found.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm to look into")
 def test_killed_loading_leaves_neither_processes_nor_shared_memory(shards):
     code = f"""
-from model.dataset import TryOnDataset
-from model.loading import Loader
-for number, batch in enumerate(Loader(TryOnDataset([{str(shards)!r}]), [[i % 18] for i in range(100_000)], workers=2)):
+from model.data.dataset import TryOnDataset
+from model.data.loading import Loader
+batches = [[i % 18] for i in range(100_000)]
+for number, batch in enumerate(Loader(TryOnDataset([{str(shards)!r}]), batches, workers=2)):
     if number == 20:
         print("loading", flush=True)
 """
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "loading\n"
         workers = psutil.Process(process.pid).children()
         assert len(workers) >= 2
@@ -195,4 +224,6 @@ for number, batch in enumerate(Loader(TryOnDataset([{str(shards)!r}]), [[i % 18]
     gone, alive = psutil.wait_procs(workers, timeout=30)
     assert not alive
     time.sleep(0.1)
-    assert not [path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(tuple(names))]
+    assert not [
+        path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(tuple(names))
+    ]

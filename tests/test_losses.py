@@ -11,8 +11,15 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.loss import kept_mib
-from model.losses import TERMS, LossWeights, PerceptualNetworks, TryOnLoss, enlargement, gram_matrix
-from model.vgg import WIDTHS
+from model.loss.losses import (
+    TERMS,
+    LossWeights,
+    PerceptualNetworks,
+    TryOnLoss,
+    enlargement,
+    gram_matrix,
+)
+from model.loss.vgg import WIDTHS
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 sys.path.insert(0, str(GOLDEN))
@@ -23,19 +30,27 @@ def filled(dtype: torch.dtype = torch.float64) -> PerceptualNetworks:
     """Perceptual networks whose weights are functions of their names."""
     networks = PerceptualNetworks().to(dtype)
     for name, vgg in (("vgg19", networks.vgg19), ("vgg16", networks.lpips.vgg)):
-        vgg.load_state_dict({key: torch.from_numpy(weight(f"{name}.{key}", tuple(value.shape)))
-                             for key, value in vgg.state_dict().items()})
+        vgg.load_state_dict(
+            {
+                key: torch.from_numpy(weight(f"{name}.{key}", tuple(value.shape)))
+                for key, value in vgg.state_dict().items()
+            }
+        )
     for i, width in enumerate(WIDTHS):
         linear = np.abs(weight(f"lpips.lin{i}.model.1.weight", (1, width, 1, 1)))
         getattr(networks.lpips, f"linear{i}").copy_(torch.from_numpy(linear))
     return networks
 
 
-def picture(name: str, height: int, width: int, batch: int = 1, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+def picture(
+    name: str, height: int, width: int, batch: int = 1, dtype: torch.dtype = torch.float64
+) -> torch.Tensor:
     return torch.from_numpy(image(name, 3, height, width, batch)).to(dtype)
 
 
-def pyramid(batch: int = 1, dtype: torch.dtype = torch.float64, count: int = 3) -> list[torch.Tensor]:
+def pyramid(
+    batch: int = 1, dtype: torch.dtype = torch.float64, count: int = 3
+) -> list[torch.Tensor]:
     """Predictions at 16 x 12 and its doubles, coarse to fine."""
     return [picture(f"loss.level{n}", 16 * 2**n, 12 * 2**n, batch, dtype) for n in range(count)]
 
@@ -55,22 +70,34 @@ def test_style_and_content_equal_the_official_values(networks):
 def test_terms_of_a_training_step_equal_the_official_values(networks):
     """The full network at 256 x 192 in training mode, then the loss.
 
-    The weights of this reference make large flows: each level enlarges rounding by four orders of magnitude (one last
-    bit of the input moves the finest level's L1 by 1 %), so only the coarse levels can agree to many digits.
+    The weights of this reference make large flows: each level enlarges rounding by four orders of
+        magnitude (one last
+    bit of the input moves the finest level's L1 by 1 %), so only the coarse levels can agree to
+    many digits.
     """
-    from model.daflow import DAFlow
+    from model.network.daflow import DAFlow
 
     with np.load(GOLDEN / "training_loss_256x192.npz") as stored:
         expected, total = stored["loss/components"], float(stored["loss/total"])
     network = DAFlow().double()
-    network.load_state_dict({key: torch.from_numpy(weight(key, tuple(value.shape)))
-                             for key, value in network.state_dict().items()})
-    person, pose, agnostic, garment = (picture(f"b.{n}", 256, 192) for n in ("person", "pose", "agnostic", "garment"))
+    network.load_state_dict(
+        {
+            key: torch.from_numpy(weight(key, tuple(value.shape)))
+            for key, value in network.state_dict().items()
+        }
+    )
+    person, pose, agnostic, garment = (
+        picture(f"b.{n}", 256, 192) for n in ("person", "pose", "agnostic", "garment")
+    )
     with torch.no_grad():
-        _, levels = network.train()(torch.cat([pose, agnostic], 1), garment, agnostic, return_levels=True)
+        _, levels = network.train()(
+            torch.cat([pose, agnostic], 1), garment, agnostic, return_levels=True
+        )
         terms = TryOnLoss(networks)(levels, person)
     for level, tolerance in enumerate((1e-9, 1e-4, 0.15, 0.3, 0.3)):
-        np.testing.assert_allclose(terms["components"][level].numpy(), expected[level], rtol=tolerance)
+        np.testing.assert_allclose(
+            terms["components"][level].numpy(), expected[level], rtol=tolerance
+        )
     assert float(terms["total"]) == pytest.approx(total, rel=0.1)
 
 
@@ -93,9 +120,13 @@ def test_lean_backward_equals_the_plain_sum(networks, with_networks):
 
 def test_terms_are_shares_that_add_up_to_the_total(networks):
     terms = TryOnLoss(networks).values(pyramid(), picture("loss.target", 64, 48))
-    assert float(sum(terms[name] for name in TERMS)) == pytest.approx(float(terms["total"]), rel=1e-12)
-    by_hand = sum((n + 1) * (row @ torch.tensor([1, 1, 100, 0.1], dtype=row.dtype))
-                  for n, row in enumerate(terms["components"]))
+    assert float(sum(terms[name] for name in TERMS)) == pytest.approx(
+        float(terms["total"]), rel=1e-12
+    )
+    by_hand = sum(
+        (n + 1) * (row @ torch.tensor([1, 1, 100, 0.1], dtype=row.dtype))
+        for n, row in enumerate(terms["components"])
+    )
     assert float(by_hand) == pytest.approx(float(terms["total"]), rel=1e-12)
 
 
@@ -112,7 +143,9 @@ def test_accumulated_steps_give_the_gradient_of_their_mean(networks):
     loss = TryOnLoss(networks)
     loss.backward_through(whole, target)
     for one in range(2):
-        loss.backward_through([level[one:one + 1] for level in parts], target[one:one + 1], scale=0.5)
+        loss.backward_through(
+            [level[one : one + 1] for level in parts], target[one : one + 1], scale=0.5
+        )
     for ours, theirs in zip(parts, whole):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-14)
 
@@ -128,7 +161,9 @@ def test_half_precision_levels_get_gradients_of_their_own_type_close_to_the_exac
     assert terms["total"].dtype == torch.float32
     for ours, theirs in zip(half, exact):
         assert ours.grad.dtype == torch.bfloat16
-        cosine = F.cosine_similarity(ours.grad.float().flatten() / 1024, theirs.grad.flatten(), dim=0)
+        cosine = F.cosine_similarity(
+            ours.grad.float().flatten() / 1024, theirs.grad.flatten(), dim=0
+        )
         assert cosine > 0.95
 
 
@@ -137,7 +172,9 @@ def test_a_grad_scaler_takes_the_scaled_gradients_back_to_the_exact_ones(network
     optimiser = torch.optim.SGD([weight], lr=1.0)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     target, loss = picture("loss.target", 64, 48), TryOnLoss(networks)
-    plain = torch.autograd.grad(loss([level * weight for level in pyramid()], target)["total"], weight)[0]
+    plain = torch.autograd.grad(
+        loss([level * weight for level in pyramid()], target)["total"], weight
+    )[0]
     scale = scaler.scale(torch.ones(()))
     loss.backward_through([level * weight for level in pyramid()], target, scale=scale.double())
     assert weight.grad == pytest.approx(1024 * float(plain), rel=1e-9)
@@ -146,7 +183,9 @@ def test_a_grad_scaler_takes_the_scaled_gradients_back_to_the_exact_ones(network
 
 
 def test_terms_that_weigh_nothing_are_not_computed(networks):
-    terms = TryOnLoss(networks, LossWeights(lpips=0, content=0)).values(pyramid(), picture("loss.target", 64, 48))
+    terms = TryOnLoss(networks, LossWeights(lpips=0, content=0)).values(
+        pyramid(), picture("loss.target", 64, 48)
+    )
     assert terms["components"][:, 1].abs().max() == 0 and terms["components"][:, 3].abs().max() == 0
     assert float(terms["total"]) == pytest.approx(float(terms["l1"] + terms["style"]), rel=1e-12)
 
@@ -154,7 +193,9 @@ def test_terms_that_weigh_nothing_are_not_computed(networks):
 def test_memory_does_not_grow_with_the_number_of_levels():
     loss = TryOnLoss(filled(torch.float32))
     target = picture("loss.target", 64, 48, dtype=torch.float32)
-    same_size = [picture(f"same{n}", 64, 48, dtype=torch.float32).requires_grad_() for n in range(5)]
+    same_size = [
+        picture(f"same{n}", 64, 48, dtype=torch.float32).requires_grad_() for n in range(5)
+    ]
     one = kept_mib(loss, lambda: loss.backward_through(same_size[1:2] * 2, target))
     five = kept_mib(loss, lambda: loss.backward_through(same_size, target))
     plain = kept_mib(loss, lambda: loss(same_size, target)["total"].backward())
@@ -170,5 +211,13 @@ def test_gram_matrices_survive_values_that_overflow_half_precision():
 
 def test_only_the_coarsest_level_is_enlarged_at_official_sizes():
     for height, width in ((256, 192), (512, 384), (1024, 768)):
-        assert [enlargement(n, (height >> 4 - n, width >> 4 - n)) for n in range(5)] == [2, 1, 1, 1, 1]
-    assert enlargement(0, (4, 3)) == 8  # small training sizes are enlarged until VGG has something to look at
+        assert [enlargement(n, (height >> 4 - n, width >> 4 - n)) for n in range(5)] == [
+            2,
+            1,
+            1,
+            1,
+            1,
+        ]
+    assert (
+        enlargement(0, (4, 3)) == 8
+    )  # small training sizes are enlarged until VGG has something to look at

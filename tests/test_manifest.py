@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipeline import manifest
-from pipeline.errors import DataError
-from pipeline.labels import Atr, Category, DensePart, Joint
-from pipeline.manifest import load_manifest
+from pipeline.base import manifest
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Atr, Category, DensePart, Joint
+from pipeline.base.manifest import load_manifest
 
 
 def test_names_and_their_order_are_those_of_the_enumerations():
@@ -18,9 +18,18 @@ def test_names_and_their_order_are_those_of_the_enumerations():
 
 def test_ids_are_unique_and_without_gaps_over_the_whole_dataset():
     facts = load_manifest()
-    numbers = [n for ranges in (facts.train, facts.test) for r in ranges.values() for n in range(r.first, r.last + 1)]
+    numbers = [
+        n
+        for ranges in (facts.train, facts.test)
+        for r in ranges.values()
+        for n in range(r.first, r.last + 1)
+    ]
     assert sorted(numbers) == list(range(facts.people)) and facts.people == 53_792
-    assert all(r.count == r.last - r.first + 1 for ranges in (facts.train, facts.test) for r in ranges.values())
+    assert all(
+        r.count == r.last - r.first + 1
+        for ranges in (facts.train, facts.test)
+        for r in ranges.values()
+    )
 
 
 @pytest.mark.parametrize("category", Category)

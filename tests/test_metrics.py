@@ -10,9 +10,9 @@ import torch
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from model.fid import FeatureSet, Inception, fid, frechet_distance, kid, polynomial_mmd
-from model.metrics import LARGEST_PSNR, pair_metrics, ssim_map, unit
-from pipeline.errors import DataError
+from model.evaluation.fid import FeatureSet, Inception, fid, frechet_distance, kid, polynomial_mmd
+from model.evaluation.metrics import LARGEST_PSNR, pair_metrics, ssim_map, unit
+from pipeline.base.errors import DataError
 
 
 @pytest.fixture
@@ -38,12 +38,23 @@ def windowed_ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def test_ssim_equals_its_formula_written_out(pictures):
     result, truth, mask = pictures
-    expected = np.mean([windowed_ssim(unit(result)[..., c], unit(truth)[..., c]) for c in range(3)], axis=0)
+    expected = np.mean(
+        [windowed_ssim(unit(result)[..., c], unit(truth)[..., c]) for c in range(3)], axis=0
+    )
     np.testing.assert_allclose(ssim_map(unit(result), unit(truth)), expected, atol=1e-9)
     figures = pair_metrics(result, truth, mask)
     assert figures["ssim_inside"] == pytest.approx(expected[mask].mean(), abs=1e-9)
-    assert figures["ssim"] == pytest.approx(structural_similarity(
-        truth, result, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False), abs=1e-9)
+    assert figures["ssim"] == pytest.approx(
+        structural_similarity(
+            truth,
+            result,
+            channel_axis=2,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        ),
+        abs=1e-9,
+    )
 
 
 def test_psnr_and_l1_equal_plain_numpy_and_scikit_image(pictures):
@@ -61,7 +72,11 @@ def test_an_error_outside_of_the_mask_is_not_counted_inside(pictures):
     result = truth.copy()
     result[:6] = 255 - result[:6]
     figures = pair_metrics(result, truth, mask)
-    assert figures["l1_inside"] == 0 and figures["ssim_inside"] == pytest.approx(1) and figures["l1"] > 0
+    assert (
+        figures["l1_inside"] == 0
+        and figures["ssim_inside"] == pytest.approx(1)
+        and figures["l1"] > 0
+    )
     assert figures["psnr_inside"] == LARGEST_PSNR
 
 
@@ -96,7 +111,11 @@ def feature_set(*batches: np.ndarray) -> FeatureSet:
 
 def test_fid_of_few_pictures_is_finite_and_zero_for_the_same_set():
     features = np.random.default_rng(2).normal(size=(10, 40))
-    one, same, moved = feature_set(features), feature_set(features[:4], features[4:]), feature_set(features + 1)
+    one, same, moved = (
+        feature_set(features),
+        feature_set(features[:4], features[4:]),
+        feature_set(features + 1),
+    )
     assert fid(one, same) == pytest.approx(0, abs=1e-6)
     assert fid(one, moved) == pytest.approx(40, rel=1e-6)
     assert math.isnan(fid(feature_set(features[:1]), one))
@@ -104,7 +123,10 @@ def test_fid_of_few_pictures_is_finite_and_zero_for_the_same_set():
 
 def test_moments_of_batches_and_of_joined_sets_are_those_of_all_pictures():
     features = np.random.default_rng(5).normal(3, 2, size=(30, 7))
-    for found in (feature_set(features[:9], features[9:]), feature_set(features[:9]) + feature_set(features[9:])):
+    for found in (
+        feature_set(features[:9], features[9:]),
+        feature_set(features[:9]) + feature_set(features[9:]),
+    ):
         mean, covariance = found.moments()
         np.testing.assert_allclose(mean, features.mean(0))
         np.testing.assert_allclose(covariance, np.cov(features, rowvar=False))
@@ -112,7 +134,7 @@ def test_moments_of_batches_and_of_joined_sets_are_those_of_all_pictures():
 
 
 def test_memory_of_a_set_stops_growing(monkeypatch):
-    monkeypatch.setattr("model.fid.KID_POOL", 12)
+    monkeypatch.setattr("model.evaluation.fid.KID_POOL", 12)
     found = feature_set(*np.ones((5, 10, 3)))
     assert found.count == 50 and len(found.rows) == 12
 
@@ -134,7 +156,8 @@ def test_kid_is_unbiased_and_grows_with_the_distance():
 
 
 class TinyInception(torch.nn.Module):
-    """Mean and spread of each channel instead of 2,048 learned features; called as the real file is."""
+    """Mean and spread of each channel instead of 2,048 learned features; called as the real file
+    is."""
 
     def forward(self, images: torch.Tensor, return_features: bool = False) -> torch.Tensor:
         values = images.float().flatten(2) / 255

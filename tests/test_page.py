@@ -1,4 +1,5 @@
-"""The page's API: what it gives, what it refuses, and that nobody is lost when many come at once."""
+"""The page's API: what it gives, what it refuses, and that nobody is lost when many come at
+once."""
 
 from __future__ import annotations
 
@@ -29,9 +30,9 @@ from PIL import Image
 from model.page.app import build_app
 from model.page.queue import DeviceQueue, QueueFull
 from model.page.studio import Order, Studio
-from model.wardrobe import DatasetSource
+from model.tryon.sources import DatasetSource
 from pipeline.annotate.keypoints import Pose, pose_of
-from pipeline.labels import Category
+from pipeline.base.labels import Category
 
 DATA = Path(__file__).parent / "data"
 PERSON, GARMENT = "upper_body/048392", "upper_body/048393"
@@ -46,7 +47,7 @@ def find_pose(photo: np.ndarray) -> Pose:
         return pose_of([], [], photo.shape[:2])
     rows = np.array(answer["landmarks"])
     people = [rows, rows + (150, 0, 0)] if photo.mean() > 254 else [rows]
-    return pose_of(people, [mask, np.roll(mask, 150, 1)][:len(people)], photo.shape[:2])
+    return pose_of(people, [mask, np.roll(mask, 150, 1)][: len(people)], photo.shape[:2])
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,14 @@ def refused(answer: httpx.Response, status: int, kind: str) -> str:
 
 
 def test_page_and_its_files_ask_nothing_of_other_sites(page):
-    for place in ("/", "/api/docs", "/static/app.js", "/static/api.js", "/static/style.css", "/static/icon.svg"):
+    for place in (
+        "/",
+        "/api/docs",
+        "/static/app.js",
+        "/static/api.js",
+        "/static/style.css",
+        "/static/icon.svg",
+    ):
         answer = page.get(place)
         assert answer.status_code == 200, place
         text = answer.text.replace("http://www.w3.org/2000/svg", "")
@@ -97,8 +105,14 @@ def test_page_and_its_files_ask_nothing_of_other_sites(page):
 
 def test_openapi_describes_every_address(page):
     paths = page.get("/api/openapi.json").json()["paths"]
-    assert set(paths) == {"/api", "/api/status", "/api/gallery/{kind}", "/api/picture/{kind}/{category}/{identity}",
-                          "/api/preview", "/api/dress"}
+    assert set(paths) == {
+        "/api",
+        "/api/status",
+        "/api/gallery/{kind}",
+        "/api/picture/{kind}/{category}/{identity}",
+        "/api/preview",
+        "/api/dress",
+    }
 
 
 @pytest.mark.parametrize("category", list(Category))
@@ -107,12 +121,20 @@ def test_gallery_shows_the_test_people(page, sample_dataset, category):
     assert answer["total"] == 2 == len(answer["ids"])
     data = page.get(f"/api/picture/person/{answer['ids'][0]}").content
     assert Image.open(io.BytesIO(data)).size == (192, 256)
-    assert page.get("/api/gallery/garment", params={"category": str(category), "offset": 1}).json()["total"] == 2
+    assert (
+        page.get("/api/gallery/garment", params={"category": str(category), "offset": 1}).json()[
+            "total"
+        ]
+        == 2
+    )
 
 
 def test_preview_shows_what_is_hidden(page, sample_dataset):
     answer = page.post("/api/preview", data={"category": "upper_body", "person_id": PERSON}).json()
-    agnostic, person = decoded(answer["agnostic"]).astype(int), decoded(answer["person"]).astype(int)
+    agnostic, person = (
+        decoded(answer["agnostic"]).astype(int),
+        decoded(answer["person"]).astype(int),
+    )
     sitter = DatasetSource(sample_dataset).sitter(PERSON)
     mask = sitter.mask(Category.UPPER_BODY, "standard")
     assert answer["hidden"] == pytest.approx(mask.mean(), abs=1e-3)
@@ -123,8 +145,12 @@ def test_preview_shows_what_is_hidden(page, sample_dataset):
 
 
 def test_styles_hide_more_or_less(page):
-    hidden = {style: page.post("/api/preview", data={"category": "dresses", "person_id": PERSON, "style": style}
-                               ).json()["hidden"] for style in ("tight", "loose")}
+    hidden = {
+        style: page.post(
+            "/api/preview", data={"category": "dresses", "person_id": PERSON, "style": style}
+        ).json()["hidden"]
+        for style in ("tight", "loose")
+    }
     assert hidden["tight"] < hidden["loose"]
 
 
@@ -139,8 +165,14 @@ def test_result_keeps_every_visible_pixel(page, sample_dataset):
 
 
 def test_own_photo_and_garment_are_dressed_and_limits_told(page, photo):
-    answer = page.post("/api/dress", data={"category": "upper_body"}, files={
-        "person": ("me.jpg", photo, "image/jpeg"), "garment": ("shirt.png", picture(value=(200, 30, 30)), "image/png")})
+    answer = page.post(
+        "/api/dress",
+        data={"category": "upper_body"},
+        files={
+            "person": ("me.jpg", photo, "image/jpeg"),
+            "garment": ("shirt.png", picture(value=(200, 30, 30)), "image/png"),
+        },
+    )
     assert answer.status_code == 200, answer.text
     content = answer.json()
     assert content["size"] == [1024, 768] and "guessed" in content["notes"][0]
@@ -158,7 +190,9 @@ def test_stream_tells_how_far_it_is(page):
 def test_page_without_mediapipe_says_so_and_dresses_the_gallery(sample_dataset, photo):
     with TestClient(build_app(tiny_studio(sample_dataset))) as client:
         assert client.get("/api").json()["uploads"]["people"] is False
-        answer = client.post("/api/preview", data={"category": "upper_body"}, files={"person": ("a.jpg", photo)})
+        answer = client.post(
+            "/api/preview", data={"category": "upper_body"}, files={"person": ("a.jpg", photo)}
+        )
         assert "setup_photo.sh" in refused(answer, 422, "no_annotator")
         assert client.post("/api/dress", data=ORDER).status_code == 200
 
@@ -166,54 +200,91 @@ def test_page_without_mediapipe_says_so_and_dresses_the_gallery(sample_dataset, 
 # What it refuses
 
 
-@pytest.mark.parametrize("data, kind, words", [
-    (picture(value=0), "no_person", "Nobody was found"), (picture(512, 384, 255), "two_people", "Crop"),
-    (picture(100, 100), "size", "too small"), (picture(200, 900), "size", "too long"),
-    (b"GIF89a" + bytes(200), "unusable", "neither JPEG nor PNG"), (b"", "unusable", "neither"),
-    (b"\xff\xd8\xff" + bytes(200), "unreadable", "Not a readable"), (picture()[:200], "unreadable", "truncated"),
-])
+@pytest.mark.parametrize(
+    "data, kind, words",
+    [
+        (picture(value=0), "no_person", "Nobody was found"),
+        (picture(512, 384, 255), "two_people", "Crop"),
+        (picture(100, 100), "size", "too small"),
+        (picture(200, 900), "size", "too long"),
+        (b"GIF89a" + bytes(200), "unusable", "neither JPEG nor PNG"),
+        (b"", "unusable", "neither"),
+        (b"\xff\xd8\xff" + bytes(200), "unreadable", "Not a readable"),
+        (picture()[:200], "unreadable", "truncated"),
+    ],
+)
 def test_unusable_photo_is_told_in_words(page, data, kind, words):
-    answer = page.post("/api/preview", data={"category": "upper_body"}, files={"person": ("x.jpg", data)})
+    answer = page.post(
+        "/api/preview", data={"category": "upper_body"}, files={"person": ("x.jpg", data)}
+    )
     text = refused(answer, 422, kind)
     assert words in text and "/" not in text.replace("scripts/", "")
 
 
 def test_failure_in_a_stream_is_told_in_words(page):
-    answer = page.post("/api/dress", data={"category": "upper_body", "garment_id": GARMENT},
-                       files={"person": ("x.png", picture(value=0))}, headers={"Accept": "application/x-ndjson"})
+    answer = page.post(
+        "/api/dress",
+        data={"category": "upper_body", "garment_id": GARMENT},
+        files={"person": ("x.png", picture(value=0))},
+        headers={"Accept": "application/x-ndjson"},
+    )
     last = json.loads(answer.text.splitlines()[-1])
     assert last["state"] == "failed" and last["error"]["kind"] == "no_person"
 
 
 def test_too_many_pixels_are_refused_before_decoding(sample_dataset, monkeypatch):
     data = picture(1000, 1000)
-    with TestClient(build_app(tiny_studio(sample_dataset, find_pose, most_pixels=500_000))) as client:
+    with TestClient(
+        build_app(tiny_studio(sample_dataset, find_pose, most_pixels=500_000))
+    ) as client:
         monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
-        answer = client.post("/api/preview", data={"category": "upper_body"}, files={"person": ("x.png", data)})
+        answer = client.post(
+            "/api/preview", data={"category": "upper_body"}, files={"person": ("x.png", data)}
+        )
         assert "0.5 million" in refused(answer, 422, "size")
 
 
 def test_too_many_bytes_are_refused_however_they_are_announced(studio):
     with TestClient(build_app(studio, most_bytes=100_000)) as client:
-        send = lambda size: client.post("/api/preview", data={"category": "upper_body"},
-                                        files={"person": ("x.jpg", bytes(size))})
+        send = lambda size: client.post(
+            "/api/preview",
+            data={"category": "upper_body"},
+            files={"person": ("x.jpg", bytes(size))},
+        )
         assert "0.1 MB" in refused(send(150_000), 422, "unusable").replace("0.0953674", "0.1")
         refused(send(3_000_000), 413, "too_large")
 
         unannounced = (bytes(10_000) for _ in range(300))
-        answer = client.post("/api/preview", content=unannounced, headers={
-            "Content-Type": "multipart/form-data; boundary=b"})
+        answer = client.post(
+            "/api/preview",
+            content=unannounced,
+            headers={"Content-Type": "multipart/form-data; boundary=b"},
+        )
         refused(answer, 413, "too_large")
         assert client.post("/api/dress", data=ORDER).status_code == 200
 
 
-@pytest.mark.parametrize("identity", ["../../etc/passwd", "upper_body/../../x", "/etc/passwd", "upper_body/999999",
-                                      "upper_body/048392\0", "upper_body/048392_0.jpg", "dresses/048392", "."])
+@pytest.mark.parametrize(
+    "identity",
+    [
+        "../../etc/passwd",
+        "upper_body/../../x",
+        "/etc/passwd",
+        "upper_body/999999",
+        "upper_body/048392\0",
+        "upper_body/048392_0.jpg",
+        "dresses/048392",
+        ".",
+    ],
+)
 def test_only_ids_of_the_gallery_lead_to_pictures(page, identity, monkeypatch):
     opened = []
     monkeypatch.setattr(Path, "read_bytes", lambda self: opened.append(self) or b"")
     monkeypatch.setattr(Path, "stat", lambda self, **_: opened.append(self))
-    for form in ({"person_id": identity, "garment_id": GARMENT}, {"person_id": PERSON, "garment_id": identity}):
+    for form in (
+        {"person_id": identity, "garment_id": GARMENT},
+        {"person_id": PERSON, "garment_id": identity},
+    ):
         refused(page.post("/api/dress", data={"category": "upper_body", **form}), 404, "unknown_id")
     written = quote(identity, safe="")
     assert page.get(f"/api/picture/person/{written}").status_code in (404, 422)
@@ -222,8 +293,15 @@ def test_only_ids_of_the_gallery_lead_to_pictures(page, identity, monkeypatch):
     assert opened == []
 
 
-@pytest.mark.parametrize("change, status", [({"category": "hats"}, 422), ({"style": "none"}, 422),
-                                            ({"person_id": ""}, 422), ({"person_id": None}, 422)])
+@pytest.mark.parametrize(
+    "change, status",
+    [
+        ({"category": "hats"}, 422),
+        ({"style": "none"}, 422),
+        ({"person_id": ""}, 422),
+        ({"person_id": None}, 422),
+    ],
+)
 def test_incomplete_orders_are_refused(page, change, status):
     form = {k: v for k, v in (ORDER | change).items() if v is not None}
     answer = page.post("/api/dress", data=form)
@@ -231,9 +309,16 @@ def test_incomplete_orders_are_refused(page, change, status):
 
 
 def test_other_sites_cannot_use_the_page(page):
-    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Origin": "null"},
+    ):
         refused(page.post("/api/dress", data=ORDER, headers=headers), 403, "other_site")
-    assert page.post("/api/dress", data=ORDER, headers={"Origin": "http://testserver"}).status_code == 200
+    assert (
+        page.post("/api/dress", data=ORDER, headers={"Origin": "http://testserver"}).status_code
+        == 200
+    )
 
 
 def test_only_names_of_this_machine_are_answered(studio):
@@ -243,9 +328,13 @@ def test_only_names_of_this_machine_are_answered(studio):
 
 
 def test_uploads_never_reach_the_disc(page, photo, monkeypatch):
-    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", lambda self: pytest.fail("written to a file"))
+    monkeypatch.setattr(
+        tempfile.SpooledTemporaryFile, "rollover", lambda self: pytest.fail("written to a file")
+    )
     large = photo + bytes(3_000_000)  # larger than what forms usually keep in memory
-    answer = page.post("/api/preview", data={"category": "upper_body"}, files={"person": ("a.jpg", large)})
+    answer = page.post(
+        "/api/preview", data={"category": "upper_body"}, files={"person": ("a.jpg", large)}
+    )
     assert answer.status_code == 200
 
 
@@ -285,7 +374,12 @@ def test_full_room_answers_503_with_a_hint(studio):
         answer = client.post("/api/dress", data=ORDER)
         assert "seconds" in refused(answer, 503, "busy")
         assert int(answer.headers["retry-after"]) >= 1
-        assert client.post("/api/preview", data={"category": "upper_body", "person_id": PERSON}).status_code == 200
+        assert (
+            client.post(
+                "/api/preview", data={"category": "upper_body", "person_id": PERSON}
+            ).status_code
+            == 200
+        )
         gate.set()
         held.future.result(5)
         assert client.post("/api/dress", data=ORDER).status_code == 200
@@ -294,13 +388,20 @@ def test_full_room_answers_503_with_a_hint(studio):
 def test_caller_who_left_gives_up_the_place(studio):
     gate = threading.Event()
     with serving(studio, capacity=2) as address:
-        app_busy = threading.Thread(target=lambda: httpx.post(f"{address}/api/dress", data=ORDER, timeout=30))
+        app_busy = threading.Thread(
+            target=lambda: httpx.post(f"{address}/api/dress", data=ORDER, timeout=30)
+        )
         original, studio.dress = studio.dress, lambda order: gate.wait(20) and original(order)
         try:
             app_busy.start()
             _until(lambda: httpx.get(f"{address}/api/status").json()["waiting"] == 1)
             with pytest.raises(httpx.ReadTimeout):
-                httpx.post(f"{address}/api/dress", data=ORDER, timeout=0.3, headers={"Accept": "application/x-ndjson"})
+                httpx.post(
+                    f"{address}/api/dress",
+                    data=ORDER,
+                    timeout=0.3,
+                    headers={"Accept": "application/x-ndjson"},
+                )
             _until(lambda: httpx.get(f"{address}/api/status").json()["waiting"] == 1)
         finally:
             gate.set()
@@ -316,10 +417,17 @@ def _until(condition, seconds: float = 10) -> None:
 
 
 def test_ten_times_as_many_as_there_is_room_for_lose_nothing(studio):
-    """40 callers for 4 places, each coming back when refused: everybody gets the picture asked for, memory is flat."""
-    people, garments = studio.gallery("person", Category.UPPER_BODY), studio.gallery("garment", Category.UPPER_BODY)
-    expected = {(p, g): studio.dress(Order(Category.UPPER_BODY, person_id=p, garment_id=g))["after"]
-                for p in people for g in garments}
+    """40 callers for 4 places, each coming back when refused: everybody gets the picture asked for,
+    memory is flat."""
+    people, garments = (
+        studio.gallery("person", Category.UPPER_BODY),
+        studio.gallery("garment", Category.UPPER_BODY),
+    )
+    expected = {
+        (p, g): studio.dress(Order(Category.UPPER_BODY, person_id=p, garment_id=g))["after"]
+        for p in people
+        for g in garments
+    }
     refusals = []
 
     def call(client: httpx.Client, number: int) -> bool:
@@ -338,8 +446,10 @@ def test_ten_times_as_many_as_there_is_room_for_lose_nothing(studio):
             return list(pool.map(lambda number: call(client, number), range(40)))
 
     process = psutil.Process()
-    with serving(studio, capacity=4) as address, httpx.Client(base_url=address, limits=httpx.Limits(
-            max_connections=50)) as client:
+    with (
+        serving(studio, capacity=4) as address,
+        httpx.Client(base_url=address, limits=httpx.Limits(max_connections=50)) as client,
+    ):
         assert all(wave(client))
         gc.collect()
         before = process.memory_info().rss
@@ -360,19 +470,44 @@ def test_command_serves_on_this_machine_alone_and_ends_on_a_signal(sample_datase
     import torch
 
     dresser = tiny_dresser()
-    torch.save({"network": dresser.network.state_dict(), "config": {"network": dresser.network.config.to_dict()}},
-               tmp_path / "net.pt")
-    words = [sys.executable, "cli.py", "serve", str(tmp_path / "net.pt"), "--data", str(sample_dataset), "--port", "0",
-             "--size", "128x96"]
-    with subprocess.Popen(words, cwd=DATA.parents[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
+    torch.save(
+        {
+            "network": dresser.network.state_dict(),
+            "config": {"network": dresser.network.config.to_dict()},
+        },
+        tmp_path / "net.pt",
+    )
+    words = [
+        sys.executable,
+        "cli.py",
+        "serve",
+        str(tmp_path / "net.pt"),
+        "--data",
+        str(sample_dataset),
+        "--port",
+        "0",
+        "--size",
+        "128x96",
+    ]
+    with subprocess.Popen(
+        words,
+        cwd=DATA.parents[1],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as process:
         try:
             address = process.stdout.readline().strip()
             assert address.startswith("http://127.0.0.1:")
             _until(lambda: _answers(address), 30)
             facts = httpx.get(f"{address}api").json()
             assert facts["size"] == [128, 96] and len(facts["weights"]["sha256"]) == 64
-            [place] = {c.laddr.ip for c in psutil.Process(process.pid).net_connections() if c.status == "LISTEN"}
+            [place] = {
+                c.laddr.ip
+                for c in psutil.Process(process.pid).net_connections()
+                if c.status == "LISTEN"
+            }
             assert place == "127.0.0.1"
             process.send_signal(signal.SIGINT)
             said = process.communicate(timeout=20)[1]

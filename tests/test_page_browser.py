@@ -1,4 +1,5 @@
-"""The page, used as a person uses it: in a real browser, by mouse and by keyboard, wide and narrow."""
+"""The page, used as a person uses it: in a real browser, by mouse and by keyboard, wide and
+narrow."""
 
 from __future__ import annotations
 
@@ -18,14 +19,18 @@ pytestmark = needs_browser
 DATA = Path(__file__).parent / "data"
 LOADED = "document.body.dataset.ready === 'yes'"
 SEEN = "!document.getElementById('before').hidden && document.getElementById('working').hidden"
-DRESSED = "!document.getElementById('after').hidden && document.getElementById('after').naturalWidth > 0"
+DRESSED = (
+    "!document.getElementById('after').hidden && document.getElementById('after').naturalWidth > 0"
+)
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     with headless(tmp_path_factory.mktemp("user"), reachable="127.0.0.1") as driver:
-        driver.execute_cdp_cmd("Browser.setDownloadBehavior", {
-            "behavior": "allow", "downloadPath": str(tmp_path_factory.mktemp("downloads"))})
+        driver.execute_cdp_cmd(
+            "Browser.setDownloadBehavior",
+            {"behavior": "allow", "downloadPath": str(tmp_path_factory.mktemp("downloads"))},
+        )
         yield driver
 
 
@@ -71,10 +76,18 @@ def test_person_is_dressed_and_compared(page):
     assert not page.find_element("id", "dress").is_enabled()
     dress(page)
     assert text(page, "message").startswith("Done in")
-    assert ask(page, "getComputedStyle(document.getElementById('after')).clipPath") == "inset(0px 0px 0px 50%)"
-    page.execute_script("const s = document.getElementById('slider'); s.value = 20;"
-                        "s.dispatchEvent(new Event('input', {bubbles: true}))")
-    assert ask(page, "getComputedStyle(document.getElementById('after')).clipPath") == "inset(0px 0px 0px 20%)"
+    assert (
+        ask(page, "getComputedStyle(document.getElementById('after')).clipPath")
+        == "inset(0px 0px 0px 50%)"
+    )
+    page.execute_script(
+        "const s = document.getElementById('slider'); s.value = 20;"
+        "s.dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    assert (
+        ask(page, "getComputedStyle(document.getElementById('after')).clipPath")
+        == "inset(0px 0px 0px 20%)"
+    )
     assert complaints(page) == []
 
 
@@ -83,7 +96,9 @@ def test_slider_follows_the_mouse(page):
 
     dress(page)
     slider = page.find_element("id", "slider")
-    ActionChains(page).move_to_element_with_offset(slider, -int(slider.size["width"] * .25), 0).click().perform()
+    ActionChains(page).move_to_element_with_offset(
+        slider, -int(slider.size["width"] * 0.25), 0
+    ).click().perform()
     assert 15 <= int(slider.get_property("value")) <= 35
 
 
@@ -103,8 +118,11 @@ def test_layers_and_styles_change_what_is_seen(page):
         page.find_element("css selector", f"[name=view][value={view}]").click()
         seen[view] = ask(page, "document.getElementById('before').src")
     assert len(set(seen.values())) == 3
-    assert "mask" in ask(page, "document.querySelector('[name=view][value=mask]').click() || "
-                               "document.getElementById('before').alt")
+    assert "mask" in ask(
+        page,
+        "document.querySelector('[name=view][value=mask]').click() || "
+        "document.getElementById('before').alt",
+    )
     page.find_element("css selector", "[name=style][value=loose]").click()
     assert eventually(page, "document.getElementById('before').src !== arguments[0]", seen["mask"])
 
@@ -113,7 +131,9 @@ def test_other_category_shows_other_people_and_keeps_the_chosen_one(page):
     click(page, "person", 0)
     assert eventually(page, SEEN)
     page.find_element("css selector", "[name=category][value=dresses]").click()
-    assert eventually(page, "document.querySelector('#garment-gallery img')?.src.includes('/dresses/')")
+    assert eventually(
+        page, "document.querySelector('#garment-gallery img')?.src.includes('/dresses/')"
+    )
     assert "person 048392" in text(page, "chosen")
     click(page, "garment", 0)
     page.find_element("id", "dress").click()
@@ -154,11 +174,17 @@ def test_full_room_is_told_and_tried_again(page, studio):
         click(page, "garment", 1)
         page.execute_script(
             "const f = () => { const d = new FormData(); d.set('category', 'upper_body');"
-            "d.set('person_id', 'upper_body/048392'); d.set('garment_id', 'upper_body/048393'); return d; };"
-            "for (let i = 0; i < 2; i++) fetch('/api/dress', {method: 'POST', body: f()})")
-        assert eventually(page, "fetch('/api/status').then((a) => a.json()).then((s) => s.waiting === 2)")
+            "d.set('person_id', 'upper_body/048392'); d.set('garment_id', 'upper_body/048393'); "
+            "return d; };"
+            "for (let i = 0; i < 2; i++) fetch('/api/dress', {method: 'POST', body: f()})"
+        )
+        assert eventually(
+            page, "fetch('/api/status').then((a) => a.json()).then((s) => s.waiting === 2)"
+        )
         page.find_element("id", "dress").click()
-        assert eventually(page, "document.getElementById('working-text').textContent.includes('full')")
+        assert eventually(
+            page, "document.getElementById('working-text').textContent.includes('full')"
+        )
         gate.set()
         assert eventually(page, DRESSED, seconds=20)
     finally:
@@ -178,7 +204,9 @@ def test_everything_works_by_keyboard_alone(page):
     until_at("[name=category]")
     press(page, "ARROW_RIGHT")
     assert ask(page, "document.querySelector('[name=category]:checked').value") == "lower_body"
-    assert eventually(page, "document.querySelector('#person-gallery img')?.src.includes('lower_body')")
+    assert eventually(
+        page, "document.querySelector('#person-gallery img')?.src.includes('lower_body')"
+    )
     until_at("[name=person]")
     press(page, "SPACE")
     assert eventually(page, SEEN)
@@ -196,9 +224,12 @@ def test_everything_works_by_keyboard_alone(page):
 
 def test_everything_has_a_name_for_those_who_cannot_see(page):
     dress(page)
-    unnamed = ask(page, "[...document.querySelectorAll('button, input, a')].filter((e) => "
-                        "!(e.getAttribute('aria-label') || e.closest('label')?.textContent.trim() || "
-                        "e.textContent.trim())).map((e) => e.outerHTML)")
+    unnamed = ask(
+        page,
+        "[...document.querySelectorAll('button, input, a')].filter((e) => "
+        "!(e.getAttribute('aria-label') || e.closest('label')?.textContent.trim() || "
+        "e.textContent.trim())).map((e) => e.outerHTML)",
+    )
     assert unnamed == []
     assert ask(page, "[...document.querySelectorAll('img')].every((i) => i.hasAttribute('alt'))")
     assert ask(page, "document.getElementById('after').alt").startswith("After")
@@ -210,11 +241,20 @@ def test_page_fits_every_width(browser, address, width):
     page = visit(browser, address, width)
     dress(page)
     assert ask(page, "document.documentElement.scrollWidth") <= width
-    boxes = ask(page, "[...document.querySelectorAll('.panel, .picture, .bar')].map((e) => e.getBoundingClientRect())"
-                      ".map((b) => [b.left, b.right, b.width, b.height])")
-    assert all(left >= 0 and right <= width + 1 and w > 100 and h > 30 for left, right, w, h in boxes)
-    tiles = ask(page, "[...document.querySelectorAll('.choice')].map((e) => e.getBoundingClientRect())"
-                      ".map((b) => b.height / b.width)")
+    boxes = ask(
+        page,
+        "[...document.querySelectorAll('.panel, .picture, .bar')].map((e) => "
+        "e.getBoundingClientRect())"
+        ".map((b) => [b.left, b.right, b.width, b.height])",
+    )
+    assert all(
+        left >= 0 and right <= width + 1 and w > 100 and h > 30 for left, right, w, h in boxes
+    )
+    tiles = ask(
+        page,
+        "[...document.querySelectorAll('.choice')].map((e) => e.getBoundingClientRect())"
+        ".map((b) => b.height / b.width)",
+    )
     assert all(abs(ratio - 4 / 3) < 0.05 for ratio in tiles), "galleries squeeze their pictures"
 
 

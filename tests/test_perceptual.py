@@ -12,11 +12,11 @@ import zipfile
 import pytest
 import torch
 
-from model import weights_cache
-from model.losses import PerceptualNetworks
-from model.perceptual import load_lpips, load_perceptual
-from model.vgg import WIDTHS
-from pipeline.errors import DataError
+from model.loss import weights_cache
+from model.loss.losses import PerceptualNetworks
+from model.loss.perceptual import load_lpips, load_perceptual
+from model.loss.vgg import WIDTHS
+from pipeline.base.errors import DataError
 
 
 def linear_layers() -> dict[str, torch.Tensor]:
@@ -28,15 +28,21 @@ def published(tmp_path_factory):
     """A folder with the three files as their publishers lay them out, VGG with unused layers."""
     folder = tmp_path_factory.mktemp("published")
     networks = PerceptualNetworks()
-    torch.save(networks.vgg19.state_dict() | {"features.34.weight": torch.zeros(2)}, folder / "vgg19.pth")
-    torch.save(networks.lpips.vgg.state_dict() | {"classifier.0.weight": torch.zeros(2)}, folder / "vgg16.pth")
+    torch.save(
+        networks.vgg19.state_dict() | {"features.34.weight": torch.zeros(2)}, folder / "vgg19.pth"
+    )
+    torch.save(
+        networks.lpips.vgg.state_dict() | {"classifier.0.weight": torch.zeros(2)},
+        folder / "vgg16.pth",
+    )
     torch.save(linear_layers(), folder / "vgg.pth")
     return folder
 
 
 @pytest.fixture
 def server(published, monkeypatch, tmp_path):
-    """The same files over HTTP on this machine, the sources pointing there; yields the list of requested paths."""
+    """The same files over HTTP on this machine, the sources pointing there; yields the list of
+    requested paths."""
     asked: list[str] = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -49,14 +55,21 @@ def server(published, monkeypatch, tmp_path):
         address = f"http://127.0.0.1:{http_server.server_port}"
         for name, file in (("vgg19", "vgg19.pth"), ("vgg16", "vgg16.pth"), ("lpips", "vgg.pth")):
             digest = hashlib.sha256((published / file).read_bytes()).hexdigest()
-            monkeypatch.setitem(weights_cache.SOURCES, name, dataclasses.replace(
-                weights_cache.SOURCES[name], url=f"{address}/{file}", sha256=digest[:8]))
+            monkeypatch.setitem(
+                weights_cache.SOURCES,
+                name,
+                dataclasses.replace(
+                    weights_cache.SOURCES[name], url=f"{address}/{file}", sha256=digest[:8]
+                ),
+            )
         monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path / "cache"))
         yield asked
         http_server.shutdown()
 
 
-def test_weights_are_downloaded_once_and_then_taken_from_the_cache(server, published, tmp_path, capsys):
+def test_weights_are_downloaded_once_and_then_taken_from_the_cache(
+    server, published, tmp_path, capsys
+):
     first = load_perceptual()
     assert sorted(server) == ["/vgg.pth", "/vgg16.pth", "/vgg19.pth"]
     assert "Downloading vgg19.pth" in capsys.readouterr().err
@@ -65,12 +78,21 @@ def test_weights_are_downloaded_once_and_then_taken_from_the_cache(server, publi
     stored = torch.load(published / "vgg19.pth", weights_only=True)
     for networks in (first, second):
         assert torch.equal(networks.vgg19.features["28"].weight, stored["features.28.weight"])
-    assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == ["lpips-v0.1-vgg.pth", "vgg16.pth", "vgg19.pth"]
+    assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == [
+        "lpips-v0.1-vgg.pth",
+        "vgg16.pth",
+        "vgg19.pth",
+    ]
 
 
-def test_a_download_with_another_checksum_is_refused_and_leaves_nothing(server, monkeypatch, tmp_path):
-    monkeypatch.setitem(weights_cache.SOURCES, "lpips",
-                        dataclasses.replace(weights_cache.SOURCES["lpips"], sha256="00000000"))
+def test_a_download_with_another_checksum_is_refused_and_leaves_nothing(
+    server, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(
+        weights_cache.SOURCES,
+        "lpips",
+        dataclasses.replace(weights_cache.SOURCES["lpips"], sha256="00000000"),
+    )
     with pytest.raises(DataError, match="SHA-256"):
         weights_cache.cached("lpips")
     assert list((tmp_path / "cache").iterdir()) == []
@@ -79,11 +101,21 @@ def test_a_download_with_another_checksum_is_refused_and_leaves_nothing(server, 
 def test_without_network_and_files_the_message_says_what_to_fetch(monkeypatch, tmp_path):
     monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path))
     for name in weights_cache.SOURCES:
-        monkeypatch.setitem(weights_cache.SOURCES, name,
-                            dataclasses.replace(weights_cache.SOURCES[name], url=f"http://127.0.0.1:9/{name}.pth"))
+        monkeypatch.setitem(
+            weights_cache.SOURCES,
+            name,
+            dataclasses.replace(weights_cache.SOURCES[name], url=f"http://127.0.0.1:9/{name}.pth"),
+        )
     with pytest.raises(DataError) as told:
         load_perceptual()
-    for part in ("--vgg19", "--vgg16", "--lpips", "127.0.0.1:9/vgg19.pth", "--perceptual none", str(tmp_path)):
+    for part in (
+        "--vgg19",
+        "--vgg16",
+        "--lpips",
+        "127.0.0.1:9/vgg19.pth",
+        "--perceptual none",
+        str(tmp_path),
+    ):
         assert part in str(told.value)
 
 
@@ -102,10 +134,12 @@ def test_the_users_own_files_are_taken_without_any_download(published, tmp_path,
 def test_files_that_hold_something_else_are_refused_by_name(published, tmp_path):
     broken = tmp_path / "broken.pth"
     broken.write_bytes(b"not weights at all")
-    for vgg16, linear, told in ((broken, published / "vgg.pth", "broken.pth: holds no weights"),
-                                (published / "vgg.pth", published / "vgg.pth", "no entry features.0.weight"),
-                                (published / "vgg16.pth", published / "vgg16.pth", "no entry lin0"),
-                                (tmp_path / "none.pth", published / "vgg.pth", "no such file")):
+    for vgg16, linear, told in (
+        (broken, published / "vgg.pth", "broken.pth: holds no weights"),
+        (published / "vgg.pth", published / "vgg.pth", "no entry features.0.weight"),
+        (published / "vgg16.pth", published / "vgg16.pth", "no entry lin0"),
+        (tmp_path / "none.pth", published / "vgg.pth", "no such file"),
+    ):
         with pytest.raises(DataError, match=told):
             load_lpips(vgg16, linear)
 

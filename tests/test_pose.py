@@ -10,12 +10,32 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.labels import MIRROR_JOINTS, Category, Joint
-from pipeline.pose import COLOURS, LIMBS, render_pose, render_skeleton
+from pipeline.base.labels import MIRROR_JOINTS, Category, Joint
+from pipeline.dataset.pose import COLOURS, LIMBS, render_pose, render_skeleton
 
-STANDING = np.array([
-    (88, 0), (88, 30), (66, 30), (61, 70), (61, 104), (110, 30), (116, 68), (116, 103), (74, 105), (73, 159),
-    (76, 204), (101, 105), (100, 157), (96, 204), (82, 0), (93, 0), (76, 0), (100, 0)], np.float32)
+STANDING = np.array(
+    [
+        (88, 0),
+        (88, 30),
+        (66, 30),
+        (61, 70),
+        (61, 104),
+        (110, 30),
+        (116, 68),
+        (116, 103),
+        (74, 105),
+        (73, 159),
+        (76, 204),
+        (101, 105),
+        (100, 157),
+        (96, 204),
+        (82, 0),
+        (93, 0),
+        (76, 0),
+        (100, 0),
+    ],
+    np.float32,
+)
 
 
 @pytest.fixture
@@ -60,8 +80,10 @@ def test_a_limb_on_black_is_153_in_the_pose_and_255_in_the_skeleton(standing):
 
 
 def test_pose_lights_several_times_the_share_of_the_skeleton(standing):
-    lit = [(picture.max(2) > 0).mean() for picture in
-           (render_pose(standing, (256, 192)), render_skeleton(standing * (4, 4, 1)))]
+    lit = [
+        (picture.max(2) > 0).mean()
+        for picture in (render_pose(standing, (256, 192)), render_skeleton(standing * (4, 4, 1)))
+    ]
     assert lit[0] > 3 * lit[1] > 0
 
 
@@ -130,10 +152,14 @@ def test_skeletons_of_real_people_are_drawn_again_pixel_for_pixel(real_people):
     checked = 0
     for category in Category:
         for path in sorted((real_people / str(category) / "skeletons").glob("*_5.jpg"))[:20]:
-            rows = json.loads((path.parents[1] / "keypoints" / path.name.replace("_5.jpg", "_2.json")).read_text())
+            rows = json.loads(
+                (path.parents[1] / "keypoints" / path.name.replace("_5.jpg", "_2.json")).read_text()
+            )
             keypoints = np.array(rows["keypoints"], np.float64)[:, :3] * (2, 2, 1)
             stream = io.BytesIO()
             Image.fromarray(render_skeleton(keypoints)).save(stream, "JPEG", quality=95)
-            np.testing.assert_array_equal(np.asarray(Image.open(stream)), np.asarray(Image.open(path)))
+            np.testing.assert_array_equal(
+                np.asarray(Image.open(stream)), np.asarray(Image.open(path))
+            )
             checked += 1
     assert checked

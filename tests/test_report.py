@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from tiny_dresscode import write_dataset
 
-from pipeline import overlays, report, tiles
-from pipeline.errors import DataError
-from pipeline.inspection import Question, judge_all
-from pipeline.labels import Atr, Category, Joint
-from pipeline.limits import LIMITS, concern, tell
-from pipeline.people import open_people
-from pipeline.report import About, make_sheet, write_report, write_sheet
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Atr, Category, Joint
+from pipeline.inspect import overlays, report, report_pictures
+from pipeline.inspect.inspection import Question, judge_all
+from pipeline.inspect.report import About, make_sheet, write_report, write_sheet
+from pipeline.inspect.thresholds import LIMITS, concern, tell
+from pipeline.shards.people import open_people
 
 SIZE = (256, 192)
 
@@ -78,7 +78,9 @@ def test_outline_lies_inside_and_the_border_of_the_picture_is_none():
 
 
 def test_difference_tells_which_mask_hides_more():
-    view = overlays.mask_difference(plain((128, 128, 128)), square(10, 20), square(15, 30)).astype(int)
+    view = overlays.mask_difference(plain((128, 128, 128)), square(10, 20), square(15, 30)).astype(
+        int
+    )
     red_minus_blue = view[..., 0] - view[..., 2]
     assert red_minus_blue[12, 10] > 50 and red_minus_blue[25, 10] < -50
     assert abs(red_minus_blue[17, 10]) < 5 and abs(red_minus_blue[35, 10]) < 5
@@ -131,37 +133,47 @@ def test_empty_sheet_is_refused():
         overlays.grid([[]])
 
 
-def layers_of(pictures: tiles.Pictures, names, size=SIZE) -> dict[str, np.ndarray]:
+def layers_of(pictures: report_pictures.Pictures, names, size=SIZE) -> dict[str, np.ndarray]:
     """The PNG's tiles as palette entries."""
     image = Image.open(io.BytesIO(pictures.png))
     assert image.mode == "P" and image.info["transparency"] == 0
     strip = np.array(image)
-    return {n: strip[:, i * (size[1] + tiles.GUTTER):][:, :size[1]] for i, n in enumerate(names)}
+    return {
+        n: strip[:, i * (size[1] + report_pictures.GUTTER) :][:, : size[1]]
+        for i, n in enumerate(names)
+    }
 
 
 @pytest.mark.parametrize("row", range(6))
 def test_tiles_hold_maps_and_masks_to_the_pixel(people, row):
-    from pipeline.agnostic import render_agnostic_masks
+    from pipeline.masks.render import render_agnostic_masks
 
     person = people.load(row, pictures=True)
     question = Question("tight", "loose")
-    made = layers_of(tiles.make_pictures(person, question, SIZE, 999), tiles.COMPARED_LAYERS)
-    masks = render_agnostic_masks(person.who.category, person.keypoints, person.dense, person.label_map,
-                                  question.styles)
+    made = layers_of(
+        report_pictures.make_pictures(person, question, SIZE, 999), report_pictures.COMPARED_LAYERS
+    )
+    masks = render_agnostic_masks(
+        person.who.category, person.keypoints, person.dense, person.label_map, question.styles
+    )
     assert np.array_equal(made["labels"], person.label_map)
     assert np.array_equal(made["dense"] > 0, person.dense > 0)
-    assert np.array_equal(made["dense"][person.dense > 0] - tiles.DENSE_FROM, person.dense[person.dense > 0])
+    assert np.array_equal(
+        made["dense"][person.dense > 0] - report_pictures.DENSE_FROM, person.dense[person.dense > 0]
+    )
     for name, style in (("mask", "tight"), ("mask2", "loose")):
-        assert np.array_equal(made[name] == tiles.HIDDEN, masks[style])
-    assert np.array_equal(made["difference"] == tiles.ONLY_B, masks["loose"] & ~masks["tight"])
+        assert np.array_equal(made[name] == report_pictures.HIDDEN, masks[style])
+    assert np.array_equal(
+        made["difference"] == report_pictures.ONLY_B, masks["loose"] & ~masks["tight"]
+    )
 
 
 def test_palette_gives_tiles_the_colours_of_the_overlays(people):
-    made = tiles.make_pictures(people.load(0, pictures=True), Question(), SIZE, 999)
+    made = report_pictures.make_pictures(people.load(0, pictures=True), Question(), SIZE, 999)
     colours = np.array(Image.open(io.BytesIO(made.png)).convert("RGB"))
     entries = np.array(Image.open(io.BytesIO(made.png)))
     assert (colours[entries == Atr.UPPER_CLOTHES] == overlays.ATR_COLOURS[Atr.UPPER_CLOTHES]).all()
-    assert (colours[entries == tiles.HIDDEN] == overlays.HIDDEN).all()
+    assert (colours[entries == report_pictures.HIDDEN] == overlays.HIDDEN).all()
 
 
 def test_a_leak_of_one_pixel_survives_shrinking(people):
@@ -170,19 +182,23 @@ def test_a_leak_of_one_pixel_survives_shrinking(people):
     ys, xs = np.nonzero(person.label_map == Atr.UPPER_CLOTHES)
     mask[ys[100], xs[100]] = False
     person.stored = {"standard": mask}
-    small = layers_of(tiles.make_pictures(person, Question(), SIZE, 96), tiles.LAYERS, (96, 72))
-    assert (small["problems"] == tiles.LEAK).any()
+    small = layers_of(
+        report_pictures.make_pictures(person, Question(), SIZE, 96),
+        report_pictures.LAYERS,
+        (96, 72),
+    )
+    assert (small["problems"] == report_pictures.LEAK).any()
 
 
 def test_names_stand_inside_their_regions_largest_first(people):
     label_map = people.load(0).label_map
-    places = tiles.name_places(label_map)
+    places = report_pictures.name_places(label_map)
     assert {i for i, _, _ in places} == set(np.unique(label_map)) - {0}
     for number, x, y in places:
         assert label_map[round(y * SIZE[0] / 1000), round(x * SIZE[0] / 1000)] == number
     areas = [(label_map == i).sum() for i, _, _ in places]
     assert areas == sorted(areas, reverse=True)
-    assert tiles.name_places(None) == []
+    assert report_pictures.name_places(None) == []
 
 
 def content_of(page) -> dict:
@@ -218,7 +234,9 @@ def test_foreign_folder_is_not_replaced(people, tmp_path, monkeypatch):
     (tmp_path / "r_files/thesis.txt").write_text("years of work")
     question = Question()
     with pytest.raises(DataError, match="holds other files"):
-        write_report(tmp_path / "r.html", people, judge_all(people, question), question, About("T", "t"))
+        write_report(
+            tmp_path / "r.html", people, judge_all(people, question), question, About("T", "t")
+        )
     assert (tmp_path / "r_files/thesis.txt").read_text() == "years of work"
     assert [p.name for p in tmp_path.iterdir()] == ["r_files"]
 
@@ -240,7 +258,10 @@ def test_text_of_the_data_cannot_end_the_script(people, tmp_path):
     write_report(tmp_path / "r.html", people, verdicts, question, About("<i>{{style}}</i>", "t"))
     text = (tmp_path / "r.html").read_text()
     assert "alert(1)</script>" not in text and "<i>" not in text
-    assert content_of(tmp_path / "r.html")["people"][0]["n"][-1] == "</script><script>alert(1)</script>{{data}}"
+    assert (
+        content_of(tmp_path / "r.html")["people"][0]["n"][-1]
+        == "</script><script>alert(1)</script>{{data}}"
+    )
 
 
 def test_sheet_of_people_is_stored_as_png_and_jpeg(people, tmp_path):
@@ -265,9 +286,19 @@ def test_person_with_hardly_any_file_still_gets_a_row(tmp_path):
     assert make_sheet(people, verdicts, question, height=64).shape[0] > 2 * 64
 
 
-@pytest.mark.parametrize(("name", "value", "told"), [
-    ("leak", 0.0, "0 %"), ("leak", 0.0042, "0.42 %"), ("leak", 0.00001, "<0.01 %"), ("id", 0.99996, "99.9 %"),
-    ("id", 1.0, "100 %"), ("excess", 1.2345, "1.234"), ("pieces", 3.0, "3"), ("leak", float("nan"), "–")])
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("leak", 0.0, "0 %"),
+        ("leak", 0.0042, "0.42 %"),
+        ("leak", 0.00001, "<0.01 %"),
+        ("id", 0.99996, "99.9 %"),
+        ("id", 1.0, "100 %"),
+        ("excess", 1.2345, "1.234"),
+        ("pieces", 3.0, "3"),
+        ("leak", float("nan"), "–"),
+    ],
+)
 def test_scores_are_told_without_false_precision(name, value, told):
     assert tell(name, value) == told
 
@@ -278,6 +309,8 @@ def test_concern_rises_from_good_to_bad_for_every_judged_score():
     for name in judged:
         for category in Category:
             good, bad = LIMITS[name].bounds(category)
-            assert concern(name, good, category) == 0 and concern(name, bad, category) == pytest.approx(1)
+            assert concern(name, good, category) == 0 and concern(
+                name, bad, category
+            ) == pytest.approx(1)
             assert 0 < concern(name, (good + bad) / 2, category) < 1
             assert concern(name, float("nan"), category) == 0

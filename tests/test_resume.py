@@ -1,4 +1,5 @@
-"""Killed at any moment, any number of times, a run goes on and ends with the bytes of one that was never stopped."""
+"""Killed at any moment, any number of times, a run goes on and ends with the bytes of one that was
+never stopped."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ import pytest
 from folders import contents, die, ended, in_process
 from tiny_dresscode import write_dataset
 
-from pipeline.run import preprocess
-from pipeline.verify import verify
+from pipeline.preprocess.run import preprocess
+from pipeline.preprocess.verify import verify
 
 SMALL = {"size_hw": (64, 64), "people_per_shard": 2}
 SHARDS = 9
@@ -40,12 +41,16 @@ def whole(dataset, tmp_path_factory):
 
 def only_whole_files(out: Path, whole: dict[str, str]) -> bool:
     """Whatever lies under a final name is what an uninterrupted run puts there."""
-    return all(whole[name] == sha for name, sha in contents(out).items()
-               if not name.startswith(".progress") and name != ".lock")
+    return all(
+        whole[name] == sha
+        for name, sha in contents(out).items()
+        if not name.startswith(".progress") and name != ".lock"
+    )
 
 
 def dying_at(step: int, when: str, dataset: Path, out: Path) -> None:
-    """Runs until the given file is about to get its final name, or just has got it, and dies there."""
+    """Runs until the given file is about to get its final name, or just has got it, and dies
+    there."""
     steps, put = iter(range(10**6)), os.replace
 
     def replace(unfinished, final):
@@ -61,7 +66,8 @@ def dying_at(step: int, when: str, dataset: Path, out: Path) -> None:
 
 
 def test_killed_around_every_single_file_that_appears(dataset, whole, tmp_path):
-    """Configuration, then record and shard of each task, then the index: each is a moment of its own."""
+    """Configuration, then record and shard of each task, then the index: each is a moment of its
+    own."""
     deaths = 0
     for step in range(2 * SHARDS + 2):
         for when in ("before", "after"):
@@ -71,19 +77,24 @@ def test_killed_around_every_single_file_that_appears(dataset, whole, tmp_path):
             assert only_whole_files(out, whole)
             assert (out / "index.json").exists() == (step == 2 * SHARDS + 1 and when == "after")
             summary = preprocess(dataset, out, max_skips=1, **SMALL)
-            finished = (step + (when == "after") - 1) // 2  # one step for the configuration, two for a shard
+            finished = (
+                step + (when == "after") - 1
+            ) // 2  # one step for the configuration, two for a shard
             assert summary.kept == min(max(finished, 0), SHARDS)
             assert contents(out) == whole
     assert deaths == 40
 
 
 def test_killed_again_and_again_at_random_moments(dataset, whole, tmp_path):
-    """Threads write several shards at once here, so that moments between two files are hit as well."""
+    """Threads write several shards at once here, so that moments between two files are hit as
+    well."""
     chance, kills = random.Random(5), 0
     for round_ in range(4):
         out = tmp_path / str(round_)
         while not (out / "index.json").exists() or (out / ".progress").exists():
-            child = in_process(preprocess, dataset, out, max_skips=1, jobs=2, backend="threading", **SMALL)
+            child = in_process(
+                preprocess, dataset, out, max_skips=1, jobs=2, backend="threading", **SMALL
+            )
             time.sleep(chance.uniform(0.005, 0.12))
             os.kill(child, signal.SIGKILL)
             kills += ended(child) == -signal.SIGKILL
@@ -95,11 +106,18 @@ def test_killed_again_and_again_at_random_moments(dataset, whole, tmp_path):
 
 def command(dataset: Path, out: Path) -> subprocess.Popen:
     """The command with two worker processes, in a session of its own."""
-    code = ("import sys; from pathlib import Path; from pipeline.run import preprocess; "
-            "preprocess(Path(sys.argv[1]), Path(sys.argv[2]), max_skips=1, jobs=2, size_hw=(64, 64), "
-            "people_per_shard=2)")
-    return subprocess.Popen([sys.executable, "-c", code, dataset, out], stderr=subprocess.PIPE, text=True,
-                            cwd=Path(__file__).parent.parent, start_new_session=True)
+    code = (
+        "import sys; from pathlib import Path; from pipeline.preprocess.run import preprocess; "
+        "preprocess(Path(sys.argv[1]), Path(sys.argv[2]), max_skips=1, jobs=2, size_hw=(64, 64), "
+        "people_per_shard=2)"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, dataset, out],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        start_new_session=True,
+    )
 
 
 def after_shards(count: int, out: Path, running: subprocess.Popen) -> None:
@@ -111,7 +129,11 @@ def after_shards(count: int, out: Path, running: subprocess.Popen) -> None:
 
 def workers(parent: int) -> list[psutil.Process]:
     """Worker processes of a run; the resource tracker among its children is none."""
-    return [child for child in psutil.Process(parent).children() if "LokyProcess" in " ".join(child.cmdline())]
+    return [
+        child
+        for child in psutil.Process(parent).children()
+        if "LokyProcess" in " ".join(child.cmdline())
+    ]
 
 
 def test_a_killed_worker_process_is_told_and_finished_shards_are_kept(dataset, whole, tmp_path):
@@ -124,14 +146,18 @@ def test_a_killed_worker_process_is_told_and_finished_shards_are_kept(dataset, w
     finally:
         end_session(running)
     assert running.returncode == 1
-    assert "a worker process was killed, mostly for want of memory" in told and "finished shards are kept" in told
+    assert (
+        "a worker process was killed, mostly for want of memory" in told
+        and "finished shards are kept" in told
+    )
     assert only_whole_files(out, whole)
     summary = preprocess(dataset, out, max_skips=1, **SMALL)
     assert summary.kept >= 1 and contents(out) == whole
 
 
 def test_a_killed_parent_of_worker_processes_loses_nothing(dataset, whole, tmp_path):
-    """Its workers outlive it for a moment; what they still write must not spoil the next run, which begins at once."""
+    """Its workers outlive it for a moment; what they still write must not spoil the next run, which
+    begins at once."""
     out = tmp_path / "out"
     running = command(dataset, out)
     try:

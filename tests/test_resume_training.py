@@ -15,17 +15,32 @@ import pytest
 import torch
 from tiny import tiny_network, tiny_shards
 
-from model import run_state
-from model.run_state import read_checkpoint, write_checkpoint
-from model.train import Trainer, train
-from model.train_config import TrainConfig
-from pipeline.errors import DataError
-from pipeline.labels import Category
+from model.training import run_state
+from model.training.config import TrainConfig
+from model.training.run_state import read_checkpoint, write_checkpoint
+from model.training.train import Trainer, train
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
 
 ROOT = Path(__file__).parents[1]
-OPTIONS = {"epochs": 2, "batch_size": 2, "accumulate": 2, "lr": 1e-3, "schedule": "cosine", "warmup": 2, "ema": 0.9,
-           "flow_rate": 0.5, "mask_style": "mix", "jitter": 0.1, "balanced": True, "workers": 0, "pictures": 1,
-           "log_steps": 1, "validation_share": 0.25, "seed": 4}
+OPTIONS = {
+    "epochs": 2,
+    "batch_size": 2,
+    "accumulate": 2,
+    "lr": 1e-3,
+    "schedule": "cosine",
+    "warmup": 2,
+    "ema": 0.9,
+    "flow_rate": 0.5,
+    "mask_style": "mix",
+    "jitter": 0.1,
+    "balanced": True,
+    "workers": 0,
+    "pictures": 1,
+    "log_steps": 1,
+    "validation_share": 0.25,
+    "seed": 4,
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +53,23 @@ def quick():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model.train.draw_curves", lambda entries, path: None)  # slow, and not what this is about
+        patch.setattr(
+            "model.training.train.draw_curves", lambda entries, path: None
+        )  # slow, and not what this is about
         yield
     torch.set_num_threads(before)
 
 
 def run(shards, folder, resume=False, **changes):
-    return train([shards], folder, TrainConfig(**OPTIONS | changes), network=tiny_network(), resume=resume,
-                 device="cpu", note=lambda text: None)
+    return train(
+        [shards],
+        folder,
+        TrainConfig(**OPTIONS | changes),
+        network=tiny_network(),
+        resume=resume,
+        device="cpu",
+        note=lambda text: None,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +81,9 @@ def unbroken(shards, tmp_path_factory):
 
 def equal(a, b) -> bool:
     if isinstance(a, dict):
-        return isinstance(b, dict) and a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+        return (
+            isinstance(b, dict) and a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+        )
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b))
     return torch.equal(a, b) if torch.is_tensor(a) else a == b
@@ -65,7 +91,9 @@ def equal(a, b) -> bool:
 
 def log_without_clock(folder: Path) -> list[dict]:
     entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in entry.items() if name != "minutes"} for entry in entries]
+    return [
+        {name: value for name, value in entry.items() if name != "minutes"} for entry in entries
+    ]
 
 
 def assert_same_run(folder: Path, other: Path) -> None:
@@ -74,7 +102,10 @@ def assert_same_run(folder: Path, other: Path) -> None:
         for part in ("network", "trained", "optimizer", "average", "place", "random", "scaler"):
             assert equal(a[part], b[part]), f"{part} of {name}"
     assert log_without_clock(folder) == log_without_clock(other)
-    pictures = [sorted(p.relative_to(f) for p in f.rglob("*.png") if p.name != "curves.png") for f in (folder, other)]
+    pictures = [
+        sorted(p.relative_to(f) for p in f.rglob("*.png") if p.name != "curves.png")
+        for f in (folder, other)
+    ]
     assert pictures[0] == pictures[1] and len(pictures[0]) > 6
     assert all((folder / name).read_bytes() == (other / name).read_bytes() for name in pictures[0])
 
@@ -84,7 +115,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("step", [3])
-def test_killed_after_a_step_and_resumed_equals_never_stopped(shards, unbroken, tmp_path, monkeypatch, step):
+def test_killed_after_a_step_and_resumed_equals_never_stopped(
+    shards, unbroken, tmp_path, monkeypatch, step
+):
     """Three steps make an epoch: after the third, the kill comes before the epoch was measured."""
     assert read_checkpoint(unbroken / "last.pt")["place"]["step"] == 6
     save = Trainer._save_now_and_then
@@ -131,13 +164,29 @@ def test_time_limit_stops_inside_an_epoch_with_tested_weights_and_resumes_exactl
 
 
 def test_a_real_sigkill_leaves_a_run_that_resumes_exactly(shards, unbroken, tmp_path):
-    script = ("import sys; sys.path[:0] = sys.argv[1:3]; import torch; torch.set_num_threads(1)\n"
-              "from test_resume_training import run; run(sys.argv[3], __import__('pathlib').Path(sys.argv[4]),"
-              " save_steps=1)")
-    child = subprocess.Popen([sys.executable, "-c", script, str(ROOT), str(ROOT / "tests"), str(shards),
-                              str(tmp_path / "run")])
+    script = (
+        "import sys; sys.path[:0] = sys.argv[1:3]; import torch; torch.set_num_threads(1)\n"
+        "from test_resume_training import run; run(sys.argv[3], "
+        "__import__('pathlib').Path(sys.argv[4]),"
+        " save_steps=1)"
+    )
+    child = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            script,
+            str(ROOT),
+            str(ROOT / "tests"),
+            str(shards),
+            str(tmp_path / "run"),
+        ]
+    )
     deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / "last.pt").exists() and child.poll() is None and time.monotonic() < deadline:
+    while (
+        not (tmp_path / "run" / "last.pt").exists()
+        and child.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.005)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
@@ -166,13 +215,16 @@ def test_a_used_folder_is_refused_without_resume(shards, unbroken):
     assert (unbroken / "last.pt").read_bytes() == before
 
 
-@pytest.mark.parametrize("changes, told", [
-    ({"lr": 2e-3}, "lr: 0.001, now 0.002"),
-    ({"batch_size": 1}, "batch_size: 2, now 1"),
-    ({"ema": 0.0, "seed": 5}, "ema: 0.9, now 0.0; seed: 4, now 5"),
-    ({"epochs": 3}, "epochs: 2, now 3"),  # would bend the cosine
-    ({"limit": 3}, "limit: None, now 3; data pairs"),
-])
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"lr": 2e-3}, "lr: 0.001, now 0.002"),
+        ({"batch_size": 1}, "batch_size: 2, now 1"),
+        ({"ema": 0.0, "seed": 5}, "ema: 0.9, now 0.0; seed: 4, now 5"),
+        ({"epochs": 3}, "epochs: 2, now 3"),  # would bend the cosine
+        ({"limit": 3}, "limit: None, now 3; data pairs"),
+    ],
+)
 def test_another_configuration_is_refused_with_the_difference(shards, unbroken, changes, told):
     with pytest.raises(DataError, match="another configuration .*" + told):
         run(shards, unbroken, resume=True, **changes)
@@ -183,12 +235,21 @@ def test_other_data_and_another_network_are_refused(shards, unbroken, tmp_path):
     with pytest.raises(DataError, match="data pairs: .* now"):
         run(other, unbroken, resume=True)
     with pytest.raises(DataError, match="network: another shape"):
-        train([shards], unbroken, TrainConfig(**OPTIONS), network=tiny_network(flows=3), resume=True, device="cpu")
+        train(
+            [shards],
+            unbroken,
+            TrainConfig(**OPTIONS),
+            network=tiny_network(flows=3),
+            resume=True,
+            device="cpu",
+        )
 
 
 def test_a_full_disc_leaves_the_checkpoint_that_was_there(tmp_path, monkeypatch):
     path = tmp_path / "last.pt"
-    write_checkpoint(path, {"format": "fittingroom", "version": 1, "place": {}, "value": torch.ones(3)})
+    write_checkpoint(
+        path, {"format": "fittingroom", "version": 1, "place": {}, "value": torch.ones(3)}
+    )
     before = path.read_bytes()
 
     def full(state, part):
@@ -201,7 +262,9 @@ def test_a_full_disc_leaves_the_checkpoint_that_was_there(tmp_path, monkeypatch)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 
 
-@pytest.mark.parametrize("content, told", [(b"not a checkpoint", "unreadable"), (None, "no state of a run")])
+@pytest.mark.parametrize(
+    "content, told", [(b"not a checkpoint", "unreadable"), (None, "no state of a run")]
+)
 def test_a_file_that_is_no_run_is_refused(tmp_path, content, told):
     path = tmp_path / "last.pt"
     path.write_bytes(content) if content else torch.save({"weight": torch.ones(1)}, path)
@@ -210,7 +273,7 @@ def test_a_file_that_is_no_run_is_refused(tmp_path, content, told):
 
 
 def test_a_second_training_into_the_same_folder_is_refused_while_the_first_runs(shards, tmp_path):
-    from pipeline.storage import only_run_in
+    from pipeline.base.storage import only_run_in
 
     (tmp_path / "run").mkdir()
     with only_run_in(tmp_path / "run"), pytest.raises(DataError, match="another run"):

@@ -13,15 +13,15 @@ from folders import contents
 from tiny_dresscode import FIRST, SIZE, SMALL, write_dataset
 
 from cli import main
-from pipeline.agnostic import STYLES, render_agnostic_mask
-from pipeline.errors import DataError
-from pipeline.labels import Category
-from pipeline.plan import make_plan
-from pipeline.pose import render_pose
-from pipeline.readers import read_dense, read_image, read_keypoints, read_label_map
-from pipeline.run import BadPairs, preprocess
-from pipeline.shards import ShardFolder, ShardReader, read_index
-from pipeline.verify import verify
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
+from pipeline.dataset.pose import render_pose
+from pipeline.dataset.readers import read_dense, read_image, read_keypoints, read_label_map
+from pipeline.masks.render import STYLES, render_agnostic_mask
+from pipeline.preprocess.plan import make_plan
+from pipeline.preprocess.run import BadPairs, preprocess
+from pipeline.preprocess.verify import verify
+from pipeline.shards.folder import ShardFolder, ShardReader, read_index
 
 
 @pytest.fixture
@@ -48,9 +48,17 @@ def test_a_packed_person_is_what_the_readers_and_the_renderer_give(dataset, fini
     assert np.array_equal(sample.label_map, labels) and np.array_equal(sample.dense_i, dense)
     assert set(sample.masks) == set(STYLES)
     for style in STYLES:
-        assert np.array_equal(sample.masks[style], render_agnostic_mask(category, keypoints, dense, labels, style))
-    assert cv2.PSNR(sample.person, read_image(base / f"images/{number}_0.jpg", SIZE, reduced=True)) > 38
-    assert cv2.PSNR(sample.garment, read_image(base / f"images/{number}_1.jpg", SIZE, reduced=True)) > 38
+        assert np.array_equal(
+            sample.masks[style], render_agnostic_mask(category, keypoints, dense, labels, style)
+        )
+    assert (
+        cv2.PSNR(sample.person, read_image(base / f"images/{number}_0.jpg", SIZE, reduced=True))
+        > 38
+    )
+    assert (
+        cv2.PSNR(sample.garment, read_image(base / f"images/{number}_1.jpg", SIZE, reduced=True))
+        > 38
+    )
     assert render_pose(sample.keypoints, SIZE).any()
 
 
@@ -58,7 +66,9 @@ def test_unpaired_people_come_with_the_garment_of_another(dataset, tmp_path):
     preprocess(dataset, tmp_path / "out", split="test_unpaired", **SMALL)
     for sample in ShardFolder(tmp_path / "out"):
         assert sample.garment_id != sample.person_id and sample.split == "test_unpaired"
-        own = read_image(dataset / str(sample.category) / f"images/{sample.garment_id}_1.jpg", SIZE, reduced=True)
+        own = read_image(
+            dataset / str(sample.category) / f"images/{sample.garment_id}_1.jpg", SIZE, reduced=True
+        )
         assert cv2.PSNR(sample.garment, own) > 38
 
 
@@ -80,7 +90,10 @@ def test_the_limit_counts_people_that_are_there(copy, tmp_path):
         path.unlink()
     summary = preprocess(copy, tmp_path / "out", limit=2, **SMALL)
     assert (summary.packed, summary.skipped) == (6, ())
-    assert [r.person_id for r in ShardFolder(tmp_path / "out", [Category.DRESSES]).records] == ["020715", "020716"]
+    assert [r.person_id for r in ShardFolder(tmp_path / "out", [Category.DRESSES]).records] == [
+        "020715",
+        "020716",
+    ]
 
 
 def test_a_part_of_the_dataset_without_densepose_or_a_category_works(copy, tmp_path):
@@ -94,7 +107,9 @@ def test_a_part_of_the_dataset_without_densepose_or_a_category_works(copy, tmp_p
 @pytest.mark.parametrize("jobs, backend", [(2, "loky"), (2, "threading"), (1, "threading")])
 def test_jobs_and_backend_change_no_byte(dataset, finished, tmp_path, jobs, backend):
     threads, seen = cv2.getNumThreads(), []
-    summary = preprocess(dataset, tmp_path / "out", jobs=jobs, backend=backend, progress=seen.append, **SMALL)
+    summary = preprocess(
+        dataset, tmp_path / "out", jobs=jobs, backend=backend, progress=seen.append, **SMALL
+    )
     assert contents(tmp_path / "out") == contents(finished)
     assert (summary.packed, summary.made, sum(seen)) == (15, 9, 15)
     assert cv2.getNumThreads() == threads
@@ -108,8 +123,11 @@ def test_the_place_of_the_dataset_changes_no_byte(copy, finished, tmp_path):
 def spoil(root, kind: str):
     """Damages one file of dresses/020715; what the skip's reason must say."""
     base = root / "dresses"
-    image, keypoints, labels = (base / f"images/020715_{n}.jpg" for n in (0, 1)), base / "keypoints/020715_2.json", \
-        base / "label_maps/020715_4.png"
+    image, keypoints, labels = (
+        (base / f"images/020715_{n}.jpg" for n in (0, 1)),
+        base / "keypoints/020715_2.json",
+        base / "label_maps/020715_4.png",
+    )
     photo, garment = image
     if kind == "cut photo":
         photo.write_bytes(photo.read_bytes()[:2000])
@@ -118,7 +136,9 @@ def spoil(root, kind: str):
     elif kind == "empty keypoints":
         keypoints.write_bytes(b"")
     elif kind == "17 joints":
-        keypoints.write_text(json.dumps({"keypoints": json.loads(keypoints.read_text())["keypoints"][:17]}))
+        keypoints.write_text(
+            json.dumps({"keypoints": json.loads(keypoints.read_text())["keypoints"][:17]})
+        )
     elif kind == "label 25":
         cv2.imwrite(str(labels), np.full((256, 192), 25, np.uint8))
     elif kind == "photo of another shape":
@@ -128,10 +148,15 @@ def spoil(root, kind: str):
         (base / "dense/020715_5.png").unlink()
 
 
-KINDS = {"cut photo": "images/020715_0.jpg", "missing garment": "images/020715_1.jpg",
-         "empty keypoints": "keypoints/020715_2.json", "17 joints": "keypoints/020715_2.json",
-         "label 25": "label_maps/020715_4.png", "photo of another shape": "images/020715_0.jpg",
-         "neither map": "label_maps/020715_4.png"}
+KINDS = {
+    "cut photo": "images/020715_0.jpg",
+    "missing garment": "images/020715_1.jpg",
+    "empty keypoints": "keypoints/020715_2.json",
+    "17 joints": "keypoints/020715_2.json",
+    "label 25": "label_maps/020715_4.png",
+    "photo of another shape": "images/020715_0.jpg",
+    "neither map": "label_maps/020715_4.png",
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,21 +165,33 @@ def test_a_bad_pair_is_skipped_and_recorded(copy, finished, tmp_path, kind):
     summary = preprocess(copy, tmp_path / "out", max_skips=1, **SMALL)
     assert summary.packed == 14
     (entry,) = read_index(tmp_path / "out")["skipped"]
-    assert (entry["category"], entry["person_id"], entry["shard"]) == ("dresses", "020715", "dresses-00000.h5")
+    assert (entry["category"], entry["person_id"], entry["shard"]) == (
+        "dresses",
+        "020715",
+        "dresses-00000.h5",
+    )
     assert entry["file"] == f"dresses/{KINDS[kind]}" and entry["reason"]
     assert str(copy) not in (tmp_path / "out/index.json").read_text()
-    untouched = {name: sha for name, sha in contents(finished).items() if "dresses" not in name and "json" not in name}
+    untouched = {
+        name: sha
+        for name, sha in contents(finished).items()
+        if "dresses" not in name and "json" not in name
+    }
     assert untouched.items() <= contents(tmp_path / "out").items()
 
 
 def test_too_many_bad_pairs_end_the_run_with_the_list_and_can_be_allowed_later(copy, tmp_path):
     spoil(copy, "cut photo")
     (copy / "upper_body/keypoints/000003_2.json").write_text("{}")
-    code, told = run("preprocess", copy, tmp_path / "out", "--size", "64x64", "--jobs", 1, "--max-skips", 1)
+    code, told = run(
+        "preprocess", copy, tmp_path / "out", "--size", "64x64", "--jobs", 1, "--max-skips", 1
+    )
     assert code == 1 and "2 bad pairs, expected at most 1" in told
     assert "dresses/020715" in told and "upper_body/000003" in told and "--max-skips" in told
     assert not (tmp_path / "out/index.json").exists()
-    code, told = run("preprocess", copy, tmp_path / "out", "--size", "64x64", "--jobs", 1, "--max-skips", 2)
+    code, told = run(
+        "preprocess", copy, tmp_path / "out", "--size", "64x64", "--jobs", 1, "--max-skips", 2
+    )
     assert code == 0 and "13 packed, 2 skipped" in told and "already" in told
 
 
@@ -164,7 +201,9 @@ def test_too_many_bad_pairs_end_the_run_early(copy, tmp_path):
     with pytest.raises(BadPairs) as caught:
         preprocess(copy, tmp_path / "out", max_skips=1, **SMALL)
     assert 2 <= len(caught.value.skipped) <= 5
-    assert not list((tmp_path / "out").glob("dresses-00002*")), "the last shard was begun all the same"
+    assert not list((tmp_path / "out").glob("dresses-00002*")), (
+        "the last shard was begun all the same"
+    )
 
 
 def test_a_dataset_of_bad_pairs_alone_makes_no_folder_that_looks_finished(copy, tmp_path):
@@ -188,45 +227,69 @@ def test_mended_files_are_packed_by_the_next_run(copy, finished, tmp_path):
 
 def test_excluded_people_are_left_out(dataset, tmp_path):
     (tmp_path / "bad.txt").write_text("# known\ndresses/020714\nupper_body/000002  # a skirt\n")
-    code, told = run("preprocess", dataset, tmp_path / "out", "--size", "64x64", "--exclude", tmp_path / "bad.txt",
-                     "--jobs", 1)
+    code, told = run(
+        "preprocess",
+        dataset,
+        tmp_path / "out",
+        "--size",
+        "64x64",
+        "--exclude",
+        tmp_path / "bad.txt",
+        "--jobs",
+        1,
+    )
     assert code == 0 and "13 packed, 0 skipped" in told
     keys = {record.key for record in ShardFolder(tmp_path / "out").records}
     assert keys.isdisjoint({"dresses/020714", "upper_body/000002"})
 
 
-@pytest.mark.parametrize("change, named", [
-    ({"size_hw": (96, 64)}, r"size_hw was \[64, 64\], is \[96, 64\]"),
-    ({"images": "raw"}, "images was jpeg, is raw"),
-    ({"styles": ("tight",)}, "styles was"),
-    ({"people_per_shard": 3}, "people_per_shard was 2, is 3"),
-    ({"limit": 4}, "limit was None, is 4; people of dresses: number was 5, is 4"),
-    ({"split": "test_paired"}, "split was train, is test_paired"),
-    ({"categories": (Category.DRESSES,)}, "category lower_body was in it, is not in it"),
-    ({"exclude": {"000001"}}, "people of upper_body: number was 5, is 4"),
-])
-def test_another_configuration_in_the_same_folder_is_refused_and_named(dataset, finished, change, named):
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"size_hw": (96, 64)}, r"size_hw was \[64, 64\], is \[96, 64\]"),
+        ({"images": "raw"}, "images was jpeg, is raw"),
+        ({"styles": ("tight",)}, "styles was"),
+        ({"people_per_shard": 3}, "people_per_shard was 2, is 3"),
+        ({"limit": 4}, "limit was None, is 4; people of dresses: number was 5, is 4"),
+        ({"split": "test_paired"}, "split was train, is test_paired"),
+        ({"categories": (Category.DRESSES,)}, "category lower_body was in it, is not in it"),
+        ({"exclude": {"000001"}}, "people of upper_body: number was 5, is 4"),
+    ],
+)
+def test_another_configuration_in_the_same_folder_is_refused_and_named(
+    dataset, finished, change, named
+):
     before = contents(finished)
     with pytest.raises(DataError, match=f"another configuration: .*{named}"):
         preprocess(dataset, finished, **{**SMALL, **change})
     assert contents(finished) == before
 
 
-def test_another_dataset_or_mask_version_in_the_same_folder_is_refused(copy, dataset, finished, monkeypatch):
-    (copy / "dresses/train_pairs.txt").write_text("".join(
-        f"{n:06d}_0.jpg {n:06d}_1.jpg\n" for n in (20715, 20714, 20716, 20717, 20718)))
+def test_another_dataset_or_mask_version_in_the_same_folder_is_refused(
+    copy, dataset, finished, monkeypatch
+):
+    (copy / "dresses/train_pairs.txt").write_text(
+        "".join(f"{n:06d}_0.jpg {n:06d}_1.jpg\n" for n in (20715, 20714, 20716, 20717, 20718))
+    )
     with pytest.raises(DataError, match="people of dresses: another list or order"):
         preprocess(copy, finished, **SMALL)
-    monkeypatch.setattr("pipeline.plan.MASK_VERSION", 10**6)
+    monkeypatch.setattr("pipeline.preprocess.plan.MASK_VERSION", 10**6)
     with pytest.raises(DataError, match="mask_version was .*, is 1000000"):
         preprocess(dataset, finished, **SMALL)
 
 
-@pytest.mark.parametrize("options, told", [
-    ({"size_hw": (100, 64)}, "multiples of 32"), ({"images": "webp"}, "jpeg or raw"), ({"styles": ("wide",)}, "wide"),
-    ({"styles": ()}, "at least one"), ({"backend": "ray"}, "loky or threading or dask"),
-    ({"scheduler": "tcp://127.0.0.1:1"}, "backend dask"), ({"split": "validation"}, "validation"),
-])
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({"size_hw": (100, 64)}, "multiples of 32"),
+        ({"images": "webp"}, "jpeg or raw"),
+        ({"styles": ("wide",)}, "wide"),
+        ({"styles": ()}, "at least one"),
+        ({"backend": "ray"}, "loky or threading or dask"),
+        ({"scheduler": "tcp://127.0.0.1:1"}, "backend dask"),
+        ({"split": "validation"}, "validation"),
+    ],
+)
 def test_impossible_options_are_errors(dataset, tmp_path, options, told):
     with pytest.raises(DataError, match=told):
         preprocess(dataset, tmp_path / "out", **{**SMALL, **options})
@@ -254,7 +317,9 @@ def test_dry_run_prints_the_plan_and_writes_nothing(dataset, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_size_that_the_network_cannot_take_is_bad_input_and_a_missing_argument_wrong_usage(dataset, tmp_path):
+def test_a_size_that_the_network_cannot_take_is_bad_input_and_a_missing_argument_wrong_usage(
+    dataset, tmp_path
+):
     code, told = run("preprocess", dataset, tmp_path / "out", "--size", "500x384")
     assert code == 1 and "multiples of 32" in told and not (tmp_path / "out").exists()
     assert run("preprocess", dataset)[0] == 2
@@ -262,7 +327,11 @@ def test_a_size_that_the_network_cannot_take_is_bad_input_and_a_missing_argument
 
 def test_the_synthetic_dataset_goes_through_every_split(sample_shards):
     people = {split: ShardFolder(folder) for split, folder in sample_shards.items()}
-    assert {split: len(p) for split, p in people.items()} == {"train": 12, "test_paired": 6, "test_unpaired": 6}
+    assert {split: len(p) for split, p in people.items()} == {
+        "train": 12,
+        "test_paired": 6,
+        "test_unpaired": 6,
+    }
     for sample in people["test_unpaired"]:
         assert sample.garment_id != sample.person_id
         assert 0.03 < sample.masks["standard"].mean() < 0.8

@@ -1,4 +1,5 @@
-"""The synthetic dataset: formats as Dress Code's, modalities that agree, faults at the rates of real files."""
+"""The synthetic dataset: formats as Dress Code's, modalities that agree, faults at the rates of
+real files."""
 
 from __future__ import annotations
 
@@ -14,17 +15,24 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cli import main
-from pipeline.errors import DataError
-from pipeline.labels import Atr, Category, Joint
-from pipeline.pose import render_skeleton
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Atr, Category, Joint
+from pipeline.dataset.pose import render_skeleton
 from pipeline.sample import POSES, describe_person, make_sample, person_files, sample_ids
 from pipeline.sample.person import DEFECT_RATES, WARDROBE
 from pipeline.sample.scene import joints_in_photo, render_person
 
 SIZE = (256, 192)
 ALL = [(c, i) for c in Category for i in sample_ids(c, "train", 4) + sample_ids(c, "test", 2)]
-MODALITIES = ("images/{}_0.jpg", "images/{}_1.jpg", "keypoints/{}_2.json", "skeletons/{}_5.jpg", "label_maps/{}_4.png",
-              "dense/{}_5.png", "dense/{}_5_uv.npz")
+MODALITIES = (
+    "images/{}_0.jpg",
+    "images/{}_1.jpg",
+    "keypoints/{}_2.json",
+    "skeletons/{}_5.jpg",
+    "label_maps/{}_4.png",
+    "dense/{}_5.png",
+    "dense/{}_5_uv.npz",
+)
 
 
 def everyone(count: int):
@@ -36,12 +44,19 @@ def find(wanted, count: int = 400):
 
 
 def digest(folder: Path) -> dict[str, str]:
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
-            for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
 
 
 def keypoints(root: Path, category, person_id: str) -> np.ndarray:
-    return np.array(json.loads((root / str(category) / f"keypoints/{person_id}_2.json").read_text())["keypoints"])
+    return np.array(
+        json.loads((root / str(category) / f"keypoints/{person_id}_2.json").read_text())[
+            "keypoints"
+        ]
+    )
 
 
 def test_every_person_has_every_modality_and_nothing_is_left_over(sample_dataset):
@@ -70,7 +85,14 @@ def test_label_maps_hold_indices_and_skirts_as_trousers(sample_dataset):
             seen |= set(np.unique(np.asarray(image)).tolist())
     assert palette[:4].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
     assert Atr.SKIRT not in seen and max(seen) <= Atr.SCARF
-    assert {Atr.UPPER_CLOTHES, Atr.PANTS, Atr.DRESS, Atr.HEAD, Atr.LEFT_SHOE, Atr.RIGHT_SHOE} <= seen
+    assert {
+        Atr.UPPER_CLOTHES,
+        Atr.PANTS,
+        Atr.DRESS,
+        Atr.HEAD,
+        Atr.LEFT_SHOE,
+        Atr.RIGHT_SHOE,
+    } <= seen
 
 
 def test_uv_is_float32_and_exactly_zero_outside_the_body(sample_dataset):
@@ -91,7 +113,11 @@ def test_keypoints_lie_in_their_frame_with_running_ids(sample_dataset):
         assert rows.shape == (18, 4)
         here = rows[:, 2] > 0
         assert (rows[~here] == [-1, -1, 0, -1]).all()
-        assert (rows[here, 0] >= 0).all() and (rows[here, 0] < 384).all() and (rows[here, 1] < 512).all()
+        assert (
+            (rows[here, 0] >= 0).all()
+            and (rows[here, 0] < 384).all()
+            and (rows[here, 1] < 512).all()
+        )
         np.testing.assert_array_equal(rows[:, :2], np.round(rows[:, :2]))
         assert (np.diff(rows[here, 3]) > 0).all()
         head = rows[[Joint.NOSE, Joint.R_EYE, Joint.L_EYE, Joint.R_EAR, Joint.L_EAR]]
@@ -108,31 +134,49 @@ def test_skeleton_is_drawn_from_the_stored_keypoints(sample_dataset):
 def test_lists_pair_own_garments_and_unpaired_ones_others(sample_dataset):
     for category in Category:
         folder = sample_dataset / str(category)
-        for name, own in (("train_pairs", True), ("test_pairs_paired", True), ("test_pairs_unpaired", False)):
+        for name, own in (
+            ("train_pairs", True),
+            ("test_pairs_paired", True),
+            ("test_pairs_unpaired", False),
+        ):
             text = (folder / f"{name}.txt").read_text()
             assert text.endswith("\n")
             rows = [line.split("\t") for line in text.splitlines()]
             assert rows and all((person[:6] == garment[:6]) == own for person, garment in rows)
             assert all((folder / "images" / file).is_file() for row in rows for file in row)
-    whole = [line.split("\t") for line in (sample_dataset / "test_pairs_unpaired.txt").read_text().splitlines()]
+    whole = [
+        line.split("\t")
+        for line in (sample_dataset / "test_pairs_unpaired.txt").read_text().splitlines()
+    ]
     assert [row[2] for row in whole] == ["0", "0", "1", "1", "2", "2"]
     triplets = (sample_dataset / "multigarment_test_triplets.txt").read_text().splitlines()
     assert len(triplets) == 6 and all(len(row.split("\t")) == 3 for row in triplets)
 
 
 def test_a_seed_gives_the_same_bytes_whatever_the_workers_and_the_number_of_people(tmp_path):
-    one = make_sample(tmp_path / "one", 2, (128, 96), 5, 1, test_pairs=1, categories=(Category.DRESSES,)).out
-    two = make_sample(tmp_path / "two", 3, (128, 96), 5, 2, test_pairs=1, categories=(Category.DRESSES,)).out
+    one = make_sample(
+        tmp_path / "one", 2, (128, 96), 5, 1, test_pairs=1, categories=(Category.DRESSES,)
+    ).out
+    two = make_sample(
+        tmp_path / "two", 3, (128, 96), 5, 2, test_pairs=1, categories=(Category.DRESSES,)
+    ).out
     first, second = digest(one), digest(two)
-    shared = [name for name in first if name in second and "pairs" not in name and name.count("/") == 2]
+    shared = [
+        name for name in first if name in second and "pairs" not in name and name.count("/") == 2
+    ]
     assert len(shared) == 3 * len(MODALITIES)
     assert all(first[name] == second[name] for name in shared)
 
 
 def test_another_seed_gives_other_people():
     ids = sample_ids(Category.UPPER_BODY, "train", 20)
-    poses = [[(p.pose, p.garment.pattern, p.skin) for p in (describe_person(Category.UPPER_BODY, i, seed) for i in ids)]
-             for seed in (0, 1)]
+    poses = [
+        [
+            (p.pose, p.garment.pattern, p.skin)
+            for p in (describe_person(Category.UPPER_BODY, i, seed) for i in ids)
+        ]
+        for seed in (0, 1)
+    ]
     assert poses[0] != poses[1]
 
 
@@ -157,8 +201,15 @@ def test_densepose_lies_inside_the_silhouette(sample_dataset):
 
 @pytest.mark.parametrize("category", Category)
 def test_photo_changes_where_the_label_map_says_that_cloth_ends(category):
-    person = find(lambda p: p.category is category and p.background == "white" and not p.extras
-                  and p.garment.pattern == "plain" and p.garment.colours[0] in ("navy", "ink", "burgundy", "emerald"))
+    person = find(
+        lambda p: (
+            p.category is category
+            and p.background == "white"
+            and not p.extras
+            and p.garment.pattern == "plain"
+            and p.garment.colours[0] in ("navy", "ink", "burgundy", "emerald")
+        )
+    )
     picture, _, _ = render_person(person, (512, 384))
     cloth = (picture.labels == person.garment.cut.label).astype(np.uint8)
     person_there = cv2.dilate((picture.labels > 0).astype(np.uint8), np.ones((5, 5))) > 0
@@ -172,9 +223,17 @@ def test_the_worn_garment_has_the_colours_of_the_one_in_the_shop():
         if person.garment.pattern != "plain":
             continue
         files = person_files(person.category, person.id, 0, SIZE)
-        photo, shop = (cv2.imdecode(np.frombuffer(files[f"images/{person.id}_{k}.jpg"], np.uint8), 1) for k in (0, 1))
+        photo, shop = (
+            cv2.imdecode(np.frombuffer(files[f"images/{person.id}_{k}.jpg"], np.uint8), 1)
+            for k in (0, 1)
+        )
         picture, _, _ = render_person(person, SIZE)
-        worn = np.median(photo[cv2.erode(np.uint8(picture.labels == person.garment.cut.label), np.ones((3, 3))) > 0], 0)
+        worn = np.median(
+            photo[
+                cv2.erode(np.uint8(picture.labels == person.garment.cut.label), np.ones((3, 3))) > 0
+            ],
+            0,
+        )
         flat = np.median(shop[shop.min(2) < 236], 0)
         if len(person.worn) < 3 and person.garment.colours[0] not in ("white", "cream"):
             assert np.abs(worn - flat).max() < 60, person.id
@@ -183,9 +242,14 @@ def test_the_worn_garment_has_the_colours_of_the_one_in_the_shop():
 def test_faults_come_at_the_rates_of_real_files():
     people = [describe_person(Category.UPPER_BODY, f"{i:06d}", 3) for i in range(4000)]
     seen = Counter(defect for person in people for defect in person.defects)
-    for name in ("missing right wrist", "missing left wrist", "missing left elbow", "missing right elbow"):
+    for name in (
+        "missing right wrist",
+        "missing left wrist",
+        "missing left elbow",
+        "missing right elbow",
+    ):
         expected = DEFECT_RATES[name] * len(people)
-        assert abs(seen[name] - expected) < 4 * expected ** 0.5, name
+        assert abs(seen[name] - expected) < 4 * expected**0.5, name
 
 
 def test_missing_joints_are_stored_as_missing():
@@ -196,7 +260,11 @@ def test_missing_joints_are_stored_as_missing():
 
 
 def test_wrong_dense_patches_lie_below_skirts_of_frontal_people():
-    person = find(lambda p: "wrong dense patches" in p.defects and not POSES[p.pose].back and p.garment.hem > 450)
+    person = find(
+        lambda p: (
+            "wrong dense patches" in p.defects and not POSES[p.pose].back and p.garment.hem > 450
+        )
+    )
     data = person_files(person.category, person.id, 0, SIZE)[f"dense/{person.id}_5.png"]
     parts = set(np.unique(cv2.imdecode(np.frombuffer(data, np.uint8), 0)).tolist())
     assert parts & {7, 8, 12}
@@ -222,16 +290,36 @@ def test_the_hard_cases_are_there_within_a_few_hundred_people():
     assert {p.pose for p in people} >= set(POSES) - {"seen from behind"}
     kinds = {g.kind for p in people for g in p.worn.values()}
     assert kinds == {kind for part in WARDROBE.values() for kind in part}
-    assert {"bag", "shoulder bag", "scarf", "hat in hand", "belt"} <= {e for p in people for e in p.extras}
+    assert {"bag", "shoulder bag", "scarf", "hat in hand", "belt"} <= {
+        e for p in people for e in p.extras
+    }
     assert {"long", "bound", "short", "one side"} <= {p.hair for p in people}
-    assert any("half dress" in p.defects for p in people) and any("label fragment" in p.defects for p in people)
-    assert {"lettering", "stripes", "dots", "checks", "flowers"} <= {p.garment.pattern for p in people}
+    assert any("half dress" in p.defects for p in people) and any(
+        "label fragment" in p.defects for p in people
+    )
+    assert {"lettering", "stripes", "dots", "checks", "flowers"} <= {
+        p.garment.pattern for p in people
+    }
 
 
-@pytest.mark.parametrize("label, wanted", [
-    (Atr.HAT, lambda p: "hat in hand" in p.extras), (Atr.SCARF, lambda p: "scarf" in p.extras),
-    (Atr.BAG, lambda p: p.pose == "bag before"), (Atr.HAIR, lambda p: p.hair == "long"),
-    (Atr.BELT, lambda p: "belt" in p.extras and "dress" in p.worn and p.garment.ease < 14 and "coat" not in p.worn)])
+@pytest.mark.parametrize(
+    "label, wanted",
+    [
+        (Atr.HAT, lambda p: "hat in hand" in p.extras),
+        (Atr.SCARF, lambda p: "scarf" in p.extras),
+        (Atr.BAG, lambda p: p.pose == "bag before"),
+        (Atr.HAIR, lambda p: p.hair == "long"),
+        (
+            Atr.BELT,
+            lambda p: (
+                "belt" in p.extras
+                and "dress" in p.worn
+                and p.garment.ease < 14
+                and "coat" not in p.worn
+            ),
+        ),
+    ],
+)
 def test_what_people_have_about_them_is_labelled(label, wanted):
     picture, _, _ = render_person(find(wanted), SIZE)
     assert (picture.labels == label).sum() > 15
@@ -240,7 +328,11 @@ def test_what_people_have_about_them_is_labelled(label, wanted):
 def test_a_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     result = CliRunner().invoke(main, ["make-sample", str(tmp_path), "--pairs", "1"])
-    assert result.exit_code == 1 and "holds other files" in result.output and "Traceback" not in result.output
+    assert (
+        result.exit_code == 1
+        and "holds other files" in result.output
+        and "Traceback" not in result.output
+    )
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -254,13 +346,30 @@ def test_a_sample_of_other_settings_is_not_mixed_with_this_one(tmp_path):
 
 def test_the_command_says_where_the_people_are(tmp_path):
     out = tmp_path / "made"
-    result = CliRunner().invoke(main, ["make-sample", str(out), "--pairs", "1", "--test-pairs", "1", "--size", "128x96",
-                                       "--category", "lower_body", "--jobs", "1"])
+    result = CliRunner().invoke(
+        main,
+        [
+            "make-sample",
+            str(out),
+            "--pairs",
+            "1",
+            "--test-pairs",
+            "1",
+            "--size",
+            "128x96",
+            "--category",
+            "lower_body",
+            "--jobs",
+            "1",
+        ],
+    )
     assert result.exit_code == 0, result.output
     assert (out / "lower_body/images/013563_0.jpg").is_file() and not (out / "dresses").exists()
 
 
-@pytest.mark.parametrize("change", [{"pairs": 0}, {"pairs": 8000}, {"size_hw": (100, 400)}, {"size_hw": (16, 12)}])
+@pytest.mark.parametrize(
+    "change", [{"pairs": 0}, {"pairs": 8000}, {"size_hw": (100, 400)}, {"size_hw": (16, 12)}]
+)
 def test_senseless_numbers_are_refused_before_anything_is_written(tmp_path, change):
     with pytest.raises(DataError):
         make_sample(tmp_path / "none", **{"pairs": 1, "size_hw": (128, 96), **change})

@@ -1,4 +1,5 @@
-"""Mask scores agree with their definitions: closed forms, and stored reference values of the same definitions."""
+"""Mask scores agree with their definitions: closed forms, and stored reference values of the same
+definitions."""
 
 from __future__ import annotations
 
@@ -9,17 +10,18 @@ import numpy as np
 import pytest
 from test_agnostic import SMALL, people, standing
 
-from pipeline.agnostic import render_agnostic_mask
-from pipeline.inspection import Question, judge
-from pipeline.labels import Atr, Category
-from pipeline.people import Person, Who
-from pipeline.scores import joints_outside, oddities, score_mask
+from pipeline.base.labels import Atr, Category
+from pipeline.inspect.inspection import Question, judge
+from pipeline.inspect.scores import joints_outside, oddities, score_mask
+from pipeline.masks.render import render_agnostic_mask
+from pipeline.shards.people import Person, Who
 
 GOLDEN = Path(__file__).parent / "data" / "mask_scores.json"
 
 
 def figure(category: Category):
-    """A figure with face, arms, legs and a garment as plain boxes; the same picture that the stored values are of."""
+    """A figure with face, arms, legs and a garment as plain boxes; the same picture that the stored
+    values are of."""
     keypoints, dense, labels = standing(category, (512, 384))
     labels[:] = 0
     labels[5:70, 170:214] = Atr.HEAD
@@ -34,8 +36,12 @@ def figure(category: Category):
     dense[:] = 0
     dense[200:222, 126:148], dense[200:222, 236:258] = 3, 4
     mask = np.zeros(labels.shape, bool)
-    rows = {Category.UPPER_BODY: (60, 205), Category.LOWER_BODY: (200, 440), Category.DRESSES: (60, 380)}[category]
-    mask[rows[0]:rows[1], 135:250] = True
+    rows = {
+        Category.UPPER_BODY: (60, 205),
+        Category.LOWER_BODY: (200, 440),
+        Category.DRESSES: (60, 380),
+    }[category]
+    mask[rows[0] : rows[1], 135:250] = True
     return keypoints, dense, labels, mask
 
 
@@ -84,7 +90,10 @@ def test_leak_and_excess_are_shares_of_the_garment():
     area = box.sum()
     mask = box.copy()
     mask[:, :96] = False
-    assert score_mask("upper_body", keypoints, dense, labels, mask)["leak"] == (box & ~mask).sum() / area
+    assert (
+        score_mask("upper_body", keypoints, dense, labels, mask)["leak"]
+        == (box & ~mask).sum() / area
+    )
     mask = box.copy()
     mask[200:210, :50] = True
     scores = score_mask("upper_body", keypoints, dense, labels, mask)
@@ -95,11 +104,13 @@ def test_a_garment_grown_evenly_hugs_and_a_large_box_does_not():
     keypoints, dense, labels = standing(Category.UPPER_BODY, (512, 384))
     rows, columns = np.nonzero(labels == Atr.UPPER_CLOTHES)
     grown, wedge = np.zeros(labels.shape, bool), np.zeros(labels.shape, bool)
-    grown[rows.min() - 8:rows.max() + 9, columns.min() - 8:columns.max() + 9] = True
+    grown[rows.min() - 8 : rows.max() + 9, columns.min() - 8 : columns.max() + 9] = True
     for row in range(rows.min() - 40, rows.max() + 60):
         out = 5 + (row - rows.min() + 40) // 3
-        wedge[row, columns.min() - out:columns.max() + out] = True
-    hugs = [score_mask("upper_body", keypoints, dense, labels, mask)["hug"] for mask in (grown, wedge)]
+        wedge[row, columns.min() - out : columns.max() + out] = True
+    hugs = [
+        score_mask("upper_body", keypoints, dense, labels, mask)["hug"] for mask in (grown, wedge)
+    ]
     assert hugs[0] > 0.95 and hugs[1] < 0.4
 
 
@@ -108,15 +119,22 @@ def test_each_part_of_identity_has_a_score_and_the_worst_counts():
     mask = np.zeros(labels.shape, bool)
     mask[450:460] = True  # half of the shoes
     scores = score_mask("lower_body", keypoints, dense, labels, mask)
-    assert scores["id_shoes"] == scores["id_min"] == 0.5 and scores["id_hair"] == scores["id_face"] == 1
+    assert (
+        scores["id_shoes"] == scores["id_min"] == 0.5
+        and scores["id_hair"] == scores["id_face"] == 1
+    )
 
 
 def test_sample_people_get_finite_scores(sample_dataset):
     for name, category, keypoints, dense, labels in people(sample_dataset, SMALL):
         mask = render_agnostic_mask(category, keypoints, dense, labels)
         scores = score_mask(category, keypoints, dense, labels, mask)
-        assert scores["leak"] == 0 and 0 < scores["area"] < 0.6 and scores["joints_outside"] <= 4, name
-        assert np.isfinite([scores[n] for n in ("ring", "id", "id_min", "excess", "hug")]).all(), name
+        assert scores["leak"] == 0 and 0 < scores["area"] < 0.6 and scores["joints_outside"] <= 4, (
+            name
+        )
+        assert np.isfinite([scores[n] for n in ("ring", "id", "id_min", "excess", "hug")]).all(), (
+            name
+        )
 
 
 def test_missing_joints_and_maps_leave_the_rest_of_the_scores():
@@ -125,7 +143,9 @@ def test_missing_joints_and_maps_leave_the_rest_of_the_scores():
     scores = score_mask("dresses", keypoints, None, labels, mask)
     assert scores["joints_missing"] == 3 and "cov_gap" not in scores and np.isfinite(scores["leak"])
     keypoints[:] = np.nan
-    assert score_mask("dresses", keypoints, None, np.zeros_like(labels), mask)["area"] == mask.mean()
+    assert (
+        score_mask("dresses", keypoints, None, np.zeros_like(labels), mask)["area"] == mask.mean()
+    )
 
 
 def test_joints_off_the_person_are_counted():
@@ -138,7 +158,9 @@ def test_joints_off_the_person_are_counted():
 
 def test_oddities_tell_a_missing_garment_and_a_skirt_called_upper_clothes():
     keypoints, dense, labels, _ = figure(Category.LOWER_BODY)
-    assert not [o for o in oddities("lower_body", keypoints, labels) if "garment" in o or "called" in o]
+    assert not [
+        o for o in oddities("lower_body", keypoints, labels) if "garment" in o or "called" in o
+    ]
     labels[labels == Atr.PANTS] = Atr.UPPER_CLOTHES
     labels[300:400, 140:240] = Atr.UPPER_CLOTHES
     found = " ".join(oddities("lower_body", keypoints, labels))
@@ -150,7 +172,9 @@ def test_oddities_tell_a_missing_garment_and_a_skirt_called_upper_clothes():
 def test_inspection_tells_oddities_of_a_person():
     keypoints, dense, labels, _ = figure(Category.LOWER_BODY)
     who = Who(Category.LOWER_BODY, "000001", "000001", "train")
-    before = judge(Person(who, keypoints=keypoints, label_map=labels.copy(), dense=dense), 0, Question())
+    before = judge(
+        Person(who, keypoints=keypoints, label_map=labels.copy(), dense=dense), 0, Question()
+    )
     labels[labels == Atr.PANTS] = 0
     after = judge(Person(who, keypoints=keypoints, label_map=labels, dense=dense), 0, Question())
     told = "almost no garment of the category in the label map"

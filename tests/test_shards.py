@@ -1,4 +1,5 @@
-"""A shard gives back what was packed, says so when it can't, and can be read with h5py and its page alone."""
+"""A shard gives back what was packed, says so when it can't, and can be read with h5py and its page
+alone."""
 
 from __future__ import annotations
 
@@ -17,12 +18,26 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco
 from tiny_dresscode import write_dataset
 
-from pipeline import shard_format
-from pipeline.errors import DataError
-from pipeline.labels import Category
-from pipeline.run import preprocess
-from pipeline.shard_format import decode_jpeg, decode_mask, decode_png, encode_jpeg, encode_mask, encode_png
-from pipeline.shards import Sample, ShardFolder, ShardInfo, ShardReader, ShardWriter, read_index
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
+from pipeline.preprocess.run import preprocess
+from pipeline.shards import format as shard_format
+from pipeline.shards.folder import (
+    Sample,
+    ShardFolder,
+    ShardInfo,
+    ShardReader,
+    ShardWriter,
+    read_index,
+)
+from pipeline.shards.format import (
+    decode_jpeg,
+    decode_mask,
+    decode_png,
+    encode_jpeg,
+    encode_mask,
+    encode_png,
+)
 
 SIZE = (64, 96)
 STYLES = ("standard", "tight")
@@ -30,17 +45,29 @@ STYLES = ("standard", "tight")
 
 def sample(number: int, size=SIZE) -> Sample:
     rng = np.random.default_rng(number)
-    picture = lambda: cv2.resize(rng.integers(0, 256, (4, 6, 3), np.uint8), size[::-1], interpolation=cv2.INTER_CUBIC)
+    picture = lambda: cv2.resize(
+        rng.integers(0, 256, (4, 6, 3), np.uint8), size[::-1], interpolation=cv2.INTER_CUBIC
+    )
     joints = rng.uniform(0, 60, (18, 3)).astype(np.float32)
     joints[number % 18] = np.nan, np.nan, 0
-    return Sample(picture(), picture(), {s: rng.random(size) < 0.3 for s in STYLES}, joints,
-                  rng.integers(0, 18, size, np.uint8) if number % 2 else None,
-                  rng.integers(0, 25, size, np.uint8) if number % 3 else None,
-                  f"{number:06d}", f"{number + 7:06d}", Category.DRESSES, "test_unpaired")
+    return Sample(
+        picture(),
+        picture(),
+        {s: rng.random(size) < 0.3 for s in STYLES},
+        joints,
+        rng.integers(0, 18, size, np.uint8) if number % 2 else None,
+        rng.integers(0, 25, size, np.uint8) if number % 3 else None,
+        f"{number:06d}",
+        f"{number + 7:06d}",
+        Category.DRESSES,
+        "test_unpaired",
+    )
 
 
 def write(path: Path, images: str, numbers=range(5)) -> Path:
-    info = ShardInfo(Category.DRESSES, "test_unpaired", SIZE, images, STYLES, 1, "Drawn", "test", "free")
+    info = ShardInfo(
+        Category.DRESSES, "test_unpaired", SIZE, images, STYLES, 1, "Drawn", "test", "free"
+    )
     with ShardWriter(path, info) as writer:
         for number in numbers:
             writer.add(sample(number))
@@ -69,10 +96,14 @@ def test_every_sample_comes_back_as_it_was_packed(shard):
         assert (read.category, read.split) == (Category.DRESSES, "test_unpaired")
         assert np.array_equal(read.keypoints, packed.keypoints, equal_nan=True)
         for style in STYLES:
-            assert read.masks[style].dtype == bool and np.array_equal(read.masks[style], packed.masks[style])
+            assert read.masks[style].dtype == bool and np.array_equal(
+                read.masks[style], packed.masks[style]
+            )
         for name in ("label_map", "dense_i"):
             there, expected = getattr(read, name), getattr(packed, name)
-            assert (there is None) == (expected is None) and (expected is None or np.array_equal(there, expected))
+            assert (there is None) == (expected is None) and (
+                expected is None or np.array_equal(there, expected)
+            )
         for name in ("person", "garment"):
             error = np.abs(getattr(read, name).astype(int) - getattr(packed, name))
             assert error.max() <= (0 if reader.info.images == "raw" else 12)
@@ -80,17 +111,25 @@ def test_every_sample_comes_back_as_it_was_packed(shard):
 
 def test_jpeg_keeps_the_edges_of_coloured_cloth():
     stripes = np.zeros((64, 64, 3), np.uint8)
-    stripes[:, 1::2] = 255, 0, 0  # one-pixel red stripes on black: halved chroma would smear them into one brown
+    stripes[:, 1::2] = (
+        255,
+        0,
+        0,
+    )  # one-pixel red stripes on black: halved chroma would smear them into one brown
     error = np.abs(decode_jpeg(encode_jpeg(stripes), (64, 64)).astype(int) - stripes)
     assert error.mean() < 5
 
 
-@pytest.mark.parametrize("sampling", [cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420])
+@pytest.mark.parametrize(
+    "sampling", [cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+)
 @pytest.mark.parametrize("size", [(64, 96), (61, 35)])
 def test_every_decoder_gives_the_same_pixels_where_they_are_wanted(monkeypatch, size, sampling):
     pytest.importorskip("simplejpeg")
     picture = sample(3, size).person
-    data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])[1].reshape(-1)
+    data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])[1].reshape(
+        -1
+    )
     found = []
     for decoder in (shard_format.simplejpeg, None):
         monkeypatch.setattr(shard_format, "simplejpeg", decoder)
@@ -102,15 +141,22 @@ def test_every_decoder_gives_the_same_pixels_where_they_are_wanted(monkeypatch, 
 
 
 @settings(max_examples=200, deadline=None)
-@given(height=st.integers(1, 40), width=st.integers(1, 40), share=st.floats(0, 1), grain=st.integers(1, 30),
-       seed=st.integers(0, 99))
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    share=st.floats(0, 1),
+    grain=st.integers(1, 30),
+    seed=st.integers(0, 99),
+)
 def test_masks_are_decoded_as_coco_decodes_them(height, width, share, grain, seed):
     coarse = np.random.default_rng(seed).random((height, width)) < share
-    mask = np.kron(coarse, np.ones((grain, grain), bool))[:height * 7, :width * 5]
+    mask = np.kron(coarse, np.ones((grain, grain), bool))[: height * 7, : width * 5]
     code = encode_mask(mask)
     decoded = decode_mask(code, mask.shape)
     assert decoded.dtype == bool and np.array_equal(decoded, mask)
-    assert np.array_equal(decoded, coco.decode({"size": list(mask.shape), "counts": code.tobytes()}))
+    assert np.array_equal(
+        decoded, coco.decode({"size": list(mask.shape), "counts": code.tobytes()})
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (8192, 8192)])
@@ -119,7 +165,9 @@ def test_masks_of_one_value_come_back(size, value):
     assert (decode_mask(encode_mask(np.full(size, value)), size) == value).all()
 
 
-@pytest.mark.parametrize("code", [b"", b"P", b"0P", b"\x2f", b"p", b"o" * 40 + b"0", b"oooooooO", b"n", b"0ooo?ooo?"])
+@pytest.mark.parametrize(
+    "code", [b"", b"P", b"0P", b"\x2f", b"p", b"o" * 40 + b"0", b"oooooooO", b"n", b"0ooo?ooo?"]
+)
 def test_a_damaged_mask_is_an_error(code):
     with pytest.raises(ValueError, match="mask"):
         decode_mask(np.frombuffer(code, np.uint8), (64, 96))
@@ -151,7 +199,10 @@ def test_changing_what_was_read_changes_nothing_in_the_reader(shard):
 
 def test_equal_samples_give_equal_bytes(tmp_path):
     for images in ("jpeg", "raw"):
-        assert write(tmp_path / "a.h5", images).read_bytes() == write(tmp_path / "b.h5", images).read_bytes()
+        assert (
+            write(tmp_path / "a.h5", images).read_bytes()
+            == write(tmp_path / "b.h5", images).read_bytes()
+        )
 
 
 def test_a_shard_without_people_can_be_read(tmp_path):
@@ -174,15 +225,21 @@ def write_one_of_another_size(path):
 
 @pytest.mark.parametrize("options", [{"userblock_size": 512}, {}])
 @pytest.mark.parametrize("chunks", [None, (64,)])
-def test_a_shard_that_other_software_has_written_anew_reads_the_same(shard, tmp_path, options, chunks):
+def test_a_shard_that_other_software_has_written_anew_reads_the_same(
+    shard, tmp_path, options, chunks
+):
     with h5py.File(shard) as old, h5py.File(tmp_path / "new.h5", "w", **options) as new:
         new.attrs.update(old.attrs)
         names: list[str] = []
         old.visit(names.append)
         for name in (name for name in names if isinstance(old[name], h5py.Dataset)):
-            new.create_dataset(name, data=old[name][()], chunks=chunks if name.endswith("/bytes") else None)
+            new.create_dataset(
+                name, data=old[name][()], chunks=chunks if name.endswith("/bytes") else None
+            )
     for one, other in zip(ShardReader(shard), ShardReader(tmp_path / "new.h5"), strict=True):
-        assert np.array_equal(one.person, other.person) and np.array_equal(one.garment, other.garment)
+        assert np.array_equal(one.person, other.person) and np.array_equal(
+            one.garment, other.garment
+        )
         assert all(np.array_equal(one.masks[style], other.masks[style]) for style in STYLES)
 
 
@@ -199,7 +256,9 @@ def test_a_reader_travels_to_other_processes(shard):
     reader = ShardReader(shard)
     reader.person(0)  # open by now
     assert np.array_equal(pickle.loads(pickle.dumps(reader)).person(1), reader.person(1))
-    children = [in_process(lambda: [reader[i] for _ in range(20) for i in range(5)]) for _ in range(2)]
+    children = [
+        in_process(lambda: [reader[i] for _ in range(20) for i in range(5)]) for _ in range(2)
+    ]
     assert [ended(child) for child in children] == [0, 0]
     assert np.array_equal(reader.garment(2), ShardReader(shard).garment(2))
 
@@ -229,16 +288,19 @@ def change(path: Path, name: str, value) -> None:
             file[name] = value
 
 
-@pytest.mark.parametrize("name, value, told", [
-    ("format_version", 99, "format version 99"),
-    ("size_hw", [10**6, 10**6], "size 1000000x1000000"),
-    ("samples", 4, "person_id is not as expected"),
-    ("samples", 10**12, "1000000000000 samples"),
-    ("keypoints", np.zeros((5, 17, 3), np.float32), "keypoints is not as expected"),
-    ("person/offsets", np.array([0, 5, 3, 9, 10, 11]), "person/offsets are damaged"),
-    ("person/offsets", np.array([0, 5, 6, 9, 10, 10**15]), "person/offsets are damaged"),
-    ("mask/tight/offsets", h5py.ExternalLink("/etc/hostname", "x"), "is no readable shard"),
-])
+@pytest.mark.parametrize(
+    "name, value, told",
+    [
+        ("format_version", 99, "format version 99"),
+        ("size_hw", [10**6, 10**6], "size 1000000x1000000"),
+        ("samples", 4, "person_id is not as expected"),
+        ("samples", 10**12, "1000000000000 samples"),
+        ("keypoints", np.zeros((5, 17, 3), np.float32), "keypoints is not as expected"),
+        ("person/offsets", np.array([0, 5, 3, 9, 10, 11]), "person/offsets are damaged"),
+        ("person/offsets", np.array([0, 5, 6, 9, 10, 10**15]), "person/offsets are damaged"),
+        ("mask/tight/offsets", h5py.ExternalLink("/etc/hostname", "x"), "is no readable shard"),
+    ],
+)
 def test_a_manipulated_header_is_an_error(tmp_path, name, value, told):
     path = write(tmp_path / "shard.h5", "jpeg")
     change(path, name, value)
@@ -247,15 +309,21 @@ def test_a_manipulated_header_is_an_error(tmp_path, name, value, told):
 
 
 @pytest.mark.parametrize("decoder", ["simplejpeg", "OpenCV"])
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.binary(max_size=200), at=st.integers(0, 400), flip=st.integers(1, 255))
-def test_damaged_bytes_are_an_error_or_a_picture_of_the_right_size(monkeypatch, decoder, data, at, flip):
+def test_damaged_bytes_are_an_error_or_a_picture_of_the_right_size(
+    monkeypatch, decoder, data, at, flip
+):
     if decoder == "OpenCV":
         monkeypatch.setattr(shard_format, "simplejpeg", None)
     good = sample(1)
-    for encode, decode, value, shape in ((encode_jpeg, decode_jpeg, good.person, (*SIZE, 3)),
-                                         (encode_png, decode_png, good.label_map, SIZE),
-                                         (encode_mask, decode_mask, good.masks["tight"], SIZE)):
+    for encode, decode, value, shape in (
+        (encode_jpeg, decode_jpeg, good.person, (*SIZE, 3)),
+        (encode_png, decode_png, good.label_map, SIZE),
+        (encode_mask, decode_mask, good.masks["tight"], SIZE),
+    ):
         changed = encode(value).copy()
         changed[at % len(changed)] ^= flip
         for bytes_ in (changed, changed[:at], np.frombuffer(data, np.uint8)):
@@ -290,11 +358,13 @@ def test_a_folder_can_be_narrowed_to_a_category_and_sent_on(folder):
 
 
 def test_a_folder_keeps_few_files_open(folder, monkeypatch):
-    monkeypatch.setattr("pipeline.shards.OPEN_FILES", 2)
-    monkeypatch.setattr("pipeline.shards.KEPT_READERS", 4)
+    monkeypatch.setattr("pipeline.shards.folder.OPEN_FILES", 2)
+    monkeypatch.setattr("pipeline.shards.folder.KEPT_READERS", 4)
     shards, before = ShardFolder(folder), len(os.listdir("/proc/self/fd"))
     order = np.random.default_rng(0).permutation(len(shards))
-    assert sorted(shards[int(i)].person_id for i in order) == sorted(r.person_id for r in shards.records)
+    assert sorted(shards[int(i)].person_id for i in order) == sorted(
+        r.person_id for r in shards.records
+    )
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
@@ -303,8 +373,13 @@ def test_an_unfinished_folder_and_a_damaged_index_are_errors(tmp_path):
         ShardFolder(tmp_path / "none")
     with pytest.raises(DataError, match="has not finished"):
         ShardFolder(tmp_path)
-    for text in ("{", "[]", '{"format": "fittingroom-shards", "format_version": 1}', '{"format": "other"}',
-                 "[" * 100_000):
+    for text in (
+        "{",
+        "[]",
+        '{"format": "fittingroom-shards", "format_version": 1}',
+        '{"format": "other"}',
+        "[" * 100_000,
+    ):
         (tmp_path / "index.json").write_text(text)
         with pytest.raises(DataError, match=r"index\.json"):
             read_index(tmp_path)
@@ -325,8 +400,12 @@ def test_the_example_of_the_format_page_reads_a_shard_without_this_package(folde
     names: dict = {"path": str(folder / "dresses-00000.h5")}
     exec(compile(code, "docs/shards.md", "exec"), names)
     expected = ShardReader(folder / "dresses-00000.h5")[0]
-    assert np.array_equal(names["photo"], expected.person) and np.array_equal(names["garment"], expected.garment)
+    assert np.array_equal(names["photo"], expected.person) and np.array_equal(
+        names["garment"], expected.garment
+    )
     assert np.array_equal(names["hidden"], expected.masks["standard"])
-    assert np.array_equal(names["labels"], expected.label_map) and np.array_equal(names["dense"], expected.dense_i)
+    assert np.array_equal(names["labels"], expected.label_map) and np.array_equal(
+        names["dense"], expected.dense_i
+    )
     assert np.array_equal(names["joints"], expected.keypoints, equal_nan=True)
     assert contents(folder) == before

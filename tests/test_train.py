@@ -13,17 +13,24 @@ from click.testing import CliRunner
 from tiny import tiny_network, tiny_sample, tiny_shards, write_shards
 
 from cli import main
-from model.board import Board
-from model.checkpoint import load_network
-from model.daflow import DAFlow
-from model.pictures import read_picture, table, thinned
-from model.schedule import MovingAverage, batch_norms, learning_rate, recalibrate, statistics_kept, training_mode
-from model.summary import overfitting_epoch, summarise_run
-from model.train import Trainer, train
-from model.train_config import TrainConfig
-from model.validate import collapse, measure, mode_gap, pair_figures, summarise
-from pipeline.errors import DataError
-from pipeline.labels import Category
+from model.network.checkpoint import load_network
+from model.network.daflow import DAFlow
+from model.training.board import Board
+from model.training.config import TrainConfig
+from model.training.pictures import read_picture, table, thinned
+from model.training.schedule import (
+    MovingAverage,
+    batch_norms,
+    learning_rate,
+    recalibrate,
+    statistics_kept,
+    training_mode,
+)
+from model.training.summary import overfitting_epoch, summarise_run
+from model.training.train import Trainer, train
+from model.training.validate import collapse, measure, mode_gap, pair_figures, summarise
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
 
 QUICK = {"workers": 0, "pictures": 0, "log_steps": 1}
 
@@ -44,10 +51,16 @@ def one_thread():
 def run(shards, folder, network=None, notes=None, options=None, **changes):
     with pytest.MonkeyPatch.context() as patch:
         if not changes.get("pictures"):
-            patch.setattr("model.train.draw_curves", lambda entries, path: None)  # slow
-        return train([shards], folder, TrainConfig(**QUICK | {"epochs": 1, "batch_size": 4} | changes), device="cpu",
-                     network=network or tiny_network(), note=(notes if notes is not None else []).append,
-                     **options or {})
+            patch.setattr("model.training.train.draw_curves", lambda entries, path: None)  # slow
+        return train(
+            [shards],
+            folder,
+            TrainConfig(**QUICK | {"epochs": 1, "batch_size": 4} | changes),
+            device="cpu",
+            network=network or tiny_network(),
+            note=(notes if notes is not None else []).append,
+            **options or {},
+        )
 
 
 def entries(folder, event=None):
@@ -57,10 +70,15 @@ def entries(folder, event=None):
 
 def test_worker_processes_change_nothing_about_a_run(shards, tmp_path):
     options = {"mask_style": "mix", "jitter": 0.1, "seed": 4, "batch_size": 2}
-    alone, helped = (run(shards, tmp_path / str(n), workers=n, **options) and
-                     torch.load(tmp_path / str(n) / "last.pt", weights_only=True) for n in (0, 2))
+    alone, helped = (
+        run(shards, tmp_path / str(n), workers=n, **options)
+        and torch.load(tmp_path / str(n) / "last.pt", weights_only=True)
+        for n in (0, 2)
+    )
     assert alone["network"].keys() == helped["network"].keys()
-    assert all(torch.equal(value, helped["network"][name]) for name, value in alone["network"].items())
+    assert all(
+        torch.equal(value, helped["network"][name]) for name, value in alone["network"].items()
+    )
 
 
 # ---- a run and what it leaves behind
@@ -69,18 +87,33 @@ def test_worker_processes_change_nothing_about_a_run(shards, tmp_path):
 @pytest.fixture(scope="module")
 def finished(shards, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    others = [tiny_sample(c, i, split="test_unpaired", garment=i + 1) for c in Category for i in range(2)]
+    others = [
+        tiny_sample(c, i, split="test_unpaired", garment=i + 1) for c in Category for i in range(2)
+    ]
     unpaired = write_shards(folder / "unpaired", others)
     notes: list[str] = []
-    summary = run(shards, folder / "run", notes=notes, epochs=2, pictures=1, lr=1e-3, keep_every=2, seed=3,
-                  options={"unpaired": [unpaired]})
+    summary = run(
+        shards,
+        folder / "run",
+        notes=notes,
+        epochs=2,
+        pictures=1,
+        lr=1e-3,
+        keep_every=2,
+        seed=3,
+        options={"unpaired": [unpaired]},
+    )
     return folder / "run", summary, notes
 
 
 def test_run_folder_holds_configuration_log_checkpoints_pictures_and_curves(finished):
     folder, _, _ = finished
     config = json.loads((folder / "config.json").read_text())
-    assert config["train"]["lr"] == 1e-3 and config["train"]["seed"] == 3 and config["train"]["weight_decay"] == 0.01
+    assert (
+        config["train"]["lr"] == 1e-3
+        and config["train"]["seed"] == 3
+        and config["train"]["weight_decay"] == 0.01
+    )
     assert config["network"]["flows"] == 2 and config["data"]["size"] == "64x64"
     for name in ("last.pt", "best.pt", "epoch-0002.pt", "summary.json"):
         assert (folder / name).stat().st_size > 100, name
@@ -93,10 +126,17 @@ def test_progress_shows_fixed_people_from_before_training_to_the_end(finished):
     folder, _, _ = finished
     for category in Category:
         sheet = read_picture(folder / f"progress_{category}.png", (1, 1))
-        assert sheet.shape == (30 + 2 * (64 + 6), 6 * (64 * 1 + 6) + 6, 3)  # garment, masked, epochs 0 1 2, photo
-        first, last = (sheet[30:94, 6 + column * 70:6 + column * 70 + 64] for column in (2, 4))
+        assert sheet.shape == (
+            30 + 2 * (64 + 6),
+            6 * (64 * 1 + 6) + 6,
+            3,
+        )  # garment, masked, epochs 0 1 2, photo
+        first, last = (sheet[30:94, 6 + column * 70 : 6 + column * 70 + 64] for column in (2, 4))
         assert not np.array_equal(first, last)
-    names = [{p.name for p in (folder / "pictures" / f"epoch-00{epoch}.00").iterdir()} for epoch in (0, 1, 2)]
+    names = [
+        {p.name for p in (folder / "pictures" / f"epoch-00{epoch}.00").iterdir()}
+        for epoch in (0, 1, 2)
+    ]
     assert names[0] == names[1] == names[2] and len(names[0]) == 6
     assert sum(name.startswith("unpaired-") for name in names[0]) == 3
 
@@ -109,12 +149,14 @@ def test_log_has_steps_and_epochs_with_figures_of_every_category_and_the_gap(fin
     for entry in epochs:
         assert set(entry["categories"]) == {str(c) for c in Category}
         assert {"loss", "l1", "l1_inside", "l1_outside", "ssim_inside", "gap"} <= set(entry)
-        assert entry["gap"] == pytest.approx(entry["l1_evaluation_mode"] - entry["l1_training_mode"])
+        assert entry["gap"] == pytest.approx(
+            entry["l1_evaluation_mode"] - entry["l1_training_mode"]
+        )
     assert epochs[2]["train_loss"] < epochs[1]["train_loss"]
 
 
 def test_best_checkpoint_gives_the_figures_that_the_log_says(finished, shards):
-    from model.prepare import Data
+    from model.training.setup import Data
 
     folder, summary, _ = finished
     network = load_network(folder / "best.pt")
@@ -129,7 +171,9 @@ def test_best_checkpoint_gives_the_figures_that_the_log_says(finished, shards):
 def test_few_held_out_pairs_are_still_of_every_category(shards, tmp_path):
     run(shards, tmp_path / "run", limit=4, validation_share=0.4, validation_limit=3)
     found = {str(c): 0 for c in Category} | {
-        name: figures["count"] for name, figures in entries(tmp_path / "run", "epoch")[-1]["categories"].items()}
+        name: figures["count"]
+        for name, figures in entries(tmp_path / "run", "epoch")[-1]["categories"].items()
+    }
     assert set(found.values()) == {1}
 
 
@@ -140,8 +184,17 @@ def test_progress_lines_tell_epoch_step_loss_speed_and_time_left(finished):
 
 def test_one_batch_is_learnt_by_heart(tmp_path):
     folder = tiny_shards(tmp_path / "shards", people=1)
-    run(folder, tmp_path / "run", tiny_network(channels=(8, 8, 16, 16, 16), fpn=16), epochs=25, lr=1e-2, batch_size=3,
-        mirror=False, validation_share=0.0, log_steps=1)
+    run(
+        folder,
+        tmp_path / "run",
+        tiny_network(channels=(8, 8, 16, 16, 16), fpn=16),
+        epochs=25,
+        lr=1e-2,
+        batch_size=3,
+        mirror=False,
+        validation_share=0.0,
+        log_steps=1,
+    )
     losses = [entry["loss"] for entry in entries(tmp_path / "run", "step")]
     assert losses[-1] < 0.6 * losses[0]
 
@@ -153,18 +206,29 @@ def test_accumulated_steps_equal_a_larger_batch(shards, tmp_path):
     same = {"statistics": "frozen", "validation_share": 0.0, "mirror": False}
     run(shards, tmp_path / "whole", batch_size=6, **same)
     run(shards, tmp_path / "parts", batch_size=2, accumulate=3, **same)
-    whole, parts = (torch.load(tmp_path / n / "last.pt", weights_only=True)["network"] for n in ("whole", "parts"))
+    whole, parts = (
+        torch.load(tmp_path / n / "last.pt", weights_only=True)["network"]
+        for n in ("whole", "parts")
+    )
     assert all(torch.allclose(whole[name], parts[name], atol=2e-5) for name in whole)
-    assert entries(tmp_path / "whole", "step")[-1]["step"] == entries(tmp_path / "parts", "step")[-1]["step"] == 3
+    assert (
+        entries(tmp_path / "whole", "step")[-1]["step"]
+        == entries(tmp_path / "parts", "step")[-1]["step"]
+        == 3
+    )
 
 
 def test_learning_rate_warms_up_and_falls_as_told():
     cosine = TrainConfig(lr=1.0, schedule="cosine", warmup=10, epochs=10)
     rates = [learning_rate(cosine, step, 10) for step in range(100)]
-    assert rates[0] == pytest.approx(1 / 11) and rates[10] == 1.0 and rates[:11] == sorted(rates[:11])
+    assert (
+        rates[0] == pytest.approx(1 / 11) and rates[10] == 1.0 and rates[:11] == sorted(rates[:11])
+    )
     assert rates[10:] == sorted(rates[10:], reverse=True) and 0.01 <= rates[-1] < 0.02
     drops = TrainConfig(lr=1.0, schedule="step", step_epochs=30, step_factor=0.2)
-    assert [learning_rate(drops, epoch * 7, 7) for epoch in (0, 29, 30, 60)] == pytest.approx([1, 1, 0.2, 0.04])
+    assert [learning_rate(drops, epoch * 7, 7) for epoch in (0, 29, 30, 60)] == pytest.approx(
+        [1, 1, 0.2, 0.04]
+    )
     assert {learning_rate(TrainConfig(lr=0.5), step, 3) for step in range(9)} == {0.5}
 
 
@@ -189,8 +253,19 @@ def test_frozen_statistics_stay_while_the_weights_learn(shards, tmp_path):
 
 
 def test_calibrated_statistics_are_measured_once_and_then_stay_in_the_average_too(shards, tmp_path):
-    run(shards, tmp_path / "run", statistics="calibrated", ema=0.9, limit=5, keep_every=1, epochs=2, lr=1e-2)
-    first, last = (torch.load(tmp_path / "run" / f"epoch-000{n}.pt", weights_only=True) for n in (1, 2))
+    run(
+        shards,
+        tmp_path / "run",
+        statistics="calibrated",
+        ema=0.9,
+        limit=5,
+        keep_every=1,
+        epochs=2,
+        lr=1e-2,
+    )
+    first, last = (
+        torch.load(tmp_path / "run" / f"epoch-000{n}.pt", weights_only=True) for n in (1, 2)
+    )
     for name in (name for name in last["network"] if "running_var" in name):
         assert not torch.equal(last["network"][name], torch.ones_like(last["network"][name])), name
         assert torch.equal(first["network"][name], last["network"][name])
@@ -220,7 +295,7 @@ class Normalising(torch.nn.Module):
 
 
 def test_the_gap_between_the_modes_is_measured_without_touching_the_network(shards):
-    from model.dataset import TryOnDataset
+    from model.data.dataset import TryOnDataset
 
     network = Normalising()
     network.norm.running_mean.fill_(5)  # statistics of other weights: "trains fine, tests blank"
@@ -238,29 +313,51 @@ def test_the_gap_between_the_modes_is_measured_without_touching_the_network(shar
 def test_half_precision_trains_with_finite_figures(shards, tmp_path):
     run(shards, tmp_path / "run", precision="bf16", limit=5, channels_last=True)
     assert math.isfinite(entries(tmp_path / "run", "epoch")[-1]["loss"])
-    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["network"]["dafnet.lights_encoder.0.weight"
-                                                                              ].dtype == torch.float32
+    assert (
+        torch.load(tmp_path / "run" / "last.pt", weights_only=True)["network"][
+            "dafnet.lights_encoder.0.weight"
+        ].dtype
+        == torch.float32
+    )
 
 
 def test_fine_tuning_starts_from_the_weights_and_freezes_the_statistics(shards, finished, tmp_path):
     weights = finished[0] / "best.pt"
-    train([shards], tmp_path / "run", TrainConfig(**QUICK, epochs=1, lr=0.0), init=weights, device="cpu",
-          note=lambda text: None)
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["statistics"] == "frozen"
-    was, now = (torch.load(path, weights_only=True)["network"] for path in (weights, tmp_path / "run" / "last.pt"))
+    train(
+        [shards],
+        tmp_path / "run",
+        TrainConfig(**QUICK, epochs=1, lr=0.0),
+        init=weights,
+        device="cpu",
+        note=lambda text: None,
+    )
+    assert (
+        json.loads((tmp_path / "run" / "config.json").read_text())["train"]["statistics"]
+        == "frozen"
+    )
+    was, now = (
+        torch.load(path, weights_only=True)["network"]
+        for path in (weights, tmp_path / "run" / "last.pt")
+    )
     assert all(torch.equal(was[name], now[name]) for name in was)  # rate 0: nothing else may move
 
 
 def test_patience_ends_a_run_that_no_longer_gets_better(shards, tmp_path):
     summary = run(shards, tmp_path / "run", epochs=9, lr=0.0, patience=2, limit=5, batch_size=12)
-    assert summary["epochs"] == 3 and summary["best_epoch"] == 1 and "no better l1_inside" in summary["stopped"]
+    assert (
+        summary["epochs"] == 3
+        and summary["best_epoch"] == 1
+        and "no better l1_inside" in summary["stopped"]
+    )
 
 
 # ---- warnings
 
 
-def test_a_run_without_finite_gradients_warns_and_gives_up_with_advice(shards, tmp_path, monkeypatch):
-    monkeypatch.setattr("model.train.MOST_SKIPPED", 3)
+def test_a_run_without_finite_gradients_warns_and_gives_up_with_advice(
+    shards, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("model.training.train.MOST_SKIPPED", 3)
     notes: list[str] = []
     update = Trainer._update
 
@@ -281,7 +378,10 @@ def test_blank_equal_and_broken_results_are_told_apart():
     truth = rng.random((5, 48))
 
     def rows(small, std=0.2, finite=True):
-        return [{"small": list(s), "small_truth": list(t), "std": std, "finite": finite} for s, t in zip(small, truth)]
+        return [
+            {"small": list(s), "small_truth": list(t), "std": std, "finite": finite}
+            for s, t in zip(small, truth)
+        ]
 
     assert collapse(rows(truth)) == []
     assert "blank" in collapse(rows(truth, std=0.001))[0]
@@ -303,15 +403,19 @@ def test_figures_separate_inside_from_outside():
 
 
 def log_of(held_out, training):
-    return [{"event": "epoch", "epoch": i + 1, "l1_inside": a, "train_loss": b}
-            for i, (a, b) in enumerate(zip(held_out, training))]
+    return [
+        {"event": "epoch", "epoch": i + 1, "l1_inside": a, "train_loss": b}
+        for i, (a, b) in enumerate(zip(held_out, training))
+    ]
 
 
 def test_overfitting_begins_after_the_best_epoch_where_training_still_falls():
     assert overfitting_epoch(log_of([5, 4, 3, 3.5, 4], [9, 8, 7, 6, 5]), "l1_inside") == 4
     assert overfitting_epoch(log_of([5, 4, 3, 2.9], [9, 8, 7, 6]), "l1_inside") is None
     assert overfitting_epoch(log_of([5, 4, 3, 3.01], [9, 8, 7, 6]), "l1_inside") is None  # noise
-    assert overfitting_epoch(log_of([5, 3, 4], [9, 7, 8]), "l1_inside") is None  # training got worse too
+    assert (
+        overfitting_epoch(log_of([5, 3, 4], [9, 7, 8]), "l1_inside") is None
+    )  # training got worse too
     text = summarise_run(log_of([5, 3, 4], [9, 7, 6]), TrainConfig(), None)["text"]
     assert "over-fitting from epoch 3 on" in text and "after epoch 2" in text
 
@@ -327,18 +431,32 @@ def test_progress_with_many_epochs_keeps_first_and_last():
 
 def test_weights_of_another_network_are_refused(shards, finished, tmp_path):
     with pytest.raises(DataError, match="best.pt"):
-        run(shards, tmp_path / "run", tiny_network(flows=3), options={"init": finished[0] / "best.pt"})
+        run(
+            shards,
+            tmp_path / "run",
+            tiny_network(flows=3),
+            options={"init": finished[0] / "best.pt"},
+        )
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("changes, told", [({"lr": -1.0}, "--lr"), ({"schedule": "linear"}, "--schedule.*cosine"),
-                                           ({"ema": 1.5}, "--ema"), ({"epochs": 0}, "--epochs")])
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"lr": -1.0}, "--lr"),
+        ({"schedule": "linear"}, "--schedule.*cosine"),
+        ({"ema": 1.5}, "--ema"),
+        ({"epochs": 0}, "--epochs"),
+    ],
+)
 def test_options_out_of_bounds_are_refused_by_name(changes, told):
     with pytest.raises(DataError, match=told):
         TrainConfig(**changes)
 
 
-def test_tensorboard_that_is_not_installed_is_told_with_the_command_to_install_it(tmp_path, monkeypatch):
+def test_tensorboard_that_is_not_installed_is_told_with_the_command_to_install_it(
+    tmp_path, monkeypatch
+):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(DataError, match="not installed.*pip install"):
         Board(tmp_path)
@@ -349,31 +467,73 @@ def call(*arguments):
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(shards, tmp_path):
-    result = call(shards, tmp_path / "run", "--preset", "small", "--perceptual", "none", "--dry-run", "--batch-size", 2,
-                  "--accumulate", 2, "--validation-share", 0)
+    result = call(
+        shards,
+        tmp_path / "run",
+        "--preset",
+        "small",
+        "--perceptual",
+        "none",
+        "--dry-run",
+        "--batch-size",
+        2,
+        "--accumulate",
+        2,
+        "--validation-share",
+        0,
+    )
     plan = json.loads(result.stdout)
     assert plan["by_category"] == {"upper_body": 6, "lower_body": 6, "dresses": 6}
-    assert plan["steps_per_epoch"] == 5 and plan["steps"] == 50 and plan["config"]["train"]["lr"] == 5e-5
+    assert (
+        plan["steps_per_epoch"] == 5
+        and plan["steps"] == 50
+        and plan["config"]["train"]["lr"] == 5e-5
+    )
     assert not (tmp_path / "run").exists()
 
 
 def test_yaml_gives_options_and_the_command_line_wins(shards, tmp_path):
     (tmp_path / "own.yaml").write_text("epochs: 7\nlr: 0.002\nmask-style: mix\nbalanced: true\n")
-    result = call(shards, tmp_path / "run", "--preset", "small", "--perceptual", "none", "--dry-run", "--config",
-                  tmp_path / "own.yaml", "--epochs", 3)
+    result = call(
+        shards,
+        tmp_path / "run",
+        "--preset",
+        "small",
+        "--perceptual",
+        "none",
+        "--dry-run",
+        "--config",
+        tmp_path / "own.yaml",
+        "--epochs",
+        3,
+    )
     config = json.loads(result.stdout)["config"]["train"]
-    assert (config["epochs"], config["lr"], config["mask_style"], config["balanced"]) == (3, 0.002, "mix", True)
+    assert (config["epochs"], config["lr"], config["mask_style"], config["balanced"]) == (
+        3,
+        0.002,
+        "mix",
+        True,
+    )
 
 
-@pytest.mark.parametrize("text, told", [("epoch: 3", "unknown option 'epoch'"), ("[1", "not YAML"), ("- 3", "a list"),
-                                        ("epochs: many", "many")])
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("epoch: 3", "unknown option 'epoch'"),
+        ("[1", "not YAML"),
+        ("- 3", "a list"),
+        ("epochs: many", "many"),
+    ],
+)
 def test_a_wrong_yaml_file_is_refused(shards, tmp_path, text, told):
     (tmp_path / "own.yaml").write_text(text)
     result = call(shards, tmp_path / "run", "--config", tmp_path / "own.yaml")
     assert result.exit_code in (1, 2) and told in result.output and "Traceback" not in result.output
 
 
-def test_the_command_refuses_resume_without_a_run_and_other_options_with_one(shards, finished, tmp_path):
+def test_the_command_refuses_resume_without_a_run_and_other_options_with_one(
+    shards, finished, tmp_path
+):
     missing = call(shards, tmp_path / "none", "--resume")
     assert missing.exit_code == 1 and "without --resume" in missing.output
     other = call(shards, finished[0], "--resume", "--lr", 0.5, "--perceptual", "none")
@@ -384,12 +544,20 @@ def test_the_command_refuses_resume_without_a_run_and_other_options_with_one(sha
 
 
 def test_perceptual_terms_are_logged_and_lpips_is_validated(tmp_path):
-    from model.losses import PerceptualNetworks
+    from model.loss.losses import PerceptualNetworks
 
     folder = tiny_shards(tmp_path / "shards", people=5, categories=(Category.DRESSES,))
-    run(folder, tmp_path / "run", limit=5, validation_share=0.01, batch_size=4, options={
-        "perceptual": PerceptualNetworks})
+    run(
+        folder,
+        tmp_path / "run",
+        limit=5,
+        validation_share=0.01,
+        batch_size=4,
+        options={"perceptual": PerceptualNetworks},
+    )
     step, epoch = entries(tmp_path / "run", "step")[0], entries(tmp_path / "run", "epoch")[-1]
     assert step["content"] > 0 and step["style"] > 0
-    assert step["loss"] == pytest.approx(sum(step[name] for name in ("l1", "lpips", "style", "content")), rel=1e-4)
+    assert step["loss"] == pytest.approx(
+        sum(step[name] for name in ("l1", "lpips", "style", "content")), rel=1e-4
+    )
     assert "lpips" in epoch and epoch["train_content"] == step["content"]

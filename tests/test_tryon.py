@@ -1,4 +1,5 @@
-"""``try-on``: visible pixels stay, garments come from anywhere, outfits are put on piece by piece."""
+"""``try-on``: visible pixels stay, garments come from anywhere, outfits are put on piece by
+piece."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ from tiny import tiny_network, tiny_sample, write_shards
 from tiny_dresscode import FIRST, SIZE_HW, write_dataset
 
 from cli import main
-from model.daflow import DAFlow
-from model.dresser import Dresser, composite
-from model.tryon import Look, read_orders, try_on
-from model.wardrobe import DatasetSource, Order, Piece, fitted, parse_name, read_upright
-from pipeline.errors import DataError
-from pipeline.labels import Category
+from model.network.daflow import DAFlow
+from model.tryon.dress import Look, read_orders, try_on
+from model.tryon.predictor import Dresser, composite
+from model.tryon.sources import DatasetSource, Order, Piece, fitted, parse_name, read_upright
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
 
 PERSON = f"{FIRST[Category.UPPER_BODY, 'test']:06}"
 UPPER = f"{FIRST[Category.UPPER_BODY, 'test'] + 1:06}"
@@ -36,13 +37,19 @@ def weights(tmp_path_factory):
     torch.manual_seed(0)
     network = DAFlow(tiny_network())
     path = tmp_path_factory.mktemp("weights") / "tiny.pt"
-    torch.save({"config": {"network": network.config.to_dict(), "data": {"size": "128x96"}},
-                "network": network.state_dict()}, path)
+    torch.save(
+        {
+            "config": {"network": network.config.to_dict(), "data": {"size": "128x96"}},
+            "network": network.state_dict(),
+        },
+        path,
+    )
     return path
 
 
 class GarmentColour(torch.nn.Module):
-    """Instead of a network: the middle colour of the garment all over; remembers what it was given."""
+    """Instead of a network: the middle colour of the garment all over; remembers what it was
+    given."""
 
     def __init__(self):
         super().__init__()
@@ -56,8 +63,16 @@ class GarmentColour(torch.nn.Module):
 
 def dress(root, *orders: Order, look: Look | None = None, batch_size: int = 2):
     dresser, found = Dresser(GarmentColour()), []
-    done = list(try_on(dresser, DatasetSource(root), orders, look or Look((128, 96)), batch_size=batch_size,
-                       finish=found.append))
+    done = list(
+        try_on(
+            dresser,
+            DatasetSource(root),
+            orders,
+            look or Look((128, 96)),
+            batch_size=batch_size,
+            finish=found.append,
+        )
+    )
     names = [o.name for o in orders]
     assert [o.name for o in done] == names
     return sorted(found, key=lambda dressed: names.index(dressed.order.name)), dresser.network
@@ -86,7 +101,9 @@ def test_seam_is_softer_than_pasting_and_uses_nothing_of_the_hidden_photo():
     jump = lambda p: abs(int(p[64, 30, 0]) - int(p[64, 29, 0]))
     pasted = np.where(mask[..., None], result, photo)
     assert jump(out) < jump(pasted) / 2
-    assert (out[64, 30:36, 0].astype(int)[1:] >= out[64, 30:36, 0].astype(int)[:-1]).all()  # fades inwards
+    assert (
+        out[64, 30:36, 0].astype(int)[1:] >= out[64, 30:36, 0].astype(int)[:-1]
+    ).all()  # fades inwards
     assert (out[60:70, 45:55] == 138).all()
     other = photo.copy()
     other[mask] = (0, 255, 0)
@@ -120,8 +137,10 @@ def test_an_outfit_is_put_on_piece_by_piece(root):
     assert (outfit.picture[lower_mask] != upper.picture[lower_mask]).any()
     first, second = network.given
     assert (first != second).any()
-    hidden_both = (outfit.masks[0] & ~lower_mask)
-    small = cv2.resize(hidden_both.view(np.uint8), (96, 128), interpolation=cv2.INTER_NEAREST_EXACT).astype(bool)
+    hidden_both = outfit.masks[0] & ~lower_mask
+    small = cv2.resize(
+        hidden_both.view(np.uint8), (96, 128), interpolation=cv2.INTER_NEAREST_EXACT
+    ).astype(bool)
     assert (second[0, :, small] > -1).any()  # the new upper garment, seen by the second step
 
 
@@ -136,8 +155,11 @@ def test_lists_in_batches_give_what_single_orders_give(root):
 def test_result_takes_the_size_that_is_asked_for(root):
     (dressed,), _ = dress(root, order(UPPER), look=Look((128, 96), size_hw=(64, 48)))
     assert dressed.picture.shape == (64, 48, 3)
-    photo = cv2.resize(cv2.imread(str(root / f"upper_body/images/{PERSON}_0.jpg"))[..., ::-1], (48, 64),
-                       interpolation=cv2.INTER_AREA)
+    photo = cv2.resize(
+        cv2.imread(str(root / f"upper_body/images/{PERSON}_0.jpg"))[..., ::-1],
+        (48, 64),
+        interpolation=cv2.INTER_AREA,
+    )
     assert (dressed.picture[~dressed.mask] == photo[~dressed.mask]).all()
 
 
@@ -158,7 +180,9 @@ def test_a_turned_photo_of_a_garment_stands_upright(tmp_path):
     upright[:30] = 255
     exif = Image.Exif()
     exif[274] = 6  # stored lying on its left side: to be turned clockwise
-    Image.fromarray(np.ascontiguousarray(np.rot90(upright))).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    Image.fromarray(np.ascontiguousarray(np.rot90(upright))).save(
+        tmp_path / "turned.jpg", exif=exif, quality=95
+    )
     found = read_upright(tmp_path / "turned.jpg")
     assert found.shape == upright.shape
     assert found[:25].mean() > 250 and found[35:].mean() < 5
@@ -172,12 +196,17 @@ def test_names_are_ids_with_or_without_folder_and_suffix():
 
 def test_lists_take_pairs_triplets_and_comments(tmp_path):
     path = tmp_path / "list.txt"
-    path.write_text("# outfits\n000001_0.jpg 000002_1.jpg 0\n000001 000002 013563\n\n"
-                    "000003 coat.png upper_body 013564 1")
+    path.write_text(
+        "# outfits\n000001_0.jpg 000002_1.jpg 0\n000001 000002 013563\n\n"
+        "000003 coat.png upper_body 013564 1"
+    )
     orders = read_orders(path)
     assert orders[0] == Order("000001_0.jpg", (Piece("000002_1.jpg", Category.UPPER_BODY),))
     assert [p.garment for p in orders[1].pieces] == ["000002", "013563"]
-    assert orders[2].pieces == (Piece("coat.png", Category.UPPER_BODY), Piece("013564", Category.LOWER_BODY))
+    assert orders[2].pieces == (
+        Piece("coat.png", Category.UPPER_BODY),
+        Piece("013564", Category.LOWER_BODY),
+    )
     path.write_text("000001\n")
     with pytest.raises(DataError, match="line 1: no garment"):
         read_orders(path)
@@ -192,7 +221,20 @@ def run(*arguments, code: int = 0) -> str:
 
 def test_command_dresses_one_person_with_a_panel(root, weights, tmp_path):
     out = tmp_path / "deep" / "dressed.png"
-    run(weights, "--data", root, "--person", PERSON, "--garment", UPPER, "--out", out, "--panel", "--device", "cpu")
+    run(
+        weights,
+        "--data",
+        root,
+        "--person",
+        PERSON,
+        "--garment",
+        UPPER,
+        "--out",
+        out,
+        "--panel",
+        "--device",
+        "cpu",
+    )
     assert Image.open(out).size == SIZE_HW[::-1]
     panel = Image.open(out.with_name("dressed-panel.png"))
     assert panel.width > 4 * SIZE_HW[1] * 0.9
@@ -200,7 +242,9 @@ def test_command_dresses_one_person_with_a_panel(root, weights, tmp_path):
 
 
 def test_the_truth_stands_beside_a_result_only_where_the_photo_shows_the_garment(root):
-    paired, other = (Order(PERSON, (Piece(garment, Category.UPPER_BODY),)) for garment in (PERSON, UPPER))
+    paired, other = (
+        Order(PERSON, (Piece(garment, Category.UPPER_BODY),)) for garment in (PERSON, UPPER)
+    )
     (same, unpaired), _ = dress(root, paired, other)
     assert list(same.columns()) == ["person", "garment", "masked", "result", "truth"]
     assert (same.columns()["truth"] == same.sitter.photo).all()
@@ -209,7 +253,17 @@ def test_the_truth_stands_beside_a_result_only_where_the_photo_shows_the_garment
 
 def test_a_sheet_shows_the_first_people_of_each_category(root, weights, tmp_path):
     sheet, other = tmp_path / "sheet.jpg", tmp_path / "one.png"
-    common = (weights, "--data", root, "--split", "test_paired", "--device", "cpu", "--network-size", "64x64")
+    common = (
+        weights,
+        "--data",
+        root,
+        "--split",
+        "test_paired",
+        "--device",
+        "cpu",
+        "--network-size",
+        "64x64",
+    )
     run(*common, "--out", tmp_path / "all", "--sheet", sheet)
     run(*common, "--out", tmp_path / "few", "--category", "dresses", "--sheet", other)
     assert Image.open(sheet).format == "JPEG" and Image.open(other).format == "PNG"
@@ -219,16 +273,41 @@ def test_a_sheet_shows_the_first_people_of_each_category(root, weights, tmp_path
 
 def test_command_takes_a_picture_file_with_its_category(root, weights, tmp_path):
     Image.new("RGB", (300, 200), (0, 200, 0)).save(tmp_path / "top.png")
-    common = (weights, "--data", root, "--person", root / f"upper_body/images/{PERSON}_0.jpg", "--garment",
-              tmp_path / "top.png", "--out", tmp_path / "out.png", "--device", "cpu")
+    common = (
+        weights,
+        "--data",
+        root,
+        "--person",
+        root / f"upper_body/images/{PERSON}_0.jpg",
+        "--garment",
+        tmp_path / "top.png",
+        "--out",
+        tmp_path / "out.png",
+        "--device",
+        "cpu",
+    )
     run(*common, "--category", "upper_body")
     assert (tmp_path / "out.png").is_file()
     assert "--category" in run(*common, code=1)
 
 
-def test_wrong_category_empty_choice_and_a_pictures_name_for_a_list_are_told(root, weights, tmp_path):
-    one = (weights, "--data", root, "--person", PERSON, "--garment", UPPER, "--out", tmp_path / "out.png")
-    assert f"{UPPER}: a garment of upper_body, expected one of dresses" in run(*one, "--category", "dresses", code=1)
+def test_wrong_category_empty_choice_and_a_pictures_name_for_a_list_are_told(
+    root, weights, tmp_path
+):
+    one = (
+        weights,
+        "--data",
+        root,
+        "--person",
+        PERSON,
+        "--garment",
+        UPPER,
+        "--out",
+        tmp_path / "out.png",
+    )
+    assert f"{UPPER}: a garment of upper_body, expected one of dresses" in run(
+        *one, "--category", "dresses", code=1
+    )
     folder = write_shards(tmp_path / "shards", [tiny_sample(Category.DRESSES, 0)])
     shards = (weights, "--shards", folder, "--split", "test_unpaired", "--out")
     assert "nobody of test_unpaired here, but train" in run(*shards, tmp_path / "out", code=1)
@@ -237,11 +316,26 @@ def test_wrong_category_empty_choice_and_a_pictures_name_for_a_list_are_told(roo
 
 
 def test_command_dresses_the_pairs_of_a_split_and_of_shards(root, weights, tmp_path):
-    assert "6 dressed" in run(weights, "--data", root, "--split", "test_unpaired", "--out", tmp_path / "split",
-                              "--device", "cpu", "--network-size", "64x64")
+    assert "6 dressed" in run(
+        weights,
+        "--data",
+        root,
+        "--split",
+        "test_unpaired",
+        "--out",
+        tmp_path / "split",
+        "--device",
+        "cpu",
+        "--network-size",
+        "64x64",
+    )
     assert len(list((tmp_path / "split").glob("*.png"))) == 6
-    folder = write_shards(tmp_path / "shards", [tiny_sample(c, i) for c in Category for i in range(2)])
-    assert "3 dressed" in run(weights, "--shards", folder, "--limit", 1, "--out", tmp_path / "own", "--device", "cpu")
+    folder = write_shards(
+        tmp_path / "shards", [tiny_sample(c, i) for c in Category for i in range(2)]
+    )
+    assert "3 dressed" in run(
+        weights, "--shards", folder, "--limit", 1, "--out", tmp_path / "own", "--device", "cpu"
+    )
     sample = tiny_sample(Category.DRESSES, 0)
     found = cv2.imread(str(tmp_path / "own/dresses-000000_dresses-000000.png"))[..., ::-1]
     visible = ~sample.masks["standard"]
@@ -250,39 +344,82 @@ def test_command_dresses_the_pairs_of_a_split_and_of_shards(root, weights, tmp_p
 
 def test_one_bad_line_of_a_list_is_told_and_the_others_are_dressed(root, weights, tmp_path):
     (tmp_path / "list.txt").write_text(f"{PERSON} {UPPER}\n999999 {UPPER}\n{UPPER} {PERSON}\n")
-    out = run(weights, "--data", root, "--pairs", tmp_path / "list.txt", "--out", tmp_path / "dressed", "--device",
-              "cpu", code=1)
+    out = run(
+        weights,
+        "--data",
+        root,
+        "--pairs",
+        tmp_path / "list.txt",
+        "--out",
+        tmp_path / "dressed",
+        "--device",
+        "cpu",
+        code=1,
+    )
     assert "2 dressed, 1 left out" in out and "999999" in out
     assert len(list((tmp_path / "dressed").iterdir())) == 2
 
 
-@pytest.mark.parametrize("change, told", [
-    (("--person", "999999"), "no person 999999"), (("--garment", "999999"), "no garment 999999"),
-    (("--person", "elsewhere.jpg"), "annotate"), (("--garment", "gone.png", "--category", "upper_body"), "gone.png")])
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (("--person", "999999"), "no person 999999"),
+        (("--garment", "999999"), "no garment 999999"),
+        (("--person", "elsewhere.jpg"), "annotate"),
+        (("--garment", "gone.png", "--category", "upper_body"), "gone.png"),
+    ],
+)
 def test_what_is_not_there_is_told_by_name(root, weights, tmp_path, monkeypatch, change, told):
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (30, 40)).save(tmp_path / "elsewhere.jpg")
     options = {"--person": PERSON, "--garment": UPPER} | dict(zip(change[::2], change[1::2]))
-    out = run(weights, "--data", root, *(word for pair in options.items() for word in pair), "--out",
-              tmp_path / "x.png", "--device", "cpu", code=1)
+    out = run(
+        weights,
+        "--data",
+        root,
+        *(word for pair in options.items() for word in pair),
+        "--out",
+        tmp_path / "x.png",
+        "--device",
+        "cpu",
+        code=1,
+    )
     assert told in out and not (tmp_path / "x.png").exists()
 
 
 def test_a_broken_annotation_leaves_no_result(root, weights, tmp_path):
     data = write_dataset(tmp_path / "data", categories=(Category.UPPER_BODY,))
-    (data / f"upper_body/keypoints/{PERSON}_2.json").write_text(json.dumps({"keypoints": [[0, 0, 1, 0]] * 17}))
-    assert "17" in run(weights, "--data", data, "--person", PERSON, "--garment", UPPER, "--out", tmp_path / "x.png",
-                       "--device", "cpu", code=1)
+    (data / f"upper_body/keypoints/{PERSON}_2.json").write_text(
+        json.dumps({"keypoints": [[0, 0, 1, 0]] * 17})
+    )
+    assert "17" in run(
+        weights,
+        "--data",
+        data,
+        "--person",
+        PERSON,
+        "--garment",
+        UPPER,
+        "--out",
+        tmp_path / "x.png",
+        "--device",
+        "cpu",
+        code=1,
+    )
     assert not (tmp_path / "x.png").exists()
 
 
 def test_real_people_wear_each_others_garments(real_people):
-    """A network without published weights: what is tested is that nothing visible changes, for every category."""
+    """A network without published weights: what is tested is that nothing visible changes, for
+    every category."""
     source = DatasetSource(real_people)
     found, orders = [], []
     for category in Category:
         for other in Category:
-            ids = [sorted((real_people / c / "images").glob("*_0.jpg"))[0].name[:-6] for c in (category, other)]
+            ids = [
+                sorted((real_people / c / "images").glob("*_0.jpg"))[0].name[:-6]
+                for c in (category, other)
+            ]
             orders.append(Order(f"{category}/{ids[0]}", (Piece(f"{other}/{ids[1]}"),)))
     list(try_on(Dresser(GarmentColour()), source, orders, Look((128, 96)), finish=found.append))
     assert len(found) == 9

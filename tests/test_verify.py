@@ -12,9 +12,9 @@ from folders import contents
 from tiny_dresscode import SMALL
 
 from cli import main
-from pipeline.run import preprocess
-from pipeline.storage import file_sha256
-from pipeline.verify import verify
+from pipeline.base.storage import file_sha256
+from pipeline.preprocess.run import preprocess
+from pipeline.preprocess.verify import verify
 
 
 def run(*words) -> tuple[int, str]:
@@ -24,7 +24,9 @@ def run(*words) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "another"])
-def test_verify_names_what_is_damaged_and_the_next_run_makes_just_that(dataset, finished, tmp_path, damage):
+def test_verify_names_what_is_damaged_and_the_next_run_makes_just_that(
+    dataset, finished, tmp_path, damage
+):
     out = shutil.copytree(finished, tmp_path / "out")
     assert run("preprocess", "--verify", out)[0] == 0
     victim, good = out / "lower_body-00001.h5", contents(finished)
@@ -45,7 +47,9 @@ def test_verify_names_what_is_damaged_and_the_next_run_makes_just_that(dataset, 
     times = {path.name: path.stat().st_mtime_ns for path in out.glob("*.h5") if path != victim}
     assert preprocess(dataset, out, **SMALL).made == 1
     assert contents(out) == good
-    assert times == {path.name: path.stat().st_mtime_ns for path in out.glob("*.h5") if path != victim}
+    assert times == {
+        path.name: path.stat().st_mtime_ns for path in out.glob("*.h5") if path != victim
+    }
 
 
 def test_verify_decodes_every_sample_even_where_the_checksum_fits(finished, tmp_path):
@@ -54,7 +58,9 @@ def test_verify_decodes_every_sample_even_where_the_checksum_fits(finished, tmp_
         file["garment/bytes"][10:30] = 0
     index = json.loads((out / "index.json").read_text())
     for shard in index["shards"]:
-        shard["sha256"], shard["bytes"] = (f(out / shard["file"]) for f in (file_sha256, lambda p: p.stat().st_size))
+        shard["sha256"], shard["bytes"] = (
+            f(out / shard["file"]) for f in (file_sha256, lambda p: p.stat().st_size)
+        )
     (out / "index.json").write_text(json.dumps(index))
     (problem,) = verify(out, jobs=2).problems
     assert "garment picture of 020714 can't be read" in str(problem)

@@ -7,12 +7,22 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from model.losses import CONTENT_TAPS, STYLE_TAPS
-from model.vgg import LPIPS_TAPS, WIDTHS, Lpips, VggFeatures, _WeightedDistance, unit_features, weighted_distance
-from pipeline.errors import DataError
+from model.loss.losses import CONTENT_TAPS, STYLE_TAPS
+from model.loss.vgg import (
+    LPIPS_TAPS,
+    WIDTHS,
+    Lpips,
+    VggFeatures,
+    _WeightedDistance,
+    unit_features,
+    weighted_distance,
+)
+from pipeline.base.errors import DataError
 
-PLANS = {16: "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512",
-         19: "64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512"}
+PLANS = {
+    16: "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512",
+    19: "64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512",
+}
 
 
 def torchvision_like(depth: int) -> nn.Sequential:
@@ -98,13 +108,17 @@ def lpips() -> Lpips:
 def test_lpips_equals_its_definition_written_out(lpips):
     torch.manual_seed(3)
     a, b = (torch.rand(2, 3, 32, 48, dtype=torch.float64) * 2 - 1 for _ in range(2))
-    shift, scale = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1)
-                    for v in ([-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]))
+    shift, scale = (
+        torch.tensor(v, dtype=torch.float64).view(3, 1, 1)
+        for v in ([-0.030, -0.088, -0.188], [0.458, 0.448, 0.450])
+    )
     stack = torchvision_like(16)
     expected = torch.zeros(2, dtype=torch.float64)
     features = [plain_taps(stack, (image - shift) / scale) for image in (a, b)]
     for name, weight in zip(LPIPS_TAPS, linear_state().values()):
-        one, two = (f[name] / (f[name].pow(2).sum(1, keepdim=True).sqrt() + 1e-10) for f in features)
+        one, two = (
+            f[name] / (f[name].pow(2).sum(1, keepdim=True).sqrt() + 1e-10) for f in features
+        )
         expected += F.conv2d((one - two) ** 2, weight.double()).mean((1, 2, 3))
     torch.testing.assert_close(lpips(a, b), expected, rtol=1e-9, atol=0)
     assert (expected > 0).all()
@@ -122,7 +136,10 @@ def test_gradient_of_a_layers_distance_is_the_derivative_of_its_formula():
     features[:, :, 0, 0] = 0  # a pixel where every channel is dead
     weight = torch.rand(1, 5, 1, 1, dtype=torch.float64)
     one, two = features.clone().requires_grad_(), features.clone().requires_grad_()
-    found, expected = _WeightedDistance.apply(one, others, weight), weighted_distance(two, others, weight)
+    found, expected = (
+        _WeightedDistance.apply(one, others, weight),
+        weighted_distance(two, others, weight),
+    )
     torch.testing.assert_close(found, expected)
     factor = torch.tensor([1.0, -3.0], dtype=torch.float64)
     (found * factor).sum().backward()
@@ -141,7 +158,11 @@ def test_unit_features_have_length_one_or_zero():
 
 def test_linear_layers_of_another_shape_or_sign_are_refused():
     network = Lpips()
-    for key, value, reason in (("lin2.model.1.weight", torch.rand(1, 64, 1, 1), "shape"),
-                               ("lin0.model.1.weight", -torch.rand(1, 64, 1, 1), "negative")):
+    for key, value, reason in (
+        ("lin2.model.1.weight", torch.rand(1, 64, 1, 1), "shape"),
+        ("lin0.model.1.weight", -torch.rand(1, 64, 1, 1), "negative"),
+    ):
         with pytest.raises(DataError, match=reason):
-            network.load_official(official_state(16), linear_state() | {key: value}, linear_path="alex.pth")
+            network.load_official(
+                official_state(16), linear_state() | {key: value}, linear_path="alex.pth"
+            )

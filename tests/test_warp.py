@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.warp import absolute_grids, compose, features_gradient, warp, warp_plain
+from model.network.warp import absolute_grids, compose, features_gradient, warp, warp_plain
 
 torch.set_num_threads(1)
 
@@ -33,7 +33,9 @@ def test_sparse_product_equals_the_formula_with_its_gradients(shape):
     expected, found = warp_plain(*inputs), warp(*inputs, "sparse")
     toward = torch.randn_like(expected)
     assert torch.allclose(found, expected, atol=1e-12)
-    for a, b in zip(torch.autograd.grad(found, inputs, toward), torch.autograd.grad(expected, inputs, toward)):
+    for a, b in zip(
+        torch.autograd.grad(found, inputs, toward), torch.autograd.grad(expected, inputs, toward)
+    ):
         assert torch.allclose(a, b, atol=1e-12)
 
 

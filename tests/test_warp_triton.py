@@ -14,7 +14,7 @@ pytest.importorskip("triton")
 PROGRAM = """
 import sys, torch
 from test_warp import CASES, case
-from model.warp import warp, warp_plain
+from model.network.warp import warp, warp_plain
 torch.set_num_threads(1)
 dtype, deterministic = getattr(torch, sys.argv[1]), sys.argv[2] == "ordered"
 torch.use_deterministic_algorithms(deterministic)
@@ -30,8 +30,10 @@ for shape in CASES:
     a = torch.autograd.grad(found, inputs, toward)
     b = torch.autograd.grad(expected, exact, toward.double())
     for x, y, of in zip(a, b, inputs):
-        assert x.dtype == of.dtype and torch.allclose(x.double(), y, atol=atol, rtol=1e-2), (shape, (x - y).abs().max())
-    detached = torch.autograd.grad(warp(features, grids.detach(), weights, "triton"), (features, weights), toward)
+        assert x.dtype == of.dtype, shape
+        assert torch.allclose(x.double(), y, atol=atol, rtol=1e-2), (shape, (x - y).abs().max())
+    out = warp(features, grids.detach(), weights, "triton")
+    detached = torch.autograd.grad(out, (features, weights), toward)
     assert torch.equal(detached[1], a[2])
 print("equal", warp_plain(*exact).abs().max().item() > 0)
 """
@@ -46,7 +48,11 @@ def test_kernels_equal_the_formula_with_their_gradients(dtype, order):
     path = os.pathsep.join([str(here.parent), str(here)])
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": path}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, dtype, order], env=environment, capture_output=True, text=True, timeout=250
+        [sys.executable, "-c", PROGRAM, dtype, order],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == ["equal", "True"]

@@ -1,1 +1,6 @@
-"""The demo page: a FastAPI application and its static files."""
+"""The demo page: people dressed in a browser.
+
+Requests enter, checked by ``guard``, and wait for the device in ``queue``; pictures leave.
+``studio`` is what the page can show and do, ``app`` its JSON API, ``static`` its files. A new view
+starts in ``studio``.
+"""

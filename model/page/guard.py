@@ -6,8 +6,9 @@ import json
 from urllib.parse import urlsplit
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-                               "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src "
+    "'self' data: blob:; "
+    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -23,17 +24,20 @@ def refusal(kind: str, message: str, remedy: str = "") -> dict:
 
 
 class Guard:
-    """ASGI middleware: hosts, other sites, size of bodies, posts at a time; and headers on every answer.
+    """ASGI middleware: hosts, other sites, size of bodies, posts at a time; and headers on every
+    answer.
 
     Args:
         app: what is guarded.
-        hosts: names under which the page may be called; a name that only points here (DNS rebinding) is refused.
-            Empty allows all.
+        hosts: names under which the page may be called; a name that only points here (DNS
+            rebinding) is refused. Empty allows all.
         most_bytes: of a request's body, looked at while it arrives.
         most_posts: requests with a body that are taken at a time, so that memory is bounded.
     """
 
-    def __init__(self, app, hosts: tuple[str, ...] = (), most_bytes: int = 24 << 20, most_posts: int = 16):
+    def __init__(
+        self, app, hosts: tuple[str, ...] = (), most_bytes: int = 24 << 20, most_posts: int = 16
+    ):
         self.app, self.hosts, self.most_bytes, self.most_posts = app, hosts, most_bytes, most_posts
         self.posts = 0
 
@@ -55,7 +59,13 @@ class Guard:
     def _refused(self, method: str, headers: dict[str, str]) -> tuple[int, dict, dict] | None:
         host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
         if self.hosts and host not in self.hosts:
-            return 400, refusal("host", "This page is not served under that name.", "Start it with --host NAME"), {}
+            return (
+                400,
+                refusal(
+                    "host", "This page is not served under that name.", "Start it with --host NAME"
+                ),
+                {},
+            )
         if method != "POST":
             return None
         origin = headers.get("origin")
@@ -66,11 +76,17 @@ class Guard:
         if not length.isdigit() or int(length) > self.most_bytes:
             return 413, self._too_large(), {}
         if self.posts >= self.most_posts:
-            return 503, refusal("busy", "Too many people at once.", "Try again in a moment."), {"Retry-After": "2"}
+            return (
+                503,
+                refusal("busy", "Too many people at once.", "Try again in a moment."),
+                {"Retry-After": "2"},
+            )
         return None
 
     def _too_large(self) -> dict:
-        return refusal("too_large", f"More than {self.most_bytes / (1 << 20):g} MB.", "Send smaller pictures.")
+        return refusal(
+            "too_large", f"More than {self.most_bytes / (1 << 20):g} MB.", "Send smaller pictures."
+        )
 
     async def _post(self, scope, receive, send) -> None:
         arrived, answered = 0, False
@@ -104,17 +120,33 @@ def _with_headers(send):
     async def sending(message):
         if message["type"] == "http.response.start":
             have = {k.lower() for k, _ in message["headers"]}
-            added = [(k.lower().encode(), v.encode()) for k, v in HEADERS.items() if k.lower().encode() not in have]
+            added = [
+                (k.lower().encode(), v.encode())
+                for k, v in HEADERS.items()
+                if k.lower().encode() not in have
+            ]
             message = {**message, "headers": [*message["headers"], *added]}
         await send(message)
 
     return sending
 
 
-async def _answer(send, status: int, body: dict, more: dict[str, str], headers: bool = True) -> None:
+async def _answer(
+    send, status: int, body: dict, more: dict[str, str], headers: bool = True
+) -> None:
     data = json.dumps(body).encode()
     send = _with_headers(send) if headers else send
-    lines = {"content-type": "application/json", "content-length": str(len(data)), "cache-control": "no-store", **more}
-    await send({"type": "http.response.start", "status": status,
-                "headers": [(k.lower().encode(), v.encode()) for k, v in lines.items()]})
+    lines = {
+        "content-type": "application/json",
+        "content-length": str(len(data)),
+        "cache-control": "no-store",
+        **more,
+    }
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(k.lower().encode(), v.encode()) for k, v in lines.items()],
+        }
+    )
     await send({"type": "http.response.body", "body": data})

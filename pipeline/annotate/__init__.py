@@ -1,1 +1,5 @@
-"""Pictures from elsewhere in Dress Code's layout: photos brought to 3 : 4, keypoints, label maps, DensePose parts."""
+"""Annotations for photos from elsewhere, in Dress Code's layout.
+
+Photos, garment pictures and other programs' files (OpenPose, parsers, DensePose, VITON-HD) enter; a
+dataset that every other command takes leaves. A new format is a reader in ``imports``.
+"""

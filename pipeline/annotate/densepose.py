@@ -1,8 +1,10 @@
-"""DensePose parts from the ``.pkl`` dumps of its official tool, read without unpickling a single class.
+"""DensePose parts from the ``.pkl`` dumps of its official tool, read without unpickling a single
+class.
 
-A dump is a pickle, or what torch.save writes (an archive with a pickle in it, or the older stream of pickles). Here the
-pickle's instructions are followed with a short list of inert stand-ins: tensors become numpy arrays, results become
-plain records, every other name is refused. So nothing in the file can run.
+A dump is a pickle, or what torch.save writes (an archive with a pickle in it, or the older stream
+of pickles). Here the pickle's instructions are followed with a short list of inert stand-ins:
+tensors become numpy arrays, results become plain records, every other name is refused. So nothing
+in the file can run.
 """
 
 from __future__ import annotations
@@ -16,16 +18,30 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import DataError
-from pipeline.files import ReadError, brief
-from pipeline.labels import N_DENSE
+from pipeline.base.errors import DataError
+from pipeline.base.files import ReadError, brief
+from pipeline.base.labels import N_DENSE
 
 MAX_BYTES = 512 << 20
 REMEDY = "Write the dump again with DensePose's apply_net.py dump, or export index PNGs"
 _MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8",
-           "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?"}
-_RECORDS = ("DensePoseResult", "DensePoseChartResult", "DensePoseChartResultWithConfidences", "Boxes")
+_DTYPES = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
+_RECORDS = (
+    "DensePoseResult",
+    "DensePoseChartResult",
+    "DensePoseChartResultWithConfidences",
+    "Boxes",
+)
 
 
 class Record:
@@ -72,19 +88,26 @@ class _Storage:
 
 class _Tensor:
     def __init__(self, storage, offset, size, stride, *_):
-        self.storage, self.offset, self.size, self.stride = storage, int(offset), tuple(size), tuple(stride)
+        self.storage, self.offset, self.size, self.stride = (
+            storage,
+            int(offset),
+            tuple(size),
+            tuple(stride),
+        )
 
     @property
     def value(self) -> np.ndarray:
         """The tensor as an array of its own; bounds are checked, as the file names any it likes."""
         flat = np.frombuffer(self.storage.data, self.storage.dtype)
         last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride))
-        if math.prod(self.size) and not (self.offset >= 0 and last < len(flat) and min(self.stride, default=0) >= 0):
+        if math.prod(self.size) and not (
+            self.offset >= 0 and last < len(flat) and min(self.stride, default=0) >= 0
+        ):
             raise ValueError("a tensor reaches beyond its storage")
         steps = [s * flat.itemsize for s in self.stride]
         if math.prod(self.size) > len(flat):
             raise ValueError("a tensor is larger than its storage")
-        return np.lib.stride_tricks.as_strided(flat[self.offset:], self.size, steps).copy()
+        return np.lib.stride_tricks.as_strided(flat[self.offset :], self.size, steps).copy()
 
 
 class _Reader(pickle.Unpickler):
@@ -125,18 +148,36 @@ def load_dump(path: Path) -> list:
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ReadError("size", path, f"{path.stat().st_size:,} bytes", f"at most {MAX_BYTES:,}",
-                            "Dump fewer photos at a time")
+            raise ReadError(
+                "size",
+                path,
+                f"{path.stat().st_size:,} bytes",
+                f"at most {MAX_BYTES:,}",
+                "Dump fewer photos at a time",
+            )
         data = path.read_bytes()
     except OSError as error:
-        raise ReadError("missing", path, f"cannot be read ({error.strerror})", "a DensePose dump", REMEDY) from None
+        raise ReadError(
+            "missing", path, f"cannot be read ({error.strerror})", "a DensePose dump", REMEDY
+        ) from None
     try:
-        content = _read_archive(data) if zipfile.is_zipfile(io.BytesIO(data)) else _read_stream(io.BytesIO(data))
+        content = (
+            _read_archive(data)
+            if zipfile.is_zipfile(io.BytesIO(data))
+            else _read_stream(io.BytesIO(data))
+        )
     except Exception as error:  # a damaged pickle fails in every way
-        raise ReadError("unreadable", path, f"not a dump that is safe to read ({brief(error)})", "DensePose results",
-                        REMEDY) from None
+        raise ReadError(
+            "unreadable",
+            path,
+            f"not a dump that is safe to read ({brief(error)})",
+            "DensePose results",
+            REMEDY,
+        ) from None
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise ReadError("shape", path, f"a {type(content).__name__}", "a list of results, one a photo", REMEDY)
+        raise ReadError(
+            "shape", path, f"a {type(content).__name__}", "a list of results, one a photo", REMEDY
+        )
     return content
 
 
@@ -156,7 +197,8 @@ def _read_archive(data: bytes):
 
 
 def _read_stream(file: io.BytesIO):
-    """A plain pickle, or torch's older format: magic number, version, system, content, keys, then raw storages."""
+    """A plain pickle, or torch's older format: magic number, version, system, content, keys, then
+    raw storages."""
     storages: dict[str, _Storage] = {}
 
     def storage_of(dtype: str, key: str) -> _Storage:
@@ -183,8 +225,11 @@ def _read_stream_bytes(data: bytes) -> _Storage:
     return _read_stream(io.BytesIO(data))
 
 
-def parts_from_dump(rows: list, photo: Path, size_hw: tuple[int, int], path: Path | str = "dump") -> np.ndarray:
-    """(H, W) uint8 DensePose parts of the surest person in one photo; zeros where the dump has nobody.
+def parts_from_dump(
+    rows: list, photo: Path, size_hw: tuple[int, int], path: Path | str = "dump"
+) -> np.ndarray:
+    """(H, W) uint8 DensePose parts of the surest person in one photo; zeros where the dump has
+    nobody.
 
     Args:
         rows: from ``load_dump``.
@@ -196,7 +241,10 @@ def parts_from_dump(rows: list, photo: Path, size_hw: tuple[int, int], path: Pat
         DataError: the photo does not occur, or its entry cannot be understood.
     """
     names = [r.get("file_name") for r in rows]
-    row = next((r for r, n in zip(rows, names) if isinstance(n, str) and Path(n).stem == Path(photo).stem), None)
+    row = next(
+        (r for r, n in zip(rows, names) if isinstance(n, str) and Path(n).stem == Path(photo).stem),
+        None,
+    )
     if row is None:
         raise DataError(path, f"no entry for {Path(photo).name}", "one for each photo", REMEDY)
     parts = np.zeros(size_hw, np.uint8)
@@ -209,16 +257,25 @@ def parts_from_dump(rows: list, photo: Path, size_hw: tuple[int, int], path: Pat
         labels = labels[0] if labels.ndim == 3 else labels
         _paste(parts, labels, boxes[best])
     except (KeyError, AttributeError, TypeError, ValueError, IndexError) as error:
-        raise DataError(path, f"an entry that cannot be understood ({brief(error)})", "labels and boxes of "
-                        "DensePose's chart results", REMEDY) from None
+        raise DataError(
+            path,
+            f"an entry that cannot be understood ({brief(error)})",
+            "labels and boxes of DensePose's chart results",
+            REMEDY,
+        ) from None
     return parts
 
 
 def _paste(parts: np.ndarray, labels: np.ndarray, box: np.ndarray) -> None:
-    if labels.ndim != 2 or labels.min() < 0 or labels.max() >= N_DENSE or not np.isfinite(box[:2]).all():
+    if (
+        labels.ndim != 2
+        or labels.min() < 0
+        or labels.max() >= N_DENSE
+        or not np.isfinite(box[:2]).all()
+    ):
         raise ValueError("labels outside 0 to 24")
     left, top = int(box[0]), int(box[1])
-    inner = labels[max(0, -top):, max(0, -left):]
+    inner = labels[max(0, -top) :, max(0, -left) :]
     top, left = max(0, top), max(0, left)
-    inner = inner[:max(0, parts.shape[0] - top), :max(0, parts.shape[1] - left)]
-    parts[top:top + inner.shape[0], left:left + inner.shape[1]] = inner
+    inner = inner[: max(0, parts.shape[0] - top), : max(0, parts.shape[1] - left)]
+    parts[top : top + inner.shape[0], left : left + inner.shape[1]] = inner

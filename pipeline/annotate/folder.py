@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pipeline.errors import DataError
-from pipeline.labels import Category
-from pipeline.manifest import load_manifest
-from pipeline.overlays import ATR_COLOURS
-from pipeline.pose import render_skeleton
-from pipeline.storage import write_json
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
+from pipeline.base.manifest import load_manifest
+from pipeline.base.storage import write_json
+from pipeline.dataset.pose import render_skeleton
+from pipeline.inspect.overlays import ATR_COLOURS
 
 RECORD = "annotations.json"
 FIRST_ID = 900_000
@@ -24,7 +24,8 @@ FIRST_ID = 900_000
 
 
 class DatasetFolder:
-    """A new folder; ``with DatasetFolder(out) as folder`` gives it its name at the end of the block, or not at all.
+    """A new folder; ``with DatasetFolder(out) as folder`` gives it its name at the end of the
+    block, or not at all.
 
     Args:
         out: must not exist, or be empty.
@@ -36,7 +37,12 @@ class DatasetFolder:
     def __init__(self, out: Path):
         self.out = Path(out)
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise DataError(self.out, "exists and is not empty", "a new folder", "Choose another name, or delete it")
+            raise DataError(
+                self.out,
+                "exists and is not empty",
+                "a new folder",
+                "Choose another name, or delete it",
+            )
         self.root = self.out.with_name(f".{self.out.name}.part")
         self.record: dict[str, dict] = {}
 
@@ -45,7 +51,9 @@ class DatasetFolder:
             shutil.rmtree(self.root, ignore_errors=True)
             self.root.mkdir(parents=True)
         except OSError as error:
-            raise DataError(self.out, f"cannot be made ({error.strerror})", "a place that can be written") from None
+            raise DataError(
+                self.out, f"cannot be made ({error.strerror})", "a place that can be written"
+            ) from None
         return self
 
     def __exit__(self, kind, *_) -> None:
@@ -57,8 +65,15 @@ class DatasetFolder:
             self.out.rmdir()
         self.root.replace(self.out)
 
-    def write_person(self, category: Category, person_id: str, image: np.ndarray | bytes, keypoints: np.ndarray,
-                     label_map: np.ndarray | None, dense: np.ndarray | None) -> None:
+    def write_person(
+        self,
+        category: Category,
+        person_id: str,
+        image: np.ndarray | bytes,
+        keypoints: np.ndarray,
+        label_map: np.ndarray | None,
+        dense: np.ndarray | None,
+    ) -> None:
         """All files of one person.
 
         Args:
@@ -67,7 +82,9 @@ class DatasetFolder:
             label_map, dense: (H, W) uint8, or None.
         """
         size_hw = load_manifest().image_hw
-        self._put("image", category, person_id, image if isinstance(image, bytes) else encode_jpeg(image))
+        self._put(
+            "image", category, person_id, image if isinstance(image, bytes) else encode_jpeg(image)
+        )
         self._put("keypoints", category, person_id, keypoint_file(keypoints, size_hw))
         self._put("skeleton", category, person_id, encode_jpeg(render_skeleton(keypoints, size_hw)))
         if label_map is not None:
@@ -77,7 +94,12 @@ class DatasetFolder:
 
     def write_garment(self, category: Category, garment_id: str, image: np.ndarray | bytes) -> None:
         """The garment's picture, (H, W, 3) uint8 RGB or a JPEG file's bytes."""
-        self._put("garment", category, garment_id, image if isinstance(image, bytes) else encode_jpeg(image))
+        self._put(
+            "garment",
+            category,
+            garment_id,
+            image if isinstance(image, bytes) else encode_jpeg(image),
+        )
 
     def write_list(self, category: Category, split: str, rows: list[tuple[str, str]]) -> None:
         """A pair list of (person id, garment id)."""
@@ -99,7 +121,8 @@ def encode_jpeg(image: np.ndarray) -> bytes:
 
 
 def encode_map(labels: np.ndarray, palette: bool = False) -> bytes:
-    """A PNG file of class numbers, (H, W) uint8: grey, or with a palette whose index is the class."""
+    """A PNG file of class numbers, (H, W) uint8: grey, or with a palette whose index is the
+    class."""
     stream, picture = io.BytesIO(), Image.fromarray(labels)
     if palette:
         picture = Image.frombytes("P", picture.size, labels.tobytes())
@@ -109,7 +132,8 @@ def encode_map(labels: np.ndarray, palette: bool = False) -> bytes:
 
 
 def keypoint_file(keypoints: np.ndarray, size_hw: tuple[int, int]) -> bytes:
-    """The dataset's JSON: coordinates in its frame of 384 x 512, missing joints as -1, -1, 0, -1."""
+    """The dataset's JSON: coordinates in its frame of 384 x 512, missing joints as -1, -1, 0,
+    -1."""
     frame_h, frame_w = load_manifest().keypoint_hw
     rows, number = [], 0
     for x, y, score in keypoints.astype(float):

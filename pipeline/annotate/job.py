@@ -8,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import DataError
-from pipeline.labels import Category
-
-from .densepose import load_dump, parts_from_dump
-from .folder import FIRST_ID, DatasetFolder
-from .imports import partner, read_dense_index, read_openpose, read_parse
-from .keypoints import Pose
-from .person import SIZE_HW, Finder, annotate
-from .photos import frame_garment, read_photo
+from pipeline.annotate.densepose import load_dump, parts_from_dump
+from pipeline.annotate.folder import FIRST_ID, DatasetFolder
+from pipeline.annotate.imports import partner, read_dense_index, read_openpose, read_parse
+from pipeline.annotate.keypoints import Pose
+from pipeline.annotate.person import SIZE_HW, Finder, annotate
+from pipeline.annotate.photos import frame_garment, read_photo
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,18 @@ class Outcome:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def annotate_folder(photos: Sequence[Path], garments: Sequence[Path], out: Path, category: Category, sources: Sources,
-                    *, whole: bool = False, several: bool = False, first_id: int = FIRST_ID,
-                    advance: Callable[[int], None] = lambda n: None) -> Outcome:
+def annotate_folder(
+    photos: Sequence[Path],
+    garments: Sequence[Path],
+    out: Path,
+    category: Category,
+    sources: Sources,
+    *,
+    whole: bool = False,
+    several: bool = False,
+    first_id: int = FIRST_ID,
+    advance: Callable[[int], None] = lambda n: None,
+) -> Outcome:
     """Writes ``out`` with every usable person and garment, and a list of everybody with everything.
 
     Args:
@@ -71,11 +79,23 @@ def annotate_folder(photos: Sequence[Path], garments: Sequence[Path], out: Path,
         DataError: nobody or no garment is left, or ``out`` cannot be written.
     """
     outcome = Outcome()
-    dump = load_dump(sources.dense) if sources.dense is not None and sources.dense.is_file() else None
+    dump = (
+        load_dump(sources.dense) if sources.dense is not None and sources.dense.is_file() else None
+    )
     with DatasetFolder(out) as folder:
         numbers = iter(range(first_id, first_id + len(photos) + len(garments)))
         for photo in photos:
-            _one_person(folder, outcome, photo, f"{next(numbers):06d}", category, sources, dump, whole, several)
+            _one_person(
+                folder,
+                outcome,
+                photo,
+                f"{next(numbers):06d}",
+                category,
+                sources,
+                dump,
+                whole,
+                several,
+            )
             advance(1)
         for path in garments:
             identity = f"{next(numbers):06d}"
@@ -89,14 +109,32 @@ def annotate_folder(photos: Sequence[Path], garments: Sequence[Path], out: Path,
         for kind, found in (("person", outcome.people), ("garment", outcome.garments)):
             if not found:
                 reasons = "; ".join(list(outcome.left_out.values())[:3])
-                raise DataError(out, f"no usable {kind}" + (f" ({reasons})" if reasons else ""), "at least one")
-        folder.write_list(category, "test_unpaired", [
-            (person, garment) for person in outcome.people.values() for garment in outcome.garments.values()])
+                raise DataError(
+                    out, f"no usable {kind}" + (f" ({reasons})" if reasons else ""), "at least one"
+                )
+        folder.write_list(
+            category,
+            "test_unpaired",
+            [
+                (person, garment)
+                for person in outcome.people.values()
+                for garment in outcome.garments.values()
+            ],
+        )
     return outcome
 
 
-def _one_person(folder, outcome: Outcome, path: Path, identity: str, category: Category, sources: Sources, dump,
-                whole: bool, several: bool) -> None:
+def _one_person(
+    folder,
+    outcome: Outcome,
+    path: Path,
+    identity: str,
+    category: Category,
+    sources: Sources,
+    dump,
+    whole: bool,
+    several: bool,
+) -> None:
     try:
         photo = read_photo(path)
         size_hw = photo.shape[:2]
@@ -104,24 +142,47 @@ def _one_person(folder, outcome: Outcome, path: Path, identity: str, category: C
             file = partner(sources.openpose, path, ("_keypoints.json", ".json"))
             pose = read_openpose(file, size_hw)
             if sources.find_pose is not None and pose.people:
-                pose = Pose(pose.keypoints, sources.find_pose(photo).silhouette, pose.people, pose.source)
+                pose = Pose(
+                    pose.keypoints, sources.find_pose(photo).silhouette, pose.people, pose.source
+                )
         else:
             assert sources.find_pose is not None  # the caller sees to one of them
             pose = sources.find_pose(photo)
-        labels = None if sources.parses is None else read_parse(
-            partner(sources.parses, path, (".png",)), size_hw, sources.parse_classes)
+        labels = (
+            None
+            if sources.parses is None
+            else read_parse(
+                partner(sources.parses, path, (".png",)), size_hw, sources.parse_classes
+            )
+        )
         dense = None
         if dump is not None:
             dense = parts_from_dump(dump, path, size_hw, sources.dense or "")
         elif sources.dense is not None:
             dense = read_dense_index(partner(sources.dense, path, (".png", "_5.png")), size_hw)
-        person = annotate(photo, pose, category, name=path.name, label_map=labels, dense=dense, parser=sources.parser,
-                          dense_finder=sources.dense_finder, whole=whole, several=several)
+        person = annotate(
+            photo,
+            pose,
+            category,
+            name=path.name,
+            label_map=labels,
+            dense=dense,
+            parser=sources.parser,
+            dense_finder=sources.dense_finder,
+            whole=whole,
+            several=several,
+        )
     except DataError as error:
         outcome.left_out[str(path)] = str(error)
         return
-    folder.write_person(category, identity, person.image, person.keypoints, person.label_map, person.dense)
+    folder.write_person(
+        category, identity, person.image, person.keypoints, person.label_map, person.dense
+    )
     outcome.people[str(path)] = identity
     outcome.notes[str(path)] = person.notes
-    folder.record[f"{category}/{identity}"] = {"file": path.name, "kind": "person", "sources": person.sources,
-                                               "notes": list(person.notes)}
+    folder.record[f"{category}/{identity}"] = {
+        "file": path.name,
+        "kind": "person",
+        "sources": person.sources,
+        "notes": list(person.notes),
+    }

@@ -1,10 +1,13 @@
-"""MediaPipe in a process of its own: pictures come in on stdin, joints and silhouettes go out on stdout.
+"""MediaPipe in a process of its own: pictures come in on stdin, joints and silhouettes go out on
+stdout.
 
-This file stands alone: it runs in an environment that holds MediaPipe and numpy and nothing of this project. Each
+This file stands alone: it runs in an environment that holds MediaPipe and numpy and nothing of this
+    project. Each
 message is a line of JSON, followed by as many bytes as it names.
 
 In:  {"height": H, "width": W}, then H * W * 3 bytes of RGB.
-Out: {"people": [[[x, y, visibility], ... 33], ...], "height": H, "width": W}, then H * W bytes for each person: 0 for
+Out: {"people": [[[x, y, visibility], ... 33], ...], "height": H, "width": W}, then H * W bytes for
+    each person: 0 for
 background to 255 for person. Or {"error": text}.
 """
 
@@ -21,15 +24,17 @@ MOST = 2
 
 
 def find_people(pose, image: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """[((33, 3) x, y in pixels and visibility, (H, W) uint8 silhouette)]: MediaPipe finds one person at a time, so
-    whoever was found is painted over and the rest looked at again."""
+    """[((33, 3) x, y in pixels and visibility, (H, W) uint8 silhouette)]: MediaPipe finds one
+    person at a time, so whoever was found is painted over and the rest looked at again."""
     height, width = image.shape[:2]
     people, rest = [], image
     for _ in range(MOST):
         found = pose.process(rest)
         if found.pose_landmarks is None or found.segmentation_mask is None:
             break
-        joints = np.array([(m.x * width, m.y * height, m.visibility) for m in found.pose_landmarks.landmark])
+        joints = np.array(
+            [(m.x * width, m.y * height, m.visibility) for m in found.pose_landmarks.landmark]
+        )
         silhouette = (found.segmentation_mask.clip(0, 1) * 255).round().astype(np.uint8)
         people.append((joints, silhouette))
         rest = paint_over(rest, silhouette, joints)
@@ -37,7 +42,8 @@ def find_people(pose, image: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def paint_over(image: np.ndarray, silhouette: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """A copy of ``image`` without a person: the silhouette with a margin in the mean colour of all that is left."""
+    """A copy of ``image`` without a person: the silhouette with a margin in the mean colour of all
+    that is left."""
     import cv2
 
     size = max(9, int(np.ptp(joints[:, 1]) / 12)) | 1
@@ -51,7 +57,12 @@ def open_pose():
     """MediaPipe's detector for single pictures; its models lie in the package."""
     from mediapipe.python.solutions.pose import Pose
 
-    return Pose(static_image_mode=True, model_complexity=1, enable_segmentation=True, min_detection_confidence=0.5)
+    return Pose(
+        static_image_mode=True,
+        model_complexity=1,
+        enable_segmentation=True,
+        min_detection_confidence=0.5,
+    )
 
 
 def serve(source, sink) -> None:
@@ -63,8 +74,11 @@ def serve(source, sink) -> None:
         data = source.read(shape[0] * shape[1] * 3)
         try:
             people = find_people(pose, np.frombuffer(data, np.uint8).reshape(shape))
-            answer = {"people": [joints.round(3).tolist() for joints, _ in people], "height": shape[0],
-                      "width": shape[1]}
+            answer = {
+                "people": [joints.round(3).tolist() for joints, _ in people],
+                "height": shape[0],
+                "width": shape[1],
+            }
         except Exception as error:  # told to the caller, who is another process
             people, answer = [], {"error": f"{type(error).__name__}: {error}"[:300]}
         sink.write(json.dumps(answer).encode() + b"\n" + b"".join(s.tobytes() for _, s in people))

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from pipeline.errors import DataError
-from pipeline.geometry import find_body
-from pipeline.labels import Atr, Category, Joint
-
-from .fallback import NOTE, guess_labels, guess_parts
-from .keypoints import Pose
-from .photos import Frame, person_frame, whole_frame
+from pipeline.annotate.fallback import NOTE, guess_labels, guess_parts
+from pipeline.annotate.keypoints import Pose
+from pipeline.annotate.photos import Frame, person_frame, whole_frame
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Atr, Category, Joint
+from pipeline.masks.body import find_body
 
 SIZE_HW = (1024, 768)
 LEAST_PERSON = 160
@@ -57,28 +56,57 @@ class Annotated:
 
 
 def check_pose(pose: Pose, name: str, category: Category, several: bool = False) -> None:
-    """Raises UnusablePhoto unless one person is there, large enough, with the joints that ``category`` needs."""
+    """Raises UnusablePhoto unless one person is there, large enough, with the joints that
+    ``category`` needs."""
     if pose.people == 0:
-        raise UnusablePhoto("no_person", name, "nobody was found in the photo", "one person",
-                            "Take a photo of one standing person, in front of a calm background")
+        raise UnusablePhoto(
+            "no_person",
+            name,
+            "nobody was found in the photo",
+            "one person",
+            "Take a photo of one standing person, in front of a calm background",
+        )
     if pose.people > 1 and not several:
-        raise UnusablePhoto("two_people", name, f"{pose.people} people or more in the photo", "one person",
-                            "Crop the photo to one person")
+        raise UnusablePhoto(
+            "two_people",
+            name,
+            f"{pose.people} people or more in the photo",
+            "one person",
+            "Crop the photo to one person",
+        )
     seen = np.isfinite(pose.keypoints[:, 0])
     if not all(seen[j] for j in TRUNK):
-        raise UnusablePhoto("incomplete", name, "the shoulders are not in the photo", "both of them",
-                            "Take a photo that shows the person from the head to below the hips")
+        raise UnusablePhoto(
+            "incomplete",
+            name,
+            "the shoulders are not in the photo",
+            "both of them",
+            "Take a photo that shows the person from the head to below the hips",
+        )
     if category is not Category.UPPER_BODY and not (seen[Joint.R_HIP] or seen[Joint.L_HIP]):
-        raise UnusablePhoto("incomplete", name, "the hips are not in the photo", f"both, for {category}",
-                            "Take a photo that shows the whole person, or choose upper_body")
+        raise UnusablePhoto(
+            "incomplete",
+            name,
+            "the hips are not in the photo",
+            f"both, for {category}",
+            "Take a photo that shows the whole person, or choose upper_body",
+        )
     box = person_box(pose)
     if box[3] - box[1] < LEAST_PERSON:
-        raise UnusablePhoto("too_small", name, f"the person is {box[3] - box[1]:.0f} pixels high: too small",
-                            f"at least {LEAST_PERSON}", "Go nearer, or take a larger photo")
+        raise UnusablePhoto(
+            "too_small",
+            name,
+            f"the person is {box[3] - box[1]:.0f} pixels high: too small",
+            f"at least {LEAST_PERSON}",
+            "Go nearer, or take a larger photo",
+        )
 
 
-def person_box(pose: Pose, label_map: np.ndarray | None = None) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of the person in the photo, from a map or silhouette, else from the joints."""
+def person_box(
+    pose: Pose, label_map: np.ndarray | None = None
+) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the person in the photo, from a map or silhouette, else from the
+    joints."""
     region = label_map if label_map is not None else pose.silhouette
     points = pose.keypoints[np.isfinite(pose.keypoints[:, 0]), :2]
     joints = (*points.min(0), *points.max(0))
@@ -86,15 +114,36 @@ def person_box(pose: Pose, label_map: np.ndarray | None = None) -> tuple[float, 
         solid = (region > 127) if label_map is None else (region > 0)
         x, y, width, height = cv2.boundingRect(solid.astype(np.uint8))
         if width and height:
-            return (min(x, joints[0]), min(y, joints[1]), max(x + width, joints[2]), max(y + height, joints[3]))
+            return (
+                min(x, joints[0]),
+                min(y, joints[1]),
+                max(x + width, joints[2]),
+                max(y + height, joints[3]),
+            )
     reach = 0.22 * float(np.hypot(*(points.max(0) - points.min(0))))
-    return (joints[0] - reach / 2, joints[1] - reach / 1.5, joints[2] + reach / 2, joints[3] + reach / 2)
+    return (
+        joints[0] - reach / 2,
+        joints[1] - reach / 1.5,
+        joints[2] + reach / 2,
+        joints[3] + reach / 2,
+    )
 
 
-def annotate(photo: np.ndarray, pose: Pose, category: Category, *, name: str = "photo",
-             label_map: np.ndarray | None = None, dense: np.ndarray | None = None, parser: Finder | None = None,
-             dense_finder: Finder | None = None, whole: bool = False, several: bool = False,
-             size_hw: tuple[int, int] = SIZE_HW, sources: dict[str, str] | None = None) -> Annotated:
+def annotate(
+    photo: np.ndarray,
+    pose: Pose,
+    category: Category,
+    *,
+    name: str = "photo",
+    label_map: np.ndarray | None = None,
+    dense: np.ndarray | None = None,
+    parser: Finder | None = None,
+    dense_finder: Finder | None = None,
+    whole: bool = False,
+    several: bool = False,
+    size_hw: tuple[int, int] = SIZE_HW,
+    sources: dict[str, str] | None = None,
+) -> Annotated:
     """Frames a photo and gives it all annotations, the best that there are.
 
     Args:
@@ -111,16 +160,36 @@ def annotate(photo: np.ndarray, pose: Pose, category: Category, *, name: str = "
         UnusablePhoto: nobody, more than one person, too small, or too little of the person.
     """
     check_pose(pose, name, category, several)
-    frame = whole_frame(photo.shape[:2]) if whole else person_frame(photo.shape[:2], _inside(photo, person_box(
-        pose, label_map)))
+    frame = (
+        whole_frame(photo.shape[:2])
+        if whole
+        else person_frame(photo.shape[:2], _inside(photo, person_box(pose, label_map)))
+    )
     image, keypoints = frame.cut_image(photo, size_hw), frame.move_points(pose.keypoints, size_hw)
     if np.isnan(keypoints[list(TRUNK), 0]).any():
-        raise UnusablePhoto("incomplete", name, "the shoulders are not in the photo", "both of them", "Take another")
+        raise UnusablePhoto(
+            "incomplete", name, "the shoulders are not in the photo", "both of them", "Take another"
+        )
     silhouette = None if pose.silhouette is None else frame.cut_map(pose.silhouette, size_hw) > 127
-    labels = frame.cut_map(label_map, size_hw) if label_map is not None else parser(image) if parser else None
-    parts = frame.cut_map(dense, size_hw) if dense is not None else dense_finder(image) if dense_finder else None
-    origin = {"keypoints": pose.source, "label_map": "import" if label_map is not None else "model",
-              "dense": "import" if dense is not None else "model"} | (sources or {})
+    labels = (
+        frame.cut_map(label_map, size_hw)
+        if label_map is not None
+        else parser(image)
+        if parser
+        else None
+    )
+    parts = (
+        frame.cut_map(dense, size_hw)
+        if dense is not None
+        else dense_finder(image)
+        if dense_finder
+        else None
+    )
+    origin = {
+        "keypoints": pose.source,
+        "label_map": "import" if label_map is not None else "model",
+        "dense": "import" if dense is not None else "model",
+    } | (sources or {})
     notes = list(pose.notes)
     if labels is not None and not labels.any():
         notes.append("the parser saw nobody: its map was not used")
@@ -135,7 +204,9 @@ def annotate(photo: np.ndarray, pose: Pose, category: Category, *, name: str = "
         guessed = guess_parts(keypoints, size_hw, silhouette) if silhouette is not None else parts
         labels, origin["label_map"] = guess_labels(image, keypoints, guessed, category), "geometry"
         notes.append(NOTE)
-    return Annotated(image, keypoints, labels, parts, origin, tuple(notes + _limits(keypoints, category)))
+    return Annotated(
+        image, keypoints, labels, parts, origin, tuple(notes + _limits(keypoints, category))
+    )
 
 
 def _inside(photo: np.ndarray, box) -> tuple[float, float, float, float]:

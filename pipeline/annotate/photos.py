@@ -1,4 +1,5 @@
-"""Photos as people have them, upright and in the dataset's shape of 3 wide to 4 high; nobody is cut off."""
+"""Photos as people have them, upright and in the dataset's shape of 3 wide to 4 high; nobody is cut
+off."""
 
 from __future__ import annotations
 
@@ -10,9 +11,16 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from pipeline.errors import DataError
-from pipeline.files import PICTURES, ReadError, brief, check_jpeg_is_whole, picture_header, read_bytes
-from pipeline.readers import resize_map
+from pipeline.base.errors import DataError
+from pipeline.base.files import (
+    PICTURES,
+    ReadError,
+    brief,
+    check_jpeg_is_whole,
+    picture_header,
+    read_bytes,
+)
+from pipeline.dataset.readers import resize_map
 
 ASPECT = 4 / 3
 """Height over width of every picture in the dataset."""
@@ -36,10 +44,16 @@ def list_pictures(place: Path) -> list[Path]:
         return [place]
     if not place.is_dir():
         raise DataError(place, "no such file or folder", "pictures")
-    found = sorted(p for p in place.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+    found = sorted(
+        p for p in place.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith(".")
+    )
     if not found:
-        raise DataError(place, "no picture in it", "files that end in " + ", ".join(ENDINGS),
-                        "Convert HEIC, WebP and others to JPEG first")
+        raise DataError(
+            place,
+            "no picture in it",
+            "files that end in " + ", ".join(ENDINGS),
+            "Convert HEIC, WebP and others to JPEG first",
+        )
     return found
 
 
@@ -57,7 +71,8 @@ def decode_photo(data: bytes, name: Path | str, most_pixels: int = 50_000_000) -
         most_pixels: larger ones are refused from their header, before anything is decoded.
 
     Returns:
-        (H, W, 3) uint8 RGB: turned as its orientation tag says, transparency on white, grey and CMYK as RGB.
+        (H, W, 3) uint8 RGB: turned as its orientation tag says, transparency on white, grey and
+        CMYK as RGB.
 
     Raises:
         DataError: another kind of file, damaged, too small, too large or too long.
@@ -65,23 +80,42 @@ def decode_photo(data: bytes, name: Path | str, most_pixels: int = 50_000_000) -
     path = Path(str(name))
     hw, kind, mode = picture_header(path, data, PICTURES)
     if hw[0] * hw[1] > most_pixels:
-        raise ReadError("size", path, f"{hw[1]} x {hw[0]} pixels", f"at most {most_pixels / 1e6:g} million",
-                        "Make the picture smaller")
+        raise ReadError(
+            "size",
+            path,
+            f"{hw[1]} x {hw[0]} pixels",
+            f"at most {most_pixels / 1e6:g} million",
+            "Make the picture smaller",
+        )
     if min(hw) < LEAST_PIXELS:
-        raise ReadError("size", path, f"a picture of {hw[1]} x {hw[0]} pixels: too small",
-                        f"at least {LEAST_PIXELS} on each side", "Take a larger picture")
+        raise ReadError(
+            "size",
+            path,
+            f"a picture of {hw[1]} x {hw[0]} pixels: too small",
+            f"at least {LEAST_PIXELS} on each side",
+            "Take a larger picture",
+        )
     if max(hw) > LARGEST_RATIO * min(hw):
-        raise ReadError("size", path, f"a picture of {hw[1]} x {hw[0]} pixels: too long",
-                        "a picture nearer to 3 : 4", "Crop it around the person or the garment")
+        raise ReadError(
+            "size",
+            path,
+            f"a picture of {hw[1]} x {hw[0]} pixels: too long",
+            "a picture nearer to 3 : 4",
+            "Crop it around the person or the garment",
+        )
     if mode.startswith(("I", "F")):
-        raise ReadError("mode", path, f"a picture of mode {mode}", "8 bits a channel", "Convert it to RGB")
+        raise ReadError(
+            "mode", path, f"a picture of mode {mode}", "8 bits a channel", "Convert it to RGB"
+        )
     if kind in ("JPEG", "MPO"):
         check_jpeg_is_whole(path, data, hw)
     try:
         with Image.open(io.BytesIO(data), formats=PICTURES) as image:
             return _flat(ImageOps.exif_transpose(image))
     except Exception as error:  # decoders of foreign files fail in every way
-        raise ReadError("unreadable", path, f"corrupted or truncated ({brief(error)})", "a whole picture") from None
+        raise ReadError(
+            "unreadable", path, f"corrupted or truncated ({brief(error)})", "a whole picture"
+        ) from None
 
 
 def _flat(image: Image.Image) -> np.ndarray:
@@ -94,7 +128,8 @@ def _flat(image: Image.Image) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Frame:
-    """A rectangle of 3 : 4 over a photo, in the photo's whole pixels; it may reach beyond the photo.
+    """A rectangle of 3 : 4 over a photo, in the photo's whole pixels; it may reach beyond the
+    photo.
 
     Attributes:
         left, top, width, height: of the rectangle.
@@ -105,12 +140,17 @@ class Frame:
     width: int
     height: int
 
-    def cut_image(self, image: np.ndarray, size_hw: tuple[int, int], fill: tuple[int, ...] | None = None) -> np.ndarray:
-        """(h, w, 3) uint8: the photo inside the frame. Beyond the photo: ``fill``, or its edge, softened."""
+    def cut_image(
+        self, image: np.ndarray, size_hw: tuple[int, int], fill: tuple[int, ...] | None = None
+    ) -> np.ndarray:
+        """(h, w, 3) uint8: the photo inside the frame. Beyond the photo: ``fill``, or its edge,
+        softened."""
         border = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT
         padded, outside = self._pad(image, border, fill or 0), None
         shrinks = padded.shape[0] >= size_hw[0]
-        result = cv2.resize(padded, size_hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        result = cv2.resize(
+            padded, size_hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        )
         if fill is None:
             inside = self._pad(np.full(image.shape[:2], 255, np.uint8), cv2.BORDER_CONSTANT, 0)
             outside = cv2.resize(inside, size_hw[::-1], interpolation=cv2.INTER_AREA) < 255
@@ -124,7 +164,8 @@ class Frame:
         return resize_map(self._pad(labels, cv2.BORDER_CONSTANT, 0), size_hw)
 
     def move_points(self, keypoints: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-        """(18, 3) float32: keypoints of the photo in pixels of the cut-out; those outside of it are missing."""
+        """(18, 3) float32: keypoints of the photo in pixels of the cut-out; those outside of it are
+        missing."""
         scale = np.array(size_hw[::-1]) / (self.width, self.height)
         moved = keypoints.astype(np.float32, copy=True)
         moved[:, :2] = (keypoints[:, :2] - (self.left, self.top)) * scale
@@ -135,9 +176,16 @@ class Frame:
     def _pad(self, image: np.ndarray, border: int, value) -> np.ndarray:
         height, width = image.shape[:2]
         right, bottom = self.left + self.width, self.top + self.height
-        inner = image[max(0, self.top):max(0, bottom), max(0, self.left):max(0, right)]
-        return cv2.copyMakeBorder(inner, max(0, -self.top), max(0, bottom - height), max(0, -self.left),
-                                  max(0, right - width), border, value=value)
+        inner = image[max(0, self.top) : max(0, bottom), max(0, self.left) : max(0, right)]
+        return cv2.copyMakeBorder(
+            inner,
+            max(0, -self.top),
+            max(0, bottom - height),
+            max(0, -self.left),
+            max(0, right - width),
+            border,
+            value=value,
+        )
 
 
 def whole_frame(size_hw: tuple[int, int]) -> Frame:
@@ -148,7 +196,8 @@ def whole_frame(size_hw: tuple[int, int]) -> Frame:
 def person_frame(size_hw: tuple[int, int], box: tuple[float, float, float, float]) -> Frame:
     """The frame that a person fills as in the dataset, moved over as much of the photo as there is.
 
-    The space around the person is taken from the photo; where the photo ends at the person, so does the frame.
+    The space around the person is taken from the photo; where the photo ends at the person, so does
+    the frame.
 
     Args:
         size_hw: the photo's.
@@ -167,14 +216,23 @@ def _frame(size_hw, box, margin: float) -> Frame:
     width = round(height / ASPECT)
     height = round(width * ASPECT)
     start = lambda low, high, size, length: round(
-        np.clip((low + high - length) / 2, *((0, size - length) if size >= length else (size - length, 0))))
+        np.clip(
+            (low + high - length) / 2,
+            *((0, size - length) if size >= length else (size - length, 0)),
+        )
+    )
     fits = lambda at, low, high, length: int(min(max(at, np.ceil(high) - length), np.floor(low)))
-    return Frame(fits(start(left, right, size_hw[1], width), left, right, width),
-                 fits(start(top, bottom, size_hw[0], height), top, bottom, height), width, height)
+    return Frame(
+        fits(start(left, right, size_hw[1], width), left, right, width),
+        fits(start(top, bottom, size_hw[0], height), top, bottom, height),
+        width,
+        height,
+    )
 
 
 def frame_garment(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """(h, w, 3) uint8: a picture of a garment, whole, on its own ground, filling the frame where the ground is plain.
+    """(h, w, 3) uint8: a picture of a garment, whole, on its own ground, filling the frame where
+    the ground is plain.
 
     A cluttered ground is left as it is; the dataset's garments lie on white.
     """
@@ -182,8 +240,12 @@ def frame_garment(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     ground = np.median(edge, 0)
     box = (0, 0, image.shape[1], image.shape[0])
     if np.percentile(np.abs(edge - ground).max(1), 80) < 16:
-        thing = (np.abs(image.astype(np.int16) - ground.astype(np.int16)).max(2) > 24).astype(np.uint8)
-        x, y, width, height = cv2.boundingRect(cv2.morphologyEx(thing, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)))
+        thing = (np.abs(image.astype(np.int16) - ground.astype(np.int16)).max(2) > 24).astype(
+            np.uint8
+        )
+        x, y, width, height = cv2.boundingRect(
+            cv2.morphologyEx(thing, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+        )
         if min(width, height) > 0.1 * min(image.shape[:2]):
             box = (x, y, x + width, y + height)
     frame = _frame(image.shape[:2], box, MARGIN * (box[3] - box[1]))

@@ -1,8 +1,10 @@
 """VITON-HD folders -> Dress Code's layout, as upper_body.
 
-What there is: ``image/``, ``cloth/``, ``image-parse-v3/`` (or ``image-parse``), ``openpose_json/`` below ``train/`` and
-``test/``, and ``train_pairs.txt``, ``test_pairs.txt``. Keypoints are BODY_25, label maps of the CIHP kind; its pictures
-of DensePose are coloured renderings without part numbers, so parts are guessed from joints and label map.
+What there is: ``image/``, ``cloth/``, ``image-parse-v3/`` (or ``image-parse``), ``openpose_json/``
+    below ``train/`` and
+``test/``, and ``train_pairs.txt``, ``test_pairs.txt``. Keypoints are BODY_25, label maps of the
+CIHP kind; its pictures of DensePose are coloured renderings without part numbers, so parts are
+guessed from joints and label map.
 """
 
 from __future__ import annotations
@@ -12,18 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import DataError
-from pipeline.files import ReadError, picture_header, read_bytes
-from pipeline.labels import Category
-from pipeline.manifest import load_manifest
-from pipeline.readers import check_aspect, read_image
-
-from .fallback import guess_parts
-from .folder import DatasetFolder
-from .imports import read_openpose, read_parse
+from pipeline.annotate.fallback import guess_parts
+from pipeline.annotate.folder import DatasetFolder
+from pipeline.annotate.imports import read_openpose, read_parse
+from pipeline.base.errors import DataError
+from pipeline.base.files import ReadError, picture_header, read_bytes
+from pipeline.base.labels import Category
+from pipeline.base.manifest import load_manifest
+from pipeline.dataset.readers import check_aspect, read_image
 
 SPLITS = {"train": "train", "test": "test_unpaired"}
-"""VITON-HD's part -> the list that its pairs become. Its training pairs are of a person and her own garment."""
+"""VITON-HD's part -> the list that its pairs become. Its training pairs are of a person and her own
+garment."""
 PARSE_FOLDERS = ("image-parse-v3", "image-parse")
 REMEDY = "Unpack VITON-HD so that train/ and test/ lie beside their pair lists"
 
@@ -33,8 +35,14 @@ def is_vitonhd(root: Path) -> bool:
     return any((Path(root) / part / "cloth").is_dir() for part in SPLITS)
 
 
-def convert(root: Path, out: Path, *, limit: int | None = None, max_skips: int = 0,
-            advance: Callable[[int], None] = lambda n: None) -> tuple[int, list[DataError]]:
+def convert(
+    root: Path,
+    out: Path,
+    *,
+    limit: int | None = None,
+    max_skips: int = 0,
+    advance: Callable[[int], None] = lambda n: None,
+) -> tuple[int, list[DataError]]:
     """Writes ``out``; (people written, reasons for those left out).
 
     Args:
@@ -59,25 +67,40 @@ def convert(root: Path, out: Path, *, limit: int | None = None, max_skips: int =
                     if person not in done:
                         _write_person(folder, root / part, person)
                     for name in {person, garment} - garments:
-                        folder.write_garment(Category.UPPER_BODY, _id(name), _picture(root / part / "cloth" / name))
+                        folder.write_garment(
+                            Category.UPPER_BODY, _id(name), _picture(root / part / "cloth" / name)
+                        )
                         garments.add(name)
                 except DataError as error:
                     skipped.append(error)
                     if len(skipped) > max_skips:
-                        raise DataError(error.path, error.found, error.expected, f"{error.remedy}. {len(skipped)} "
-                                        "broken people; --max-skips tolerates some".lstrip(". ")) from None
+                        raise DataError(
+                            error.path,
+                            error.found,
+                            error.expected,
+                            f"{error.remedy}. {len(skipped)} "
+                            "broken people; --max-skips tolerates some".lstrip(". "),
+                        ) from None
                     continue
                 done.add(person)
                 rows.append((_id(person), _id(garment)))
-                folder.record[f"{Category.UPPER_BODY}/{_id(person)}"] = {"file": f"{part}/image/{person}", "sources": {
-                    "keypoints": "VITON-HD, BODY_25", "label_map": "VITON-HD, CIHP", "dense": "geometry"}}
+                folder.record[f"{Category.UPPER_BODY}/{_id(person)}"] = {
+                    "file": f"{part}/image/{person}",
+                    "sources": {
+                        "keypoints": "VITON-HD, BODY_25",
+                        "label_map": "VITON-HD, CIHP",
+                        "dense": "geometry",
+                    },
+                }
             written += len(done)
             if rows:
                 folder.write_list(Category.UPPER_BODY, split, rows)
             if rows and part == "test":
                 folder.write_list(Category.UPPER_BODY, "test_paired", [(p, p) for p in dict(rows)])
         if not written:
-            raise DataError(root, "no person that can be converted", "train_pairs.txt or test_pairs.txt", REMEDY)
+            raise DataError(
+                root, "no person that can be converted", "train_pairs.txt or test_pairs.txt", REMEDY
+            )
     return written, skipped
 
 
@@ -93,7 +116,12 @@ def _pairs(root: Path, part: str) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(read_bytes(path).decode("utf-8-sig", "replace").splitlines(), 1):
         words = line.split()
         if words and (len(words) != 2 or not all(_is_name(w) for w in words)):
-            raise DataError(f"{path}:{number}", f"{line.strip()[:60]!r}", "a person's and a garment's file", REMEDY)
+            raise DataError(
+                f"{path}:{number}",
+                f"{line.strip()[:60]!r}",
+                "a person's and a garment's file",
+                REMEDY,
+            )
         if words:
             yield (words[0], words[0]) if part == "train" else (words[0], words[1])
 
@@ -104,9 +132,14 @@ def _is_name(word: str) -> bool:
 
 
 def _id(name: str) -> str:
-    """``00891_00.jpg`` -> ``000891``; another view of the same number keeps its digits: ``00891_01`` -> ``89101``."""
+    """``00891_00.jpg`` -> ``000891``; another view of the same number keeps its digits:
+    ``00891_01`` -> ``89101``."""
     number, _, view = name.removesuffix(".jpg").partition("_")
-    return f"{int(number):06d}" if not view.strip("0_") else f"{int(number + view.replace('_', '')):09d}"
+    return (
+        f"{int(number):06d}"
+        if not view.strip("0_")
+        else f"{int(number + view.replace('_', '')):09d}"
+    )
 
 
 def _picture(path: Path) -> bytes:
@@ -127,9 +160,13 @@ def _write_person(folder: DatasetFolder, base: Path, name: str) -> None:
     pose = read_openpose(base / "openpose_json" / f"{stem}_keypoints.json", stored_hw)
     if pose.people == 0:
         raise DataError(photo, "OpenPose found nobody", "one person", "Leave it out")
-    parse = next((base / f / f"{stem}.png" for f in PARSE_FOLDERS if (base / f / f"{stem}.png").is_file()),
-                 base / PARSE_FOLDERS[0] / f"{stem}.png")
+    parse = next(
+        (base / f / f"{stem}.png" for f in PARSE_FOLDERS if (base / f / f"{stem}.png").is_file()),
+        base / PARSE_FOLDERS[0] / f"{stem}.png",
+    )
     labels = read_parse(parse, stored_hw, "cihp")
-    keypoints = pose.keypoints * np.array([size_hw[1] / stored_hw[1], size_hw[0] / stored_hw[0], 1], np.float32)
+    keypoints = pose.keypoints * np.array(
+        [size_hw[1] / stored_hw[1], size_hw[0] / stored_hw[0], 1], np.float32
+    )
     dense = guess_parts(pose.keypoints, stored_hw, labels > 0)
     folder.write_person(Category.UPPER_BODY, _id(name), data, keypoints, labels, dense)

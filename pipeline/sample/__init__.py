@@ -1,9 +1,23 @@
-"""Synthetic people in Dress Code's layout and formats: the dataset that everything runs on without a download."""
+"""Synthetic people in Dress Code's layout and formats: everything runs on them without a download.
+
+A seed enters; photos, garments and all annotations leave. ``person`` decides who wears what; a new
+garment is cut in ``cut`` and laid on a body in ``wear``.
+"""
 
 from __future__ import annotations
 
 from pipeline.sample.person import POSES, WARDROBE, Garment, Person, describe_person
 from pipeline.sample.write import SampleSummary, fits_layout, make_sample, person_files, sample_ids
 
-__all__ = ["POSES", "WARDROBE", "Garment", "Person", "SampleSummary", "describe_person", "fits_layout", "make_sample",
-           "person_files", "sample_ids"]
+__all__ = [
+    "POSES",
+    "WARDROBE",
+    "Garment",
+    "Person",
+    "SampleSummary",
+    "describe_person",
+    "fits_layout",
+    "make_sample",
+    "person_files",
+    "sample_ids",
+]

@@ -1,21 +1,36 @@
-"""Keypoints with scores, and the faults of real annotations: what a parser, a pose network and DensePose get wrong."""
+"""Keypoints with scores, and the faults of real annotations: what a parser, a pose network and
+DensePose get wrong."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from pipeline.labels import Atr, Joint
+from pipeline.base.labels import Atr, Joint
 from pipeline.sample.body import Body
 from pipeline.sample.person import Person
 from pipeline.sample.scene import Picture, joints_in_photo
 
 KEYPOINT_HW = (512, 384)
 _MISSING = [-1.0, -1.0, 0.0, -1.0]
-_NAMED = {"left shoulder": Joint.L_SHOULDER, "right hip": Joint.R_HIP, "left hip": Joint.L_HIP,
-          "right elbow": Joint.R_ELBOW, "left elbow": Joint.L_ELBOW, "right wrist": Joint.R_WRIST,
-          "left wrist": Joint.L_WRIST}
-_KEPT_OF_FEW = (Joint.NECK, Joint.R_SHOULDER, Joint.L_SHOULDER, Joint.R_HIP, Joint.L_HIP, Joint.R_KNEE, Joint.NOSE)
+_NAMED = {
+    "left shoulder": Joint.L_SHOULDER,
+    "right hip": Joint.R_HIP,
+    "left hip": Joint.L_HIP,
+    "right elbow": Joint.R_ELBOW,
+    "left elbow": Joint.L_ELBOW,
+    "right wrist": Joint.R_WRIST,
+    "left wrist": Joint.L_WRIST,
+}
+_KEPT_OF_FEW = (
+    Joint.NECK,
+    Joint.R_SHOULDER,
+    Joint.L_SHOULDER,
+    Joint.R_HIP,
+    Joint.L_HIP,
+    Joint.R_KNEE,
+    Joint.NOSE,
+)
 
 
 def missing_joints(person: Person, body: Body, rng: np.random.Generator) -> set[int]:
@@ -26,14 +41,17 @@ def missing_joints(person: Person, body: Body, rng: np.random.Generator) -> set[
     elif abs(body.turn) > 0.4:
         missing.add(int(Joint.L_EAR if body.turn < 0 else Joint.R_EAR))
     if "few joints" in person.defects:
-        missing |= set(range(18)) - {int(j) for j in _KEPT_OF_FEW[:int(rng.integers(4, 8))]}
+        missing |= set(range(18)) - {int(j) for j in _KEPT_OF_FEW[: int(rng.integers(4, 8))]}
     points = joints_in_photo(body)
-    outside = (points[:, 0] < 0) | (points[:, 0] >= 768) | (points[:, 1] < 0) | (points[:, 1] >= 1024)
+    outside = (
+        (points[:, 0] < 0) | (points[:, 0] >= 768) | (points[:, 1] < 0) | (points[:, 1] >= 1024)
+    )
     return missing | set(np.flatnonzero(outside).tolist())
 
 
 def keypoint_rows(person: Person, body: Body, rng: np.random.Generator) -> list[list[float]]:
-    """18 rows [x, y, score, id] in the 384 x 512 frame: whole numbers as floats, running ids; -1 -1 0 -1: missing."""
+    """18 rows [x, y, score, id] in the 384 x 512 frame: whole numbers as floats, running ids; -1 -1
+    0 -1: missing."""
     missing, rows, number = missing_joints(person, body, rng), [], 0
     for joint, (x, y) in enumerate(np.round(joints_in_photo(body) / 2)):
         if joint in missing:
@@ -42,7 +60,9 @@ def keypoint_rows(person: Person, body: Body, rng: np.random.Generator) -> list[
         head = joint == Joint.NOSE or joint >= Joint.R_EYE
         score = rng.uniform(0.12, 0.85) if head else np.clip(rng.normal(0.86, 0.08), 0.1, 1.076)
         number += int(rng.random() < 0.04)  # peaks of other people or of nothing take a number too
-        rows.append([float(min(x, 383.0)), float(min(y, 511.0)), float(np.float32(score)), float(number)])
+        rows.append(
+            [float(min(x, 383.0)), float(min(y, 511.0)), float(np.float32(score)), float(number)]
+        )
         number += 1
     return rows
 
@@ -57,14 +77,19 @@ _LABEL_FAULTS = {"label fragment", "half dress", "bag in pieces", "skirt called 
 
 
 def spoil_labels(person: Person, picture: Picture, rng: np.random.Generator) -> None:
-    """Faults of the label map, in place: only labels of clothes and bags change, no outline does."""
+    """Faults of the label map, in place: only labels of clothes and bags change, no outline
+    does."""
     labels = picture.labels
     if not _LABEL_FAULTS & set(person.defects):
         return
     noise = _blob(rng, labels.shape, max(4, int(90 * picture.ratio)))
     if "label fragment" in person.defects:
         worn = person.garment.cut.label
-        other = {Atr.UPPER_CLOTHES: Atr.DRESS, Atr.DRESS: Atr.UPPER_CLOTHES, Atr.PANTS: Atr.UPPER_CLOTHES}[worn]
+        other = {
+            Atr.UPPER_CLOTHES: Atr.DRESS,
+            Atr.DRESS: Atr.UPPER_CLOTHES,
+            Atr.PANTS: Atr.UPPER_CLOTHES,
+        }[worn]
         labels[(labels == worn) & (noise > 1.55)] = other
     if "half dress" in person.defects:
         legs = int((440 + 20 * rng.random()) * picture.ratio)
@@ -93,8 +118,8 @@ def spoil_dense(person: Person, picture: Picture, rng: np.random.Generator) -> N
 def finish_uv(picture: Picture) -> None:
     """UV in the range of real files, exactly 0 on the background, in place."""
     x, y, w, h = cv2.boundingRect(picture.dense)
-    inside = (picture.dense[y:y + h, x:x + w] > 0).astype(np.float32)
+    inside = (picture.dense[y : y + h, x : x + w] > 0).astype(np.float32)
     for k in (0, 1):
-        view = picture.uv[k, y:y + h, x:x + w]
+        view = picture.uv[k, y : y + h, x : x + w]
         steps = cv2.convertScaleAbs(view, alpha=250)  # coarse steps pack in half the time
         view[:] = cv2.multiply(steps, inside, scale=1 / 250, dtype=cv2.CV_32F)

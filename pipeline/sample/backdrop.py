@@ -1,11 +1,12 @@
-"""Backgrounds: paper, a studio's sweep, a room, a wall, a street; and the shadow that the person casts on the floor."""
+"""Backgrounds: paper, a studio's sweep, a room, a wall, a street; and the shadow that the person
+casts on the floor."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from pipeline.labels import Joint
+from pipeline.base.labels import Joint
 from pipeline.sample.body import Body
 from pipeline.sample.mesh import dim
 from pipeline.sample.person import Person
@@ -32,8 +33,13 @@ def _studio(rng, size_hw) -> np.ndarray:
 
 
 def _fill(picture, points, tone, ratio) -> None:
-    cv2.fillPoly(picture, [np.round(np.asarray(points, float) * ratio * 16).astype(np.int32)],
-                 [float(v) for v in tone], cv2.LINE_AA, 4)
+    cv2.fillPoly(
+        picture,
+        [np.round(np.asarray(points, float) * ratio * 16).astype(np.int32)],
+        [float(v) for v in tone],
+        cv2.LINE_AA,
+        4,
+    )
 
 
 def _box(x0, y0, x1, y1):
@@ -56,7 +62,12 @@ def _room(rng, size_hw, ratio) -> np.ndarray:
     frame = rng.uniform(120, 200)
     _fill(picture, _box(right, frame, right + 120, frame + 170), (70, 58, 50), ratio)
     _fill(picture, _box(right + 8, frame + 8, right + 112, frame + 162), (236, 232, 224), ratio)
-    _fill(picture, _box(right + 30, frame + 60, right + 90, frame + 120), rng.uniform(80, 200, 3), ratio)
+    _fill(
+        picture,
+        _box(right + 30, frame + 60, right + 90, frame + 120),
+        rng.uniform(80, 200, 3),
+        ratio,
+    )
     if rng.random() < 0.5:
         _plant(picture, rng, left + 60, floor + 40, ratio)
     else:
@@ -65,7 +76,12 @@ def _room(rng, size_hw, ratio) -> np.ndarray:
 
 
 def _plant(picture, rng, x, y, ratio) -> None:
-    _fill(picture, [(x - 34, y - 80), (x + 34, y - 80), (x + 24, y), (x - 24, y)], (214, 206, 196), ratio)
+    _fill(
+        picture,
+        [(x - 34, y - 80), (x + 34, y - 80), (x + 24, y), (x - 24, y)],
+        (214, 206, 196),
+        ratio,
+    )
     for k in range(13):
         angle = np.radians(-150 + 10 * k + rng.uniform(-8, 8))
         length = rng.uniform(110, 230)
@@ -90,7 +106,9 @@ def _wall(rng, size_hw, ratio) -> np.ndarray:
     picture = _gradient(size_hw, tone * 0.8, tone * 0.76)
     for row, y in enumerate(np.arange(0, 870, 36)):
         for x in np.arange(-80 + 40 * (row % 2), 768, 80):
-            _fill(picture, _box(x + 2, y + 2, x + 78, y + 34), tone * rng.uniform(0.93, 1.05), ratio)
+            _fill(
+                picture, _box(x + 2, y + 2, x + 78, y + 34), tone * rng.uniform(0.93, 1.05), ratio
+            )
     _fill(picture, _box(0, 866, 768, 1024), (168, 164, 158), ratio)
     _fill(picture, _box(0, 860, 768, 868), (112, 108, 104), ratio)
     return cv2.GaussianBlur(picture, (0, 0), max(0.6, 2.0 * ratio))
@@ -118,10 +136,14 @@ def _street(rng, size_hw, ratio) -> np.ndarray:
 def render_backdrop(person: Person, size_hw: tuple[int, int], body: Body) -> np.ndarray:
     """(H, W, 3) uint8 RGB background with the shadow at the person's feet."""
     rng, ratio = np.random.default_rng([*person.seed, 9]), size_hw[0] / 1024
-    kinds = {"studio": lambda: _studio(rng, size_hw), "room": lambda: _room(rng, size_hw, ratio),
-             "wall": lambda: _wall(rng, size_hw, ratio), "street": lambda: _street(rng, size_hw, ratio),
-             "white": lambda: _gradient(size_hw, (253, 253, 253), (247, 247, 247)),
-             "grey": lambda: _gradient(size_hw, (232, 232, 236), (222, 222, 226))}
+    kinds = {
+        "studio": lambda: _studio(rng, size_hw),
+        "room": lambda: _room(rng, size_hw, ratio),
+        "wall": lambda: _wall(rng, size_hw, ratio),
+        "street": lambda: _street(rng, size_hw, ratio),
+        "white": lambda: _gradient(size_hw, (253, 253, 253), (247, 247, 247)),
+        "grey": lambda: _gradient(size_hw, (232, 232, 236), (222, 222, 226)),
+    }
     picture = kinds[person.background]()
     _floor_shadow(picture, body, ratio)
     return picture
@@ -132,7 +154,16 @@ def _floor_shadow(picture: np.ndarray, body: Body, ratio: float) -> None:
     small = np.zeros((height // 8 + 1, width // 8 + 1), np.float32)
     for ankle in body.joints[[Joint.R_ANKLE, Joint.L_ANKLE]] * ratio / 8:
         at = int(ankle[0] + 1), int(ankle[1] + 68 * ratio / 8)
-        cv2.ellipse(small, at, (max(1, int(54 * ratio / 8)), max(1, int(13 * ratio / 8))), 0, 0, 360, 1.0, -1)
+        cv2.ellipse(
+            small,
+            at,
+            (max(1, int(54 * ratio / 8)), max(1, int(13 * ratio / 8))),
+            0,
+            0,
+            360,
+            1.0,
+            -1,
+        )
     rows = slice(int(0.72 * height) // 8 * 8, height)
     soft = cv2.resize(cv2.GaussianBlur(small, (0, 0), max(0.5, 2.2 * ratio)), (width, height))[rows]
     gain = 1 - 0.34 * np.clip(soft, 0, 1)

@@ -1,4 +1,5 @@
-"""The body below the clothes: joints from a pose, outlines from a build, in a frame 768 wide and 1024 high."""
+"""The body below the clothes: joints from a pose, outlines from a build, in a frame 768 wide and
+1024 high."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.labels import Joint
+from pipeline.base.labels import Joint
 from pipeline.sample.mesh import ribbon
 from pipeline.sample.person import POSES, Arm, Person, Pose
 
@@ -14,18 +15,99 @@ FRAME_HW = (1024, 768)
 HIP_Y, KNEE_Y, ANKLE_Y = 270.0, 512.0, 752.0  # below the neck joint, standing straight
 
 TORSO = {  # half-widths by height below the neck joint
-    "slim": np.array([(-40, 33), (-22, 36), (0, 84), (30, 81), (62, 77), (95, 78), (135, 72), (175, 67), (215, 74),
-                      (255, 84), (285, 87), (330, 84)], float),
-    "broad": np.array([(-40, 39), (-22, 44), (0, 97), (30, 95), (62, 91), (95, 91), (135, 87), (175, 83), (215, 83),
-                       (255, 86), (285, 88), (330, 86)], float)}
-ARM = {"slim": np.array([(0, 20, 20), (0.1, 23, 22), (0.28, 20, 20), (0.46, 16, 17), (0.53, 15, 16), (0.62, 17, 17),
-                         (0.8, 13, 13), (1, 10.5, 10.5)]),
-       "broad": np.array([(0, 24, 24), (0.1, 28, 27), (0.28, 26, 25), (0.46, 20, 20), (0.53, 18, 19), (0.62, 22, 21),
-                          (0.8, 17, 16), (1, 13, 13)])}
-LEG = {"slim": np.array([(0, 34, 42), (0.06, 40, 43), (0.14, 46, 43), (0.3, 43, 39), (0.44, 32, 31), (0.51, 27, 28),
-                         (0.57, 27, 27), (0.68, 33, 29), (0.78, 25, 22), (0.92, 14, 14), (1, 14, 14)]),
-       "broad": np.array([(0, 36, 43), (0.06, 42, 44), (0.14, 48, 44), (0.3, 47, 42), (0.44, 37, 34), (0.51, 32, 31),
-                          (0.57, 31, 30), (0.68, 38, 34), (0.78, 30, 26), (0.92, 17, 17), (1, 16, 16)])}
+    "slim": np.array(
+        [
+            (-40, 33),
+            (-22, 36),
+            (0, 84),
+            (30, 81),
+            (62, 77),
+            (95, 78),
+            (135, 72),
+            (175, 67),
+            (215, 74),
+            (255, 84),
+            (285, 87),
+            (330, 84),
+        ],
+        float,
+    ),
+    "broad": np.array(
+        [
+            (-40, 39),
+            (-22, 44),
+            (0, 97),
+            (30, 95),
+            (62, 91),
+            (95, 91),
+            (135, 87),
+            (175, 83),
+            (215, 83),
+            (255, 86),
+            (285, 88),
+            (330, 86),
+        ],
+        float,
+    ),
+}
+ARM = {
+    "slim": np.array(
+        [
+            (0, 20, 20),
+            (0.1, 23, 22),
+            (0.28, 20, 20),
+            (0.46, 16, 17),
+            (0.53, 15, 16),
+            (0.62, 17, 17),
+            (0.8, 13, 13),
+            (1, 10.5, 10.5),
+        ]
+    ),
+    "broad": np.array(
+        [
+            (0, 24, 24),
+            (0.1, 28, 27),
+            (0.28, 26, 25),
+            (0.46, 20, 20),
+            (0.53, 18, 19),
+            (0.62, 22, 21),
+            (0.8, 17, 16),
+            (1, 13, 13),
+        ]
+    ),
+}
+LEG = {
+    "slim": np.array(
+        [
+            (0, 34, 42),
+            (0.06, 40, 43),
+            (0.14, 46, 43),
+            (0.3, 43, 39),
+            (0.44, 32, 31),
+            (0.51, 27, 28),
+            (0.57, 27, 27),
+            (0.68, 33, 29),
+            (0.78, 25, 22),
+            (0.92, 14, 14),
+            (1, 14, 14),
+        ]
+    ),
+    "broad": np.array(
+        [
+            (0, 36, 43),
+            (0.06, 42, 44),
+            (0.14, 48, 44),
+            (0.3, 47, 42),
+            (0.44, 37, 34),
+            (0.51, 32, 31),
+            (0.57, 31, 30),
+            (0.68, 38, 34),
+            (0.78, 30, 26),
+            (0.92, 17, 17),
+            (1, 16, 16),
+        ]
+    ),
+}
 """(share of the length, half-width outside, half-width inside)."""
 
 
@@ -35,7 +117,8 @@ class Body:
 
     Attributes:
         joints: (18, 2) x, y in the frame; wearer's right and left.
-        facing: +1 seen from the front, -1 from behind. The wearer's right is at the image's left when +1.
+        facing: +1 seen from the front, -1 from behind. The wearer's right is at the image's left
+            when +1.
         turn: -1..1, how far the front points to the image's right.
     """
 
@@ -55,16 +138,20 @@ class Body:
 
     def chain(self, limb: str, right: bool) -> np.ndarray:
         """(3, 2) joints of an "arm" or a "leg", from the body outwards."""
-        first = {("arm", True): 2, ("arm", False): 5, ("leg", True): 8, ("leg", False): 11}[limb, right]
-        return self.joints[first:first + 3]
+        first = {("arm", True): 2, ("arm", False): 5, ("leg", True): 8, ("leg", False): 11}[
+            limb, right
+        ]
+        return self.joints[first : first + 3]
 
     def torso_width(self, y: np.ndarray) -> np.ndarray:
-        """Half-width of the torso at heights below the neck joint (unscaled units), turned sideways a little."""
+        """Half-width of the torso at heights below the neck joint (unscaled units), turned sideways
+        a little."""
         table = TORSO[self.build]
         return np.interp(y, table[:, 0], table[:, 1]) * (1 - 0.24 * abs(self.turn))
 
     def axis(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 2) points on the middle of the body at heights below the neck, and (N, 2) unit directions across.
+        """(N, 2) points on the middle of the body at heights below the neck, and (N, 2) unit
+        directions across.
 
         Below the hips the axis hangs straight down, drawn a little after the legs.
         """
@@ -83,7 +170,8 @@ class Body:
         return points, across / np.hypot(across[:, 0], across[:, 1])[:, None]
 
     def torso_edges(self, y: np.ndarray, half_width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Edges at the image's left and right of a horizontal slice of given half-width (unscaled units)."""
+        """Edges at the image's left and right of a horizontal slice of given half-width (unscaled
+        units)."""
         points, across = self.axis(y)
         reach = across * (np.asarray(half_width)[:, None] * self.scale)
         return points - reach, points + reach
@@ -93,7 +181,9 @@ class Body:
         profile = (ARM if limb == "arm" else LEG)[self.build] * (1, self.scale, self.scale)
         if self.side(right) < 0:  # normals point to the image's right on a line that runs down
             profile = profile[:, [0, 2, 1]]
-        left, right_edge = ribbon(self.chain(limb, right), profile, rows, 0.2 if limb == "arm" else 0.12)
+        left, right_edge = ribbon(
+            self.chain(limb, right), profile, rows, 0.2 if limb == "arm" else 0.12
+        )
         return (left, right_edge) if self.side(right) > 0 else (right_edge, left)
 
 
@@ -124,13 +214,17 @@ def build_body(person: Person) -> Body:
         k = 4 + 2 * right
         spread = 2.0 if arm.hand in ("hanging", "behind") else 1.0
         angles = (arm.upper + spread * n[k], arm.lower + spread * n[k] + 1.5 * n[k + 1])
-        lengths = 156 * s * arm.reach[0] * (1.04 if broad else 1), 136 * s * arm.reach[1] * (1.04 if broad else 1)
-        joints[first_arm:first_arm + 3] = _reach(start, angles, lengths, side)
+        lengths = (
+            156 * s * arm.reach[0] * (1.04 if broad else 1),
+            136 * s * arm.reach[1] * (1.04 if broad else 1),
+        )
+        joints[first_arm : first_arm + 3] = _reach(start, angles, lengths, side)
         start = hips + side * hip * np.array([np.cos(-tilt), np.sin(-tilt)])
         bent = 0.93 if (legs[0] > 6 and legs[1] > 3) else 1.0
         lengths = (KNEE_Y - HIP_Y) * s * (1 - 0.02 * (bent < 1)), (ANKLE_Y - KNEE_Y) * s * bent
-        joints[first_leg:first_leg + 3] = _reach(start, (legs[0] + 0.7 * n[8 + right], legs[1] + 0.7 * n[10 + right]),
-                                                 lengths, side)
+        joints[first_leg : first_leg + 3] = _reach(
+            start, (legs[0] + 0.7 * n[8 + right], legs[1] + 0.7 * n[10 + right]), lengths, side
+        )
     _place_head(joints, neck, turn, facing, s)
     return Body(joints, pose, person.build, facing, turn, s)
 

@@ -1,8 +1,10 @@
-"""Garments cut from cloth: each is one to four flat pieces with an outline, in units of the body frame.
+"""Garments cut from cloth: each is one to four flat pieces with an outline, in units of the body
+frame.
 
-A piece's own frame has x to the image's right from the middle of the body (or of the sleeve) and y downwards from the
-neck joint (or from the sleeve's head). The in-shop picture places the pieces by turning and shifting them; the worn
-garment bends them over the body (``wear``). Both use the same texture.
+A piece's own frame has x to the image's right from the middle of the body (or of the sleeve) and y
+downwards from the neck joint (or from the sleeve's head). The in-shop picture places the pieces by
+turning and shifting them; the worn garment bends them over the body (``wear``). Both use the same
+texture.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class Piece:
     """One flat piece.
 
     Attributes:
-        name: "trunk", "skirt", "panel right", "panel left", "sleeve right", "sleeve left", "leg right", "leg left".
+        name: "trunk", "skirt", "panel right", "panel left", "sleeve right", "sleeve left", "leg
+            right", "leg left".
         ys: (R,) heights of the rows, in units.
         left, right: (R,) x of the outline at those heights, in units.
         outline: list of (N, 2) polygons in units: filled where there is cloth.
@@ -69,8 +72,16 @@ def smooth_line(points, steps: int = 10) -> np.ndarray:
     p = np.asarray(points, float)
     p = np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
-    parts = [0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t ** 2 + (3 * b - a - 3 * c + d) * t ** 3)
-             for a, b, c, d in zip(p, p[1:], p[2:], p[3:])]
+    parts = [
+        0.5
+        * (
+            2 * b
+            + (c - a) * t
+            + (2 * a - 5 * b + 4 * c - d) * t**2
+            + (3 * b - a - 3 * c + d) * t**3
+        )
+        for a, b, c, d in zip(p, p[1:], p[2:], p[3:])
+    ]
     return np.vstack([*parts, p[-2:-1]])
 
 
@@ -80,13 +91,21 @@ def shoulder_line(x) -> np.ndarray:
 
 
 NECK_SHAPES: dict[str, tuple[float, float, float]] = {
-    "crew": (39, 6, 2.2), "v": (39, 92, 1.0), "scoop": (52, 58, 2.0), "boat": (64, 8, 2.4), "turtle": (33, -14, 2.0),
-    "collar": (36, 30, 1.0), "lapel": (38, 128, 1.0), "back": (38, -14, 2.2)}
+    "crew": (39, 6, 2.2),
+    "v": (39, 92, 1.0),
+    "scoop": (52, 58, 2.0),
+    "boat": (64, 8, 2.4),
+    "turtle": (33, -14, 2.0),
+    "collar": (36, 30, 1.0),
+    "lapel": (38, 128, 1.0),
+    "back": (38, -14, 2.2),
+}
 """Half-width, depth and roundness (1: a V, 2: an ellipse) of the opening."""
 
 
 def trunk_width(garment: Garment, y) -> np.ndarray:
-    """Half-width of the garment round the body at heights below the neck joint, on the flat, in units."""
+    """Half-width of the garment round the body at heights below the neck joint, on the flat, in
+    units."""
     y = np.asarray(y, float)
     table = TORSO["slim"]
     body = np.interp(np.clip(y, 62, HIP_Y + 14), table[:, 0], table[:, 1])
@@ -118,7 +137,7 @@ def _hem_line(garment: Garment) -> np.ndarray:
     width = float(trunk_width(garment, garment.hem))
     t = np.linspace(1, -1, 21)
     sag = 4 + 0.05 * max(0.0, garment.flare)
-    return np.stack([t * width, garment.hem + sag * (1 - t ** 2)], 1)
+    return np.stack([t * width, garment.hem + sag * (1 - t**2)], 1)
 
 
 def trunk_outline(garment: Garment) -> list[np.ndarray]:
@@ -131,10 +150,14 @@ def trunk_outline(garment: Garment) -> list[np.ndarray]:
         if garment.neck == "strapless":
             return body
         end = float(shoulder_line(54)) - 3
-        return body + [np.array([(x - 5, end), (x + 5, end), (x + 3, 48), (x - 7, 48)]) for x in (-50.0, 52.0)]
+        return body + [
+            np.array([(x - 5, end), (x + 5, end), (x + 3, 48), (x - 7, 48)]) for x in (-50.0, 52.0)
+        ]
     if garment.neck == "one shoulder":
         left, right = _sides(garment, 70)
-        top = smooth_line([left[0], (-70, 40), (-72, -4), (-44, -22), (-26, 8), (20, 44), (60, 54), right[0]])
+        top = smooth_line(
+            [left[0], (-70, 40), (-72, -4), (-44, -22), (-26, 8), (20, 44), (60, 54), right[0]]
+        )
         return [np.vstack([top, right, hem, left[::-1]])]
     left, right = _sides(garment, 68)
     half = NECK_SHAPES[garment.neck][0]
@@ -145,48 +168,91 @@ def trunk_outline(garment: Garment) -> list[np.ndarray]:
         hole = np.array([(tip + 5, float(shoulder_line(tip + 5))), (tip, 26), (70, 52)])
     shoulder = np.array([(half, shoulder_line(half))])
     tip_curve = np.vstack([smooth_line([*hole, right[0]], 6)])
-    return [np.vstack([_neckline(garment), shoulder, tip_curve, right, hem, left[::-1],
-                       tip_curve[::-1] * (-1, 1), shoulder * (-1, 1)])]
+    return [
+        np.vstack(
+            [
+                _neckline(garment),
+                shoulder,
+                tip_curve,
+                right,
+                hem,
+                left[::-1],
+                tip_curve[::-1] * (-1, 1),
+                shoulder * (-1, 1),
+            ]
+        )
+    ]
 
 
 def _trunk(garment: Garment) -> Piece:
     hem = garment.hem + 12 + 0.06 * max(0.0, garment.flare)
-    ys = np.unique(np.concatenate([np.linspace(-46, 62, 6), np.linspace(62, hem, int(8 + (hem - 62) / 42))]))
+    ys = np.unique(
+        np.concatenate([np.linspace(-46, 62, 6), np.linspace(62, hem, int(8 + (hem - 62) / 42))])
+    )
     width = trunk_width(garment, ys)
     return Piece("trunk", ys, -width, width, trunk_outline(garment))
 
 
 def _skirt(garment: Garment) -> Piece:
-    ys = np.linspace(WAIST_Y - 4, garment.hem + 12 + 0.06 * max(0, garment.flare), int(8 + (garment.hem - 180) / 40))
+    ys = np.linspace(
+        WAIST_Y - 4,
+        garment.hem + 12 + 0.06 * max(0, garment.flare),
+        int(8 + (garment.hem - 180) / 40),
+    )
     width = trunk_width(garment, ys)
     line = ys[(ys < garment.hem)]
     side = np.stack([trunk_width(garment, line), line], 1)
     side[0, 1] = WAIST_Y
-    waist = np.array([(x, WAIST_Y + 3 * (1 - (x / side[0, 0]) ** 2)) for x in np.linspace(-side[0, 0], side[0, 0], 9)])
-    return Piece("skirt", ys, -width, width, [np.vstack([waist, side, _hem_line(garment), side[::-1] * (-1, 1)])])
+    waist = np.array(
+        [
+            (x, WAIST_Y + 3 * (1 - (x / side[0, 0]) ** 2))
+            for x in np.linspace(-side[0, 0], side[0, 0], 9)
+        ]
+    )
+    return Piece(
+        "skirt",
+        ys,
+        -width,
+        width,
+        [np.vstack([waist, side, _hem_line(garment), side[::-1] * (-1, 1)])],
+    )
 
 
 def leg_edges(garment: Garment, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Inner and outer x of a trouser leg on the flat, for the side to the image's right."""
     table = TORSO["slim"]
-    hip = np.interp(np.clip(ys, 0, 285), table[:, 0], table[:, 1]) + garment.ease * np.interp(ys, [180, 230], [0.2, 1])
+    hip = np.interp(np.clip(ys, 0, 285), table[:, 0], table[:, 1]) + garment.ease * np.interp(
+        ys, [180, 230], [0.2, 1]
+    )
     below = np.clip(ys - CROTCH_Y, 0, None)
     half = np.interp(ys, [CROTCH_Y, 400, 512, 570, 750], [44, 41, 32, 30, 22])
     half = half + garment.ease * np.interp(ys, [CROTCH_Y, 420], [0.45, 1])
     half = half + garment.flare * np.clip(below / max(60.0, garment.hem - CROTCH_Y), 0, 1) ** 1.1
     apart = np.minimum(half + 4 * np.clip(below / 60, 0, 1), LEG_AXIS + 0.3 * below)
-    leg_axis = np.maximum(LEG_AXIS + 0.05 * below, apart)  # so that the in-shop picture shows two legs
+    leg_axis = np.maximum(
+        LEG_AXIS + 0.05 * below, apart
+    )  # so that the in-shop picture shows two legs
     blend = np.clip((ys - 285) / (CROTCH_Y + 30 - 285), 0, 1)
     outer = hip * (1 - blend) + (leg_axis + half) * blend
-    inner = np.where(ys < CROTCH_Y, -3.0, np.maximum(-3.0, leg_axis - half) * np.clip(below / 40, 0, 1)
-                     - 3 * (1 - np.clip(below / 40, 0, 1)))
+    inner = np.where(
+        ys < CROTCH_Y,
+        -3.0,
+        np.maximum(-3.0, leg_axis - half) * np.clip(below / 40, 0, 1)
+        - 3 * (1 - np.clip(below / 40, 0, 1)),
+    )
     return inner, outer
 
 
 def _leg(garment: Garment, right: bool) -> Piece:
     side = -1 if right else 1
-    ys = np.unique(np.concatenate([np.linspace(WAIST_Y - 4, CROTCH_Y + 30, 9),
-                                   np.linspace(CROTCH_Y + 30, garment.hem + 10, int(5 + (garment.hem - 350) / 30))]))
+    ys = np.unique(
+        np.concatenate(
+            [
+                np.linspace(WAIST_Y - 4, CROTCH_Y + 30, 9),
+                np.linspace(CROTCH_Y + 30, garment.hem + 10, int(5 + (garment.hem - 350) / 30)),
+            ]
+        )
+    )
     inner, outer = leg_edges(garment, ys)
     line = np.concatenate([[WAIST_Y], ys[(ys > WAIST_Y) & (ys < garment.hem)], [garment.hem]])
     a, b = leg_edges(garment, line)
@@ -198,24 +264,54 @@ def _leg(garment: Garment, right: bool) -> Piece:
 def sleeve_half(garment: Garment, share) -> np.ndarray:
     """Half-width of a sleeve at a share of the arm's length (0 shoulder, 1 wrist), in units."""
     top = 25 + 5 * min(garment.sleeve_ease, 2.0)
-    wrist = 9 + 6.5 * garment.sleeve_ease if garment.sleeve_ease < 2 else 18 * (garment.sleeve_ease - 0.75)
+    wrist = (
+        9 + 6.5 * garment.sleeve_ease
+        if garment.sleeve_ease < 2
+        else 18 * (garment.sleeve_ease - 0.75)
+    )
     middle = 17 * min(garment.sleeve_ease, 1.9) + (4 if garment.sleeve_ease > 2 else 0)
-    return np.interp(share, [-0.045, 0.0, 0.03, 0.08, 0.22, 0.52, 1.0, 1.1],
-                     [0.3 * top, 0.72 * top, 0.82 * top, 0.92 * top, top * 0.95, max(middle, top * 0.68),
-                      wrist, wrist])
+    return np.interp(
+        share,
+        [-0.045, 0.0, 0.03, 0.08, 0.22, 0.52, 1.0, 1.1],
+        [
+            0.3 * top,
+            0.72 * top,
+            0.82 * top,
+            0.92 * top,
+            top * 0.95,
+            max(middle, top * 0.68),
+            wrist,
+            wrist,
+        ],
+    )
 
 
 def _sleeve(garment: Garment, right: bool) -> Piece:
     side = -1 if right else 1
     end = garment.sleeve * ARM_LENGTH
-    ys = np.unique(np.concatenate([np.linspace(-16, 30, 7), np.linspace(30, end + 10, int(5 + end / 18))]))
+    ys = np.unique(
+        np.concatenate([np.linspace(-16, 30, 7), np.linspace(30, end + 10, int(5 + end / 18))])
+    )
     half = sleeve_half(garment, ys / ARM_LENGTH)
     line = np.concatenate([np.linspace(-12, 30, 8), np.linspace(36, end, 14)])
     edge = np.stack([sleeve_half(garment, line / ARM_LENGTH), line], 1)
-    cuff = np.array([(x, end + 4 * (1 - (x / edge[-1, 0]) ** 2)) for x in np.linspace(edge[-1, 0], -edge[-1, 0], 9)])
+    cuff = np.array(
+        [
+            (x, end + 4 * (1 - (x / edge[-1, 0]) ** 2))
+            for x in np.linspace(edge[-1, 0], -edge[-1, 0], 9)
+        ]
+    )
     turn = (13 + 8 * min(1.0, garment.sleeve_ease - 1)) * -side
     outline = np.vstack([edge, cuff, edge[::-1] * (-1, 1)])
-    return Piece(f"sleeve {'right' if right else 'left'}", ys, -half, half, [outline], turn, (side * 72.0, 10.0))
+    return Piece(
+        f"sleeve {'right' if right else 'left'}",
+        ys,
+        -half,
+        half,
+        [outline],
+        turn,
+        (side * 72.0, 10.0),
+    )
 
 
 def _panels(garment: Garment) -> list[Piece]:
@@ -228,7 +324,9 @@ def _panels(garment: Garment) -> list[Piece]:
         outline = [p[(p[:, 0] >= low) & (p[:, 0] <= high)] for p in whole.outline]
         zero = np.zeros_like(whole.ys)
         left, right_edge = (whole.left, zero) if side < 0 else (zero, whole.right)
-        pieces.append(Piece(f"panel {'right' if right else 'left'}", whole.ys, left, right_edge, outline))
+        pieces.append(
+            Piece(f"panel {'right' if right else 'left'}", whole.ys, left, right_edge, outline)
+        )
     return pieces
 
 
@@ -263,7 +361,8 @@ def _shortened(garment: Garment) -> Garment:
 
 
 def add_textures(garment: Garment, pieces: list[Piece], scale: float) -> None:
-    """Gives each piece its cloth: one bolt for the whole garment, a place of its own for each piece."""
+    """Gives each piece its cloth: one bolt for the whole garment, a place of its own for each
+    piece."""
     rng = np.random.default_rng(garment.seed)
     spans = [np.concatenate(p.outline) for p in pieces]
     sizes = [np.ceil((s.max(0) - s.min(0) + 2 * MARGIN) * scale).astype(int) for s in spans]
@@ -275,10 +374,14 @@ def add_textures(garment: Garment, pieces: list[Piece], scale: float) -> None:
         if piece.name in ("leg left", "panel left"):
             x = 0
         piece.scale, piece.origin = scale, tuple((MARGIN - span.min(0)) * scale)
-        if piece.name.startswith(("panel", "leg", "trunk", "skirt")):  # patterns run on from piece to piece
+        if piece.name.startswith(
+            ("panel", "leg", "trunk", "skirt")
+        ):  # patterns run on from piece to piece
             x = int(np.clip(bolt // 2 - piece.origin[0], 0, bolt - width))
             y = int(np.clip(60 * scale - piece.origin[1] if garment.neck else 0, 0, bolt - height))
         alpha = np.zeros((height, width), np.uint8)
         for polygon in piece.outline:
-            cv2.fillPoly(alpha, [np.round(piece.pixels(polygon) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-        piece.rgb, piece.alpha = cloth[y:y + height, x:x + width].copy(), alpha
+            cv2.fillPoly(
+                alpha, [np.round(piece.pixels(polygon) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4
+            )
+        piece.rgb, piece.alpha = cloth[y : y + height, x : x + width].copy(), alpha

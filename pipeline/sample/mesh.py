@@ -1,6 +1,8 @@
-"""Grids of points, and pictures laid on them: how a flat piece of cloth or skin takes the shape of a posed body.
+"""Grids of points, and pictures laid on them: how a flat piece of cloth or skin takes the shape of
+a posed body.
 
-A grid is (R, C, 2): R rows along the piece, C columns across. Every piece is drawn by looking up, for each pixel of the
+A grid is (R, C, 2): R rows along the piece, C columns across. Every piece is drawn by looking up,
+    for each pixel of the
 photo, where in its texture it comes from; the look-up is linear within each triangle of the grid.
 """
 
@@ -23,13 +25,16 @@ def polyline(points: np.ndarray, smooth: float, samples: int = 48) -> tuple[np.n
         samples: how many points to return.
 
     Returns:
-        (samples, 2) points and (samples, 2) normals, to the left of the direction of travel in image axes.
+        (samples, 2) points and (samples, 2) normals, to the left of the direction of travel in
+        image axes.
     """
     points = np.asarray(points, np.float64)
     lengths = np.hypot(*np.diff(points, axis=0).T)
     at = np.concatenate([[0], np.cumsum(lengths)])
     pad = smooth * at[-1] / 2 + 1e-6
-    unit = [np.diff(points[i:i + 2], axis=0)[0] / max(lengths[i], 1e-6) for i in (0, len(lengths) - 1)]
+    unit = [
+        np.diff(points[i : i + 2], axis=0)[0] / max(lengths[i], 1e-6) for i in (0, len(lengths) - 1)
+    ]
     at = np.concatenate([[-pad], at, [at[-1] + pad]])
     points = np.vstack([points[0] - unit[0] * pad, points, points[-1] + unit[1] * pad])
     steps = np.linspace(0, at[-2], samples)
@@ -41,8 +46,12 @@ def polyline(points: np.ndarray, smooth: float, samples: int = 48) -> tuple[np.n
     return line, np.stack([along[:, 1], -along[:, 0]], 1)
 
 
-def ribbon(points: np.ndarray, profile: np.ndarray, rows: int = 24, smooth: float = 0.16,
-           ) -> tuple[np.ndarray, np.ndarray]:
+def ribbon(
+    points: np.ndarray,
+    profile: np.ndarray,
+    rows: int = 24,
+    smooth: float = 0.16,
+) -> tuple[np.ndarray, np.ndarray]:
     """Two edges of a limb-like shape along a line.
 
     Args:
@@ -55,22 +64,27 @@ def ribbon(points: np.ndarray, profile: np.ndarray, rows: int = 24, smooth: floa
         (rows, 2) left edge and (rows, 2) right edge, left in the sense of ``polyline``'s normals.
     """
     line, normal = polyline(points, smooth, rows)
-    share = np.linspace(0, 1, rows)[:, None] + np.linspace(-0.045, 0.045, 7)  # averaged: no corners in the outline
+    share = np.linspace(0, 1, rows)[:, None] + np.linspace(
+        -0.045, 0.045, 7
+    )  # averaged: no corners in the outline
     left, right = (np.interp(share, profile[:, 0], profile[:, k]).mean(1)[:, None] for k in (1, 2))
     return line + normal * left, line - normal * right
 
 
 def grid(left: np.ndarray, right: np.ndarray, across: np.ndarray, shift: float = 0.0) -> np.ndarray:
-    """(R, C, 2) points between two edges; ``across`` runs from -1 (left) to 1 (right) and may reach beyond.
+    """(R, C, 2) points between two edges; ``across`` runs from -1 (left) to 1 (right) and may reach
+    beyond.
 
-    ``shift`` turns the piece about its length: the middle moves towards the right edge, the edges stay.
+    ``shift`` turns the piece about its length: the middle moves towards the right edge, the edges
+        stay.
     """
-    t = across + shift * np.clip(1 - across ** 2, 0, None)
+    t = across + shift * np.clip(1 - across**2, 0, None)
     return left[:, None] + (right - left)[:, None] * ((t + 1) / 2)[None, :, None]
 
 
 def extend_rows(points: np.ndarray, before: float, after: float) -> np.ndarray:
-    """The same grid with one more row at either end, continued by a share of its neighbouring step."""
+    """The same grid with one more row at either end, continued by a share of its neighbouring
+    step."""
     first = points[:1] + (points[:1] - points[1:2]) * before
     last = points[-1:] + (points[-1:] - points[-2:-1]) * after
     return np.concatenate([first, points, last])
@@ -79,7 +93,9 @@ def extend_rows(points: np.ndarray, before: float, after: float) -> np.ndarray:
 def triangles(points: np.ndarray) -> np.ndarray:
     """(T, 3, K) corners of the two triangles in each cell of a grid (R, C, K), row by row."""
     a, b, c, d = points[:-1, :-1], points[:-1, 1:], points[1:, :-1], points[1:, 1:]
-    return np.stack([np.stack([a, b, c], 2), np.stack([d, c, b], 2)], 2).reshape(-1, 3, points.shape[-1])
+    return np.stack([np.stack([a, b, c], 2), np.stack([d, c, b], 2)], 2).reshape(
+        -1, 3, points.shape[-1]
+    )
 
 
 def affine_of(corners: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -110,7 +126,8 @@ def look_up(index: np.ndarray, maps: np.ndarray) -> np.ndarray:
 
 
 def dim(rgb: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """Colours (h, w, 3) uint8 times a gain (h, w) below 1.6, in steps of 1/160: whole numbers are quick."""
+    """Colours (h, w, 3) uint8 times a gain (h, w) below 1.6, in steps of 1/160: whole numbers are
+    quick."""
     steps = cv2.cvtColor(cv2.convertScaleAbs(gain, alpha=160), cv2.COLOR_GRAY2RGB)
     return cv2.multiply(rgb, steps, scale=1 / 160)
 
@@ -126,7 +143,8 @@ class Box:
 
     @classmethod
     def around(cls, points: np.ndarray, size_hw: tuple[int, int], margin: int = 2) -> Box:
-        """The part of the canvas that the points (.., 2) cover, with a margin; even ends for half-size work."""
+        """The part of the canvas that the points (.., 2) cover, with a margin; even ends for
+        half-size work."""
         flat = points.reshape(-1, 2)
         (left, top), (right, bottom) = np.floor(flat.min(0)) - margin, np.ceil(flat.max(0)) + margin
         left, top = (int(max(0, v)) // 2 * 2 for v in (left, top))
@@ -145,8 +163,12 @@ class Box:
         return self.bottom - self.top, self.right - self.left
 
 
-def warp_piece(texture: np.ndarray, source: np.ndarray, target: np.ndarray, size_hw: tuple[int, int],
-               ) -> tuple[np.ndarray, np.ndarray, Box] | None:
+def warp_piece(
+    texture: np.ndarray,
+    source: np.ndarray,
+    target: np.ndarray,
+    size_hw: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray, Box] | None:
     """A texture laid on a grid.
 
     Args:
@@ -156,7 +178,8 @@ def warp_piece(texture: np.ndarray, source: np.ndarray, target: np.ndarray, size
         size_hw: the canvas.
 
     Returns:
-        (h, w, 3) uint8 colours, (h, w) float32 opacity in [0, 1], and the box they fill; None outside the canvas.
+        (h, w, 3) uint8 colours, (h, w) float32 opacity in [0, 1], and the box they fill; None
+        outside the canvas.
     """
     box = Box.around(target, size_hw)
     if box.empty:
@@ -179,7 +202,12 @@ def warp_piece(texture: np.ndarray, source: np.ndarray, target: np.ndarray, size
 def enlarged(field: np.ndarray, step: int, size_hw: tuple[int, int]) -> np.ndarray:
     """Linear enlargement in which sample i of the small field lies exactly on pixel i * step."""
     if step == 1:
-        return np.ascontiguousarray(field[:size_hw[0], :size_hw[1]])
+        return np.ascontiguousarray(field[: size_hw[0], : size_hw[1]])
     matrix = np.array([[1 / step, 0, 0], [0, 1 / step, 0]], np.float32)
-    return cv2.warpAffine(field, matrix, size_hw[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                          borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        field,
+        matrix,
+        size_hw[::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )

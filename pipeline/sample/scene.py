@@ -1,4 +1,5 @@
-"""One person's photo with its label map and DensePose, layer by layer from the background to the bag in front."""
+"""One person's photo with its label map and DensePose, layer by layer from the background to the
+bag in front."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.labels import Atr, DensePart, Joint
+from pipeline.base.labels import Atr, DensePart, Joint
 from pipeline.sample import things
 from pipeline.sample.backdrop import render_backdrop
 from pipeline.sample.body import Body, build_body
@@ -22,7 +23,8 @@ from pipeline.sample.wear import worn_grid
 
 @dataclass
 class Picture:
-    """The canvas: photo (H, W, 3) uint8, label map, DensePose parts and UV, at one size; ``ratio`` pixels per unit."""
+    """The canvas: photo (H, W, 3) uint8, label map, DensePose parts and UV, at one size; ``ratio``
+    pixels per unit."""
 
     photo: np.ndarray
     labels: np.ndarray
@@ -34,8 +36,11 @@ class Picture:
     def size_hw(self) -> tuple[int, int]:
         return self.labels.shape
 
-    def paint(self, rgb: np.ndarray, alpha: np.ndarray, box: Box, label: Atr | None, shadow: float = 0.3) -> None:
-        """Lays colours on the photo where ``alpha`` (h, w) is above 0, and the label where it is above a half."""
+    def paint(
+        self, rgb: np.ndarray, alpha: np.ndarray, box: Box, label: Atr | None, shadow: float = 0.3
+    ) -> None:
+        """Lays colours on the photo where ``alpha`` (h, w) is above 0, and the label where it is
+        above a half."""
         if shadow:
             self._shade(alpha, box, shadow)
         view = self.photo[box.of]
@@ -46,10 +51,17 @@ class Picture:
     def _shade(self, alpha: np.ndarray, box: Box, strength: float) -> None:
         """A soft shadow on what is already there of the person, none on the background."""
         r = max(2, int(9 * self.ratio))
-        grown = Box(max(0, box.top - r), max(0, box.left - r), min(self.size_hw[0], box.bottom + r),
-                    min(self.size_hw[1], box.right + r))
+        grown = Box(
+            max(0, box.top - r),
+            max(0, box.left - r),
+            min(self.size_hw[0], box.bottom + r),
+            min(self.size_hw[1], box.right + r),
+        )
         spread = np.zeros(grown.size_hw, np.float32)
-        spread[box.top - grown.top:box.bottom - grown.top, box.left - grown.left:box.right - grown.left] = alpha
+        spread[
+            box.top - grown.top : box.bottom - grown.top,
+            box.left - grown.left : box.right - grown.left,
+        ] = alpha
         small = cv2.resize(spread, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
         k = max(3, int(5 * self.ratio) | 1)
         soft = cv2.resize(cv2.blur(cv2.blur(small, (k, k)), (k, k)), grown.size_hw[::-1])
@@ -57,7 +69,9 @@ class Picture:
         view = self.photo[grown.of]
         view[:] = dim(view, gain)
 
-    def paint_mask(self, mask: np.ndarray, rgb, label: Atr | None, shadow: float = 0.25, at: Box | None = None) -> None:
+    def paint_mask(
+        self, mask: np.ndarray, rgb, label: Atr | None, shadow: float = 0.25, at: Box | None = None
+    ) -> None:
         """Paints through a hard mask, its edge softened.
 
         Args:
@@ -67,7 +81,12 @@ class Picture:
         x, y, w, h = cv2.boundingRect(mask)
         if not w:
             return
-        y0, x0, y1, x1 = max(0, y - 2), max(0, x - 2), min(mask.shape[0], y + h + 2), min(mask.shape[1], x + w + 2)
+        y0, x0, y1, x1 = (
+            max(0, y - 2),
+            max(0, x - 2),
+            min(mask.shape[0], y + h + 2),
+            min(mask.shape[1], x + w + 2),
+        )
         part = np.ascontiguousarray(mask[y0:y1, x0:x1])
         top, left = (at.top, at.left) if at else (0, 0)
         box = Box(top + y0, left + x0, top + y1, left + x1)
@@ -86,7 +105,9 @@ class Picture:
 def _skin_table(person: Person) -> np.ndarray:
     """(256, 1, 3) uint8: colours of skin by light (200 is full); shadows are warmer than lights."""
     light = np.arange(256)[:, None] / 200
-    return np.clip(np.array(person.skin) * light ** (0.85, 1.1, 1.2), 0, 255).astype(np.uint8)[:, None]
+    return np.clip(np.array(person.skin) * light ** (0.85, 1.1, 1.2), 0, 255).astype(np.uint8)[
+        :, None
+    ]
 
 
 def _paint_body(picture: Picture, person: Person, parts: list, shadow: float = 0.0) -> None:
@@ -95,10 +116,14 @@ def _paint_body(picture: Picture, person: Person, parts: list, shadow: float = 0
     if not drawn.inside.any():
         return
     mask = drawn.inside.astype(np.uint8)
-    if picture.ratio > 0.4:  # without the small steps that whole-pixel triangles leave along the outline
+    if (
+        picture.ratio > 0.4
+    ):  # without the small steps that whole-pixel triangles leave along the outline
         mask &= (cv2.GaussianBlur(mask * 255, (9, 9), 0) > 118).astype(np.uint8)
     light = cv2.multiply(cv2.convertScaleAbs(drawn.field[..., 2], alpha=200), mask)
-    beyond = cv2.dilate(light, np.ones((7, 7), np.uint8))  # the soft edge takes its colour from the skin beside it
+    beyond = cv2.dilate(
+        light, np.ones((7, 7), np.uint8)
+    )  # the soft edge takes its colour from the skin beside it
     light = np.where(mask > 0, light, beyond)
     tone = cv2.LUT(cv2.merge([light] * 3), _skin_table(person))
     picture.paint_mask(mask * 255, tone, None, shadow, drawn.box)
@@ -125,15 +150,28 @@ def _paint_hand(picture: Picture, person: Person, body: Body, right: bool, visib
     light = np.minimum(depth + 200 * 0.80, 200 * 0.97).astype(np.uint8)
     colours = cv2.LUT(cv2.merge([light] * 3), _skin_table(person))
     picture.paint_mask(mask, colours, Atr.RIGHT_ARM if right else Atr.LEFT_ARM, 0.1, box)
-    for (start, end), half in zip(shape.strokes[3:7] * picture.ratio, shape.widths[3:7] * picture.ratio):
+    for (start, end), half in zip(
+        shape.strokes[3:7] * picture.ratio, shape.widths[3:7] * picture.ratio
+    ):
         offset = np.array([-shape.axis[1], shape.axis[0]]) * half
-        a, b = (tuple(int(v) for v in np.round((p + offset) * 16)) for p in (start, start + (end - start) * 0.8))
-        cv2.line(picture.photo, a, b, (tone * (0.80, 0.72, 0.68)).tolist(), max(1, round(1.3 * picture.ratio)),
-                 cv2.LINE_AA, 4)
+        a, b = (
+            tuple(int(v) for v in np.round((p + offset) * 16))
+            for p in (start, start + (end - start) * 0.8)
+        )
+        cv2.line(
+            picture.photo,
+            a,
+            b,
+            (tone * (0.80, 0.72, 0.68)).tolist(),
+            max(1, round(1.3 * picture.ratio)),
+            cv2.LINE_AA,
+            4,
+        )
 
 
-def _paint_piece(picture: Picture, garment: Garment, body: Body, piece: Piece, label: Atr,
-                 shadow: float = 0.35) -> None:
+def _paint_piece(
+    picture: Picture, garment: Garment, body: Body, piece: Piece, label: Atr, shadow: float = 0.35
+) -> None:
     source, target = worn_grid(garment, body, piece)
     across = target[:, -1] - target[:, 0]
     across /= np.maximum(np.hypot(across[:, 0], across[:, 1]), 1e-6)[:, None]
@@ -149,11 +187,14 @@ class Wardrobe:
     def __init__(self, person: Person, size_hw: tuple[int, int], behind: bool):
         self.person, self.behind = person, behind
         self.garments = person.worn
-        self.pieces = {part: tailor(garment, size_hw, behind, part != person.shown)
-                       for part, garment in person.worn.items()}
+        self.pieces = {
+            part: tailor(garment, size_hw, behind, part != person.shown)
+            for part, garment in person.worn.items()
+        }
 
     def shop_pieces(self, size_hw: tuple[int, int]) -> list[Piece]:
-        """The pieces of the in-shop picture, which shows the front even of those seen from behind."""
+        """The pieces of the in-shop picture, which shows the front even of those seen from
+        behind."""
         if self.behind:
             return tailor(self.person.garment, size_hw)
         return self.pieces[self.person.shown]
@@ -173,7 +214,9 @@ class Wardrobe:
             self.paint(picture, body, part, (name,))
 
 
-def _paint_arm(picture: Picture, person: Person, body: Body, clothes: Wardrobe, right: bool) -> None:
+def _paint_arm(
+    picture: Picture, person: Person, body: Body, clothes: Wardrobe, right: bool
+) -> None:
     what = body.arm(right).hand
     _paint_body(picture, person, [arm(body, right)], 0.3)
     _paint_hand(picture, person, body, right, what not in ("pocket",))
@@ -183,12 +226,18 @@ def _paint_arm(picture: Picture, person: Person, body: Body, clothes: Wardrobe, 
 
 
 def render_person(person: Person, size_hw: tuple[int, int]) -> tuple[Picture, Body, Wardrobe]:
-    """The photo and its annotations, still without faults; the body; and the garments, for the in-shop picture."""
+    """The photo and its annotations, still without faults; the body; and the garments, for the
+    in-shop picture."""
     body = build_body(person)
     ratio = size_hw[0] / 1024
     photo = render_backdrop(person, size_hw, body)
-    picture = Picture(photo, np.zeros(size_hw, np.uint8), np.zeros(size_hw, np.uint8),
-                      np.zeros((2, *size_hw), np.float32), ratio)
+    picture = Picture(
+        photo,
+        np.zeros(size_hw, np.uint8),
+        np.zeros(size_hw, np.uint8),
+        np.zeros((2, *size_hw), np.float32),
+        ratio,
+    )
     clothes = Wardrobe(person, size_hw, body.facing < 0)
     behind = [r for r in (True, False) if body.arm(r).place == "behind"]
     if body.facing > 0:

@@ -6,7 +6,14 @@ import cv2
 import numpy as np
 
 from pipeline.sample.cloth import colour
-from pipeline.sample.cut import NECK_SHAPES, Piece, add_textures, cut_pieces, from_behind, shoulder_line
+from pipeline.sample.cut import (
+    NECK_SHAPES,
+    Piece,
+    add_textures,
+    cut_pieces,
+    from_behind,
+    shoulder_line,
+)
 from pipeline.sample.mesh import Box, dim
 from pipeline.sample.person import Garment
 from pipeline.sample.tailor import sew, shaded
@@ -24,8 +31,11 @@ def layout(pieces: list[Piece]) -> tuple[float, np.ndarray]:
     return scale, np.array([384.0, 512.0]) - scale * (low + high) / 2
 
 
-def tailor(garment: Garment, size_hw: tuple[int, int], behind: bool = False, worn_only: bool = False) -> list[Piece]:
-    """The garment's pieces with cloth and details, at the resolution of the in-shop picture or of the photo."""
+def tailor(
+    garment: Garment, size_hw: tuple[int, int], behind: bool = False, worn_only: bool = False
+) -> list[Piece]:
+    """The garment's pieces with cloth and details, at the resolution of the in-shop picture or of
+    the photo."""
     garment = from_behind(garment) if behind else garment
     pieces = cut_pieces(garment)
     scale = _WORN if worn_only else layout(pieces)[0]
@@ -54,14 +64,17 @@ def render_shop(garment: Garment, pieces: list[Piece], size_hw: tuple[int, int])
 
 
 def _lay_down(picture: np.ndarray, garment: Garment, piece: Piece, matrix: np.ndarray) -> None:
-    """Places one piece by an affine matrix, texture to picture; only its box of the picture is touched."""
+    """Places one piece by an affine matrix, texture to picture; only its box of the picture is
+    touched."""
     h, w = piece.alpha.shape
     corners = np.array([(0, 0, 1), (w, 0, 1), (w, h, 1), (0, h, 1)]) @ matrix.T
     box = Box.around(corners, picture.shape[:2])
     if box.empty:
         return
     matrix = matrix - [(0, 0, box.left), (0, 0, box.top)]
-    drawn = cv2.warpAffine(shaded(garment, piece, False), matrix, box.size_hw[::-1], flags=cv2.INTER_LINEAR)
+    drawn = cv2.warpAffine(
+        shaded(garment, piece, False), matrix, box.size_hw[::-1], flags=cv2.INTER_LINEAR
+    )
     alpha = drawn[..., 3].astype(np.float32) * (1 / 255)
     view = picture[box.of]
     if piece.name.startswith("sleeve"):
@@ -70,14 +83,17 @@ def _lay_down(picture: np.ndarray, garment: Garment, piece: Piece, matrix: np.nd
 
 
 def _edge_shadow(view: np.ndarray, alpha: np.ndarray) -> None:
-    """A sleeve lies upon the body: a soft dark edge on what is below it, not on the white around."""
+    """A sleeve lies upon the body: a soft dark edge on what is below it, not on the white
+    around."""
     soft = cv2.blur(cv2.resize(alpha, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA), (7, 7))
     soft = cv2.resize(soft, view.shape[1::-1]) * 0.22
     soft[cv2.cvtColor(view, cv2.COLOR_RGB2GRAY) > 244] = 0
     view[:] = dim(view, 1 - soft)
 
 
-def _draw_inside(garment: Garment, picture: np.ndarray, to_pixels: np.ndarray, scale: float, shift: np.ndarray) -> None:
+def _draw_inside(
+    garment: Garment, picture: np.ndarray, to_pixels: np.ndarray, scale: float, shift: np.ndarray
+) -> None:
     """The inside of the back that shows in the neck opening."""
     if garment.neck not in NECK_SHAPES or garment.neck == "turtle":
         return

@@ -1,4 +1,5 @@
-"""The naked body as grids: DensePose parts, U and V, and light on the skin; hands, feet, shoes and hair as shapes."""
+"""The naked body as grids: DensePose parts, U and V, and light on the skin; hands, feet, shoes and
+hair as shapes."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.labels import Atr, DensePart, Joint
+from pipeline.base.labels import Atr, DensePart, Joint
 from pipeline.sample.body import HIP_Y, TORSO, Body
 from pipeline.sample.mesh import Box, affine_of, enlarged, fill_triangles, look_up, triangles
 
@@ -17,7 +18,8 @@ LIGHT = np.array([-0.55, -0.45])  # towards the light, in the image
 
 @dataclass(frozen=True)
 class Part:
-    """A grid of the body: points (R, C, 2); values (R, C, 3) U, V, light; DensePose part of each cell; its label."""
+    """A grid of the body: points (R, C, 2); values (R, C, 3) U, V, light; DensePose part of each
+    cell; its label."""
 
     points: np.ndarray
     values: np.ndarray
@@ -26,7 +28,8 @@ class Part:
 
 
 def _lit(points: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """(R, C) light of a rounded surface: its sides turn away from the viewer, one of them towards the light."""
+    """(R, C) light of a rounded surface: its sides turn away from the viewer, one of them towards
+    the light."""
     across = points[:, -1] - points[:, 0]
     across = across / np.maximum(np.hypot(across[:, 0], across[:, 1]), 1e-6)[:, None]
     facing = np.sqrt(np.clip(1 - (0.93 * t) ** 2, 0, 1))
@@ -45,12 +48,17 @@ def _columns(left: np.ndarray, right: np.ndarray, t: np.ndarray = COLUMNS) -> np
 
 
 def torso(body: Body, drop: float) -> Part:
-    """Trunk and pelvis: below the hips it narrows to a rounded point, ``drop`` units below the hip joints."""
+    """Trunk and pelvis: below the hips it narrows to a rounded point, ``drop`` units below the hip
+    joints."""
     ys = np.concatenate([np.linspace(-40, 8, 6), np.linspace(24, HIP_Y - 20, 12)])
     steps = np.linspace(0, 1, 6)[1:]
     t = COLUMNS
-    height = np.concatenate([np.tile(ys[:, None], (1, len(t))),
-                             ys[-1] + steps[:, None] * (14 + (drop + 6) * (1 - np.abs(t[None]) ** 1.7))])
+    height = np.concatenate(
+        [
+            np.tile(ys[:, None], (1, len(t))),
+            ys[-1] + steps[:, None] * (14 + (drop + 6) * (1 - np.abs(t[None]) ** 1.7)),
+        ]
+    )
     flat = height.ravel()
     table = TORSO[body.build]
     axis, across = body.axis(flat)
@@ -75,7 +83,7 @@ def head(body: Body) -> list[Part]:
     half = np.array([31, 30.5, 30, 31, 34, 38]) * (1 if slim else 1.18)
     stem_x = np.interp(ys, [-86, -22], [middle + 2 * body.turn, neck[0]])
     stem = [np.stack([stem_x + k * half * s, neck[1] + ys * s], 1) for k in (-1, 1)]
-    sides = [DensePart.HEAD_RIGHT, DensePart.HEAD_LEFT][::body.facing]
+    sides = [DensePart.HEAD_RIGHT, DensePart.HEAD_LEFT][:: body.facing]
     parts = []
     for left, right in (stem, jaw):
         points = _columns(left, right)
@@ -83,14 +91,26 @@ def head(body: Body) -> list[Part]:
         if abs(body.turn) > 0.45:  # a head in profile shows one half
             dense[:] = sides[0 if body.turn > 0 else 1]
         parts.append(Part(points, _values(points, COLUMNS), dense, Atr.HEAD))
-    parts[0].values[..., 2] *= np.interp(np.arange(6), [0, 2, 4], [0.80, 0.86, 1.0])[:, None]  # shadow of the jaw
+    parts[0].values[..., 2] *= np.interp(np.arange(6), [0, 2, 4], [0.80, 0.86, 1.0])[
+        :, None
+    ]  # shadow of the jaw
     return parts
 
 
-_ARM_PARTS = {True: (DensePart.UPPER_ARM_RIGHT_OUTER, DensePart.UPPER_ARM_RIGHT_INNER,
-                     DensePart.LOWER_ARM_RIGHT_OUTER, DensePart.LOWER_ARM_RIGHT_INNER),
-              False: (DensePart.UPPER_ARM_LEFT_OUTER, DensePart.UPPER_ARM_LEFT_INNER,
-                      DensePart.LOWER_ARM_LEFT_OUTER, DensePart.LOWER_ARM_LEFT_INNER)}
+_ARM_PARTS = {
+    True: (
+        DensePart.UPPER_ARM_RIGHT_OUTER,
+        DensePart.UPPER_ARM_RIGHT_INNER,
+        DensePart.LOWER_ARM_RIGHT_OUTER,
+        DensePart.LOWER_ARM_RIGHT_INNER,
+    ),
+    False: (
+        DensePart.UPPER_ARM_LEFT_OUTER,
+        DensePart.UPPER_ARM_LEFT_INNER,
+        DensePart.LOWER_ARM_LEFT_OUTER,
+        DensePart.LOWER_ARM_LEFT_INNER,
+    ),
+}
 
 
 _CAP = ((0.3, 1.0), (0.64, 0.8), (0.88, 0.42))  # the rounding of the shoulder: width, height
@@ -107,7 +127,12 @@ def arm(body: Body, right: bool) -> Part:
     upper_out, upper_in, lower_out, lower_in = _ARM_PARTS[right]
     dense = np.empty((len(outer) - 1, 6), int)
     half = len(_CAP) + 12
-    dense[:half, :3], dense[:half, 3:], dense[half:, :3], dense[half:, 3:] = upper_out, upper_in, lower_out, lower_in
+    dense[:half, :3], dense[:half, 3:], dense[half:, :3], dense[half:, 3:] = (
+        upper_out,
+        upper_in,
+        lower_out,
+        lower_in,
+    )
     return Part(points, _values(points, COLUMNS), dense, Atr.RIGHT_ARM if right else Atr.LEFT_ARM)
 
 
@@ -118,8 +143,12 @@ def leg(body: Body, right: bool) -> Part:
         outer, inner = inner, outer
     points = _columns(outer, inner)
     front = body.facing > 0
-    upper, lower = {(True, True): (9, 13), (True, False): (7, 11), (False, True): (10, 14),
-                    (False, False): (8, 12)}[right, front]
+    upper, lower = {
+        (True, True): (9, 13),
+        (True, False): (7, 11),
+        (False, True): (10, 14),
+        (False, False): (8, 12),
+    }[right, front]
     dense = np.full((len(outer) - 1, 6), upper)
     dense[12:] = lower
     return Part(points, _values(points, COLUMNS), dense, Atr.RIGHT_LEG if right else Atr.LEFT_LEG)
@@ -143,19 +172,31 @@ def foot_line(body: Body, right: bool, points: np.ndarray) -> np.ndarray:
     shin = np.arctan2(side * (ankle - knee)[0], (ankle - knee)[1])
     angle = side * (0.35 * shin + 0.10) - 0.22 * body.turn
     c, s = np.cos(angle), np.sin(angle)
-    return ankle + np.stack([points[:, 0] * c + points[:, 1] * s, points[:, 1] * c - points[:, 0] * s], 1) * body.scale
+    return (
+        ankle
+        + np.stack([points[:, 0] * c + points[:, 1] * s, points[:, 1] * c - points[:, 0] * s], 1)
+        * body.scale
+    )
 
 
 # fingers by what the hand does: (start across, start along, length, lean in degrees)
 _OPEN = ((-10, 30, 36, -3), (-3.5, 33, 41, -1), (3.5, 33, 39, 1), (10, 29, 30, 4))
 _FIST = ((-10, 28, 12, 0), (-3.5, 30, 13, 0), (3.5, 30, 13, 0), (10, 28, 11, 0))
-FINGERS = {"hanging": _OPEN, "flat": _OPEN, "tucked": _OPEN, "hip": _OPEN, "behind": _OPEN, "pocket": _OPEN,
-           "fist": _FIST}
+FINGERS = {
+    "hanging": _OPEN,
+    "flat": _OPEN,
+    "tucked": _OPEN,
+    "hip": _OPEN,
+    "behind": _OPEN,
+    "pocket": _OPEN,
+    "fist": _FIST,
+}
 
 
 @dataclass(frozen=True)
 class Hand:
-    """Strokes with round ends: (M, 2, 2) start and end points in the frame, (M,) half-widths; and the hand's axis."""
+    """Strokes with round ends: (M, 2, 2) start and end points in the frame, (M,) half-widths; and
+    the hand's axis."""
 
     strokes: np.ndarray
     widths: np.ndarray
@@ -173,11 +214,18 @@ def hand(body: Body, right: bool) -> Hand:
     along = np.array([along[0] * c - along[1] * s, along[0] * s + along[1] * c])
     across = np.array([-along[1], along[0]]) * side  # towards the thumb
     size = body.scale * (0.9 if body.build == "slim" else 1.06)
-    strokes: list[tuple] = [((0, -6), (0, 12), 11), ((-4, 16), (-4, 32), 13), ((4, 16), (5, 30), 12)]
+    strokes: list[tuple] = [
+        ((0, -6), (0, 12), 11),
+        ((-4, 16), (-4, 32), 13),
+        ((4, 16), (5, 30), 12),
+    ]
     for x, y, length, lean in FINGERS[what]:
         tip = x + length * np.sin(np.radians(lean)), y + length * np.cos(np.radians(lean))
         strokes.append(((x, y), tip, 4.9))
-    strokes += [((9, 14), (17, 32), 5.6), ((17, 32), (17.5, 48) if what != "fist" else (10, 40), 4.9)]
+    strokes += [
+        ((9, 14), (17, 32), 5.6),
+        ((17, 32), (17.5, 48) if what != "fist" else (10, 40), 4.9),
+    ]
     points = np.array([s[:2] for s in strokes], float)
     placed = wrist + (points[..., :1] * across + points[..., 1:] * along) * size
     return Hand(placed, np.array([s[2] for s in strokes]) * size, along)
@@ -189,7 +237,9 @@ def draw_hand(shape: Hand, size_hw: tuple[int, int], ratio: float) -> tuple[np.n
     mask = np.zeros((max(0, box.size_hw[0]), max(0, box.size_hw[1])), np.uint8)
     if box.empty:
         return mask, box
-    for (start, end), half in zip(shape.strokes * ratio - (box.left, box.top), shape.widths * ratio):
+    for (start, end), half in zip(
+        shape.strokes * ratio - (box.left, box.top), shape.widths * ratio
+    ):
         a, b = (tuple(int(v) for v in np.round(p * 16)) for p in (start, end))
         cv2.line(mask, a, b, 255, max(1, round(2 * half)), cv2.LINE_8, 4)
     return mask, box
@@ -204,7 +254,9 @@ class BodyPass:
     """
 
     def __init__(self, parts: list[Part], size_hw: tuple[int, int], ratio: float):
-        self.box = Box.around(np.concatenate([p.points.reshape(-1, 2) for p in parts]) * ratio, size_hw)
+        self.box = Box.around(
+            np.concatenate([p.points.reshape(-1, 2) for p in parts]) * ratio, size_hw
+        )
         self.inside = np.zeros((0, 0), bool)
         if self.box.empty:
             return
@@ -214,12 +266,20 @@ class BodyPass:
         index = np.full(self.box.size_hw, -1, np.int32)
         fill_triangles(index, corners)
         self.inside = index >= 0
-        self.dense, self.labels = (np.concatenate([*columns, [0]]).astype(np.uint8)[index] for columns in (
-            [np.repeat(p.dense.ravel(), 2) for p in parts], [np.full(p.dense.size * 2, p.label) for p in parts]))
+        self.dense, self.labels = (
+            np.concatenate([*columns, [0]]).astype(np.uint8)[index]
+            for columns in (
+                [np.repeat(p.dense.ravel(), 2) for p in parts],
+                [np.full(p.dense.size * 2, p.label) for p in parts],
+            )
+        )
         self.field = self._field(index, corners, values, 2 if size_hw[0] >= 600 else 1)
 
-    def _field(self, index: np.ndarray, corners: np.ndarray, values: np.ndarray, step: int) -> np.ndarray:
-        """Values at every pixel, looked up at every second one of large photos; the last entry is the background."""
+    def _field(
+        self, index: np.ndarray, corners: np.ndarray, values: np.ndarray, step: int
+    ) -> np.ndarray:
+        """Values at every pixel, looked up at every second one of large photos; the last entry is
+        the background."""
         small = np.ascontiguousarray(index[::step, ::step])
         field = look_up(small, affine_of(corners / step, values))
         if step == 1:

@@ -8,7 +8,15 @@ import cv2
 import numpy as np
 
 from pipeline.sample.cloth import colour, folds, write_word
-from pipeline.sample.cut import CROTCH_Y, NECK_SHAPES, WAIST_Y, Piece, shoulder_line, smooth_line, trunk_width
+from pipeline.sample.cut import (
+    CROTCH_Y,
+    NECK_SHAPES,
+    WAIST_Y,
+    Piece,
+    shoulder_line,
+    smooth_line,
+    trunk_width,
+)
 from pipeline.sample.mesh import dim
 from pipeline.sample.person import Garment
 
@@ -22,12 +30,21 @@ def _ink(garment: Garment, amount: float) -> tuple[int, int, int]:
 
 
 def _fixed(piece: Piece, points) -> np.ndarray:
-    """Points in units -> texture pixels with four bits of fraction, as OpenCV's drawing takes them."""
+    """Points in units -> texture pixels with four bits of fraction, as OpenCV's drawing takes
+    them."""
     return np.round(piece.pixels(points) * 16).astype(np.int32)
 
 
 def _stroke(piece: Piece, points, ink, width: float = 1.0, closed: bool = False) -> None:
-    cv2.polylines(piece.rgb, [_fixed(piece, points)], closed, ink, max(1, round(width * piece.scale)), cv2.LINE_AA, 4)
+    cv2.polylines(
+        piece.rgb,
+        [_fixed(piece, points)],
+        closed,
+        ink,
+        max(1, round(width * piece.scale)),
+        cv2.LINE_AA,
+        4,
+    )
 
 
 def _fill(piece: Piece, points, ink) -> None:
@@ -55,7 +72,13 @@ def _buttons(piece: Piece, garment: Garment, x: float, ys, radius: float = 2.6) 
     for y in ys:
         angle = np.linspace(0, 2 * np.pi, 14)
         _fill(piece, np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], 1), light)
-        _stroke(piece, np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], 1), tone, 0.7, True)
+        _stroke(
+            piece,
+            np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], 1),
+            tone,
+            0.7,
+            True,
+        )
 
 
 def _front(piece: Piece, garment: Garment) -> None:
@@ -67,15 +90,25 @@ def _front(piece: Piece, garment: Garment) -> None:
     for x in edges:
         _stroke(piece, [(x, top), (x, bottom)], ink, 0.9)
     step = 42 if garment.neck == "collar" else 56
-    _buttons(piece, garment, 0 if garment.neck == "collar" else 4, np.arange(top + 14, garment.hem - 12, step),
-             2.6 if garment.neck == "collar" else 3.6)
+    _buttons(
+        piece,
+        garment,
+        0 if garment.neck == "collar" else 4,
+        np.arange(top + 14, garment.hem - 12, step),
+        2.6 if garment.neck == "collar" else 3.6,
+    )
 
 
 def _collar(piece: Piece, garment: Garment) -> None:
     half, depth, _ = NECK_SHAPES["collar"]
     top = float(shoulder_line(half))
     for side in (-1, 1):
-        shape = [(side * (half - 10), top - 14), (side * (half + 6), top - 2), (side * 42, depth + 6), (0, depth - 4)]
+        shape = [
+            (side * (half - 10), top - 14),
+            (side * (half + 6), top - 2),
+            (side * 42, depth + 6),
+            (0, depth - 4),
+        ]
         if piece.name.endswith("right") and side > 0 or piece.name.endswith("left") and side < 0:
             continue
         _fill_cloth(piece, shape, 1.07)
@@ -88,14 +121,22 @@ def _lapel(piece: Piece, garment: Garment) -> None:
     for side in (-1, 1):
         if piece.name.endswith("right") and side > 0 or piece.name.endswith("left") and side < 0:
             continue
-        shape = [(side * (half - 8), top - 13), (side * (half + 12), top + 8), (side * 56, 34), (side * 46, 40),
-                 (side * 60, 50), (0, depth + 6), (side * 12, depth - 26)]
+        shape = [
+            (side * (half - 8), top - 13),
+            (side * (half + 12), top + 8),
+            (side * 56, 34),
+            (side * 46, 40),
+            (side * 60, 50),
+            (0, depth + 6),
+            (side * 12, depth - 26),
+        ]
         _fill_cloth(piece, shape, 1.08)
         _stroke(piece, shape, _ink(garment, 0.4), 1.1, True)
 
 
 def _fill_cloth(piece: Piece, shape, factor: float) -> None:
-    """Adds cloth with the pattern that lies there, a little lighter: a collar above the neckline."""
+    """Adds cloth with the pattern that lies there, a little lighter: a collar above the
+    neckline."""
     cv2.fillPoly(piece.alpha, [_fixed(piece, shape)], 255, cv2.LINE_AA, 4)
     _tone(piece, shape, factor)
 
@@ -111,7 +152,9 @@ def _neck_band(piece: Piece, garment: Garment) -> None:
 
 
 def _turtle(piece: Piece, garment: Garment) -> None:
-    shape = smooth_line([(-36, -18), (-34, -34), (-31, -46), (0, -42), (31, -46), (34, -34), (36, -18), (0, -4)], 5)
+    shape = smooth_line(
+        [(-36, -18), (-34, -34), (-31, -46), (0, -42), (31, -46), (34, -34), (36, -18), (0, -4)], 5
+    )
     _fill_cloth(piece, shape, 0.96)
     _stroke(piece, smooth_line([(-37, -19), (0, -5), (37, -19)]), _ink(garment, 0.35), 1.2)
 
@@ -127,8 +170,18 @@ def _pockets(piece: Piece, garment: Garment) -> None:
     if piece.name.startswith("leg"):
         side = -1 if piece.name.endswith("right") else 1
         hip = float(trunk_width(garment, WAIST_Y + 20))
-        _stroke(piece, smooth_line([(side * hip * 0.55, WAIST_Y + 12), (side * hip * 0.75, WAIST_Y + 40),
-                                    (side * (hip + 8), WAIST_Y + 60)]), _ink(garment, 0.35), 1.1)
+        _stroke(
+            piece,
+            smooth_line(
+                [
+                    (side * hip * 0.55, WAIST_Y + 12),
+                    (side * hip * 0.75, WAIST_Y + 40),
+                    (side * (hip + 8), WAIST_Y + 60),
+                ]
+            ),
+            _ink(garment, 0.35),
+            1.1,
+        )
         return
     for side in (-1, 1):
         if piece.name == "trunk" or (side < 0) == piece.name.endswith("right"):
@@ -148,7 +201,9 @@ def _ribs(piece: Piece, garment: Garment) -> None:
     """Ribbed hems and cuffs of knitwear."""
     end = piece.ys[-1] - (10 if piece.name.startswith("sleeve") else 12)
     width = max(abs(piece.left).max(), abs(piece.right).max())
-    _tone(piece, [(-width, end - 16), (width, end - 16), (width, end + 16), (-width, end + 16)], 0.93)
+    _tone(
+        piece, [(-width, end - 16), (width, end - 16), (width, end + 16), (-width, end + 16)], 0.93
+    )
     ink = _ink(garment, 0.18)
     for x in np.arange(-width, width, 4.5):
         _stroke(piece, [(x, end - 15), (x, end + 12)], ink, 0.7)
@@ -156,8 +211,14 @@ def _ribs(piece: Piece, garment: Garment) -> None:
 
 def _fly(piece: Piece, garment: Garment) -> None:
     if piece.name.endswith("left"):
-        _stroke(piece, smooth_line([(14, WAIST_Y + 14), (14, WAIST_Y + 70), (6, WAIST_Y + 92), (0, WAIST_Y + 98)]),
-                _ink(garment, 0.3), 1.0)
+        _stroke(
+            piece,
+            smooth_line(
+                [(14, WAIST_Y + 14), (14, WAIST_Y + 70), (6, WAIST_Y + 92), (0, WAIST_Y + 98)]
+            ),
+            _ink(garment, 0.3),
+            1.0,
+        )
         _buttons(piece, garment, 4, [WAIST_Y + 8], 3.0)
 
 
@@ -170,7 +231,12 @@ def _crease(piece: Piece, garment: Garment) -> None:
 
 def _waist(piece: Piece, garment: Garment) -> None:
     if piece.name == "trunk":
-        _stroke(piece, [(-120, WAIST_Y - 2), (0, WAIST_Y + 1), (120, WAIST_Y - 2)], _ink(garment, 0.35), 1.4)
+        _stroke(
+            piece,
+            [(-120, WAIST_Y - 2), (0, WAIST_Y + 1), (120, WAIST_Y - 2)],
+            _ink(garment, 0.35),
+            1.4,
+        )
 
 
 def _waistband(piece: Piece, garment: Garment) -> None:
@@ -180,8 +246,14 @@ def _waistband(piece: Piece, garment: Garment) -> None:
 
 
 DETAILS: dict[str, Callable[[Piece, Garment], None]] = {
-    "pocket": _pocket, "pockets": _pockets, "cuffs": _cuffs, "ribs": _ribs, "fly": _fly, "crease": _crease,
-    "waist": _waist}
+    "pocket": _pocket,
+    "pockets": _pockets,
+    "cuffs": _cuffs,
+    "ribs": _ribs,
+    "fly": _fly,
+    "crease": _crease,
+    "waist": _waist,
+}
 
 
 def sew(garment: Garment, pieces: list[Piece], behind: bool = False) -> None:
@@ -198,7 +270,13 @@ def sew(garment: Garment, pieces: list[Piece], behind: bool = False) -> None:
         _hem(piece, garment)
         if garment.pattern == "lettering" and piece.name == "trunk" and not behind:
             ink = colour(garment.colours[1])
-            write_word(piece.rgb, garment.word, tuple(piece.pixels(np.array([(0, 100)]))[0]), 96 * piece.scale, ink)
+            write_word(
+                piece.rgb,
+                garment.word,
+                tuple(piece.pixels(np.array([(0, 100)]))[0]),
+                96 * piece.scale,
+                ink,
+            )
 
 
 def _front_details(piece: Piece, garment: Garment) -> None:
@@ -221,20 +299,28 @@ def _hem(piece: Piece, garment: Garment) -> None:
     t = np.linspace(-1, 1, 15)
     width = float(trunk_width(garment, y)) if piece.name in ("trunk", "skirt") else 130
     sag = (4 + 0.05 * max(0.0, garment.flare)) if piece.name in ("trunk", "skirt") else 0
-    _stroke(piece, np.stack([t * width, y + sag * (1 - t ** 2)], 1), _ink(garment, 0.2), 0.9)
+    _stroke(piece, np.stack([t * width, y + sag * (1 - t**2)], 1), _ink(garment, 0.2), 0.9)
 
 
 # fold kind and strength by piece: (kind, strength worn, strength in the shop)
-_FOLDS = {"trunk": ("soft", 0.07, 0.02), "skirt": ("hanging", 0.11, 0.045), "panel": ("hanging", 0.06, 0.02),
-          "sleeve": ("creased", 0.075, 0.03), "leg": ("creased", 0.05, 0.02)}
+_FOLDS = {
+    "trunk": ("soft", 0.07, 0.02),
+    "skirt": ("hanging", 0.11, 0.045),
+    "panel": ("hanging", 0.06, 0.02),
+    "sleeve": ("creased", 0.075, 0.03),
+    "leg": ("creased", 0.05, 0.02),
+}
 _STIFF = {"leather": 1.5, "denim": 1.0, "knit": 0.6}
 
 
-def shaded(garment: Garment, piece: Piece, worn: bool, light: np.ndarray | None = None) -> np.ndarray:
+def shaded(
+    garment: Garment, piece: Piece, worn: bool, light: np.ndarray | None = None
+) -> np.ndarray:
     """(h, w, 4) uint8 RGBA: the texture with its folds and roundness.
 
     Args:
-        light: (R,) how much each row's right side looks towards the light, -1..1; None for a garment lying flat.
+        light: (R,) how much each row's right side looks towards the light, -1..1; None for a
+            garment lying flat.
     """
     height, width = piece.alpha.shape
     rng = np.random.default_rng([garment.seed, sum(map(ord, piece.name)), worn])
@@ -249,7 +335,9 @@ def shaded(garment: Garment, piece: Piece, worn: bool, light: np.ndarray | None 
     ys = (np.arange(small[0]) * 2 - piece.origin[1]) / piece.scale
     xs = (np.arange(small[1]) * 2 - piece.origin[0]) / piece.scale
     left, right = np.interp(ys, piece.ys, piece.left), np.interp(ys, piece.ys, piece.right)
-    t = np.clip((xs[None] * 2 - (left + right)[:, None]) / np.maximum(right - left, 1)[:, None], -1.1, 1.1)
+    t = np.clip(
+        (xs[None] * 2 - (left + right)[:, None]) / np.maximum(right - left, 1)[:, None], -1.1, 1.1
+    )
     gain = folds(rng, kind, *small, piece.scale / 2 * (1.5 if kind == "hanging" else 1)) * strength
     gain *= _fold_growth(garment, first, ys)[:, None]
     round_shade = 1 - (0.26 if worn else 0.10) * np.abs(t) ** (2.6 if worn else 4)
@@ -269,8 +357,11 @@ def _fold_growth(garment: Garment, first: str, ys: np.ndarray) -> np.ndarray:
     if first in ("skirt", "panel") or (first == "trunk" and garment.flare > 25):
         return np.interp(ys, [40, WAIST_Y, WAIST_Y + 40, garment.hem], [0.5, 0.55, 0.7, 1.5])
     if first == "leg":
-        return np.interp(ys, [WAIST_Y, 270, CROTCH_Y, 420, 500, 560, 640, 760],
-                         [0.3, 1.2, 1.6, 0.7, 1.2, 1.0, 0.7, 1.6])
+        return np.interp(
+            ys,
+            [WAIST_Y, 270, CROTCH_Y, 420, 500, 560, 640, 760],
+            [0.3, 1.2, 1.6, 0.7, 1.2, 1.0, 0.7, 1.6],
+        )
     if first == "sleeve":
         return np.interp(ys, [0, 60, 140, 200, 300], [0.8, 0.7, 1.5, 0.9, 1.2])
     return np.interp(ys, [0, 60, 130, 200, 300], [0.4, 1.0, 0.8, 1.4, 1.0])

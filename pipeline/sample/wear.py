@@ -20,19 +20,27 @@ def _leg_reach(body: Body, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lows, highs = [], []
     for points in edges:
         half = len(points) // 2
-        columns = [np.interp(at, points[k:k + half, 1], points[k:k + half, 0]) for k in (0, half)]
+        columns = [
+            np.interp(at, points[k : k + half, 1], points[k : k + half, 0]) for k in (0, half)
+        ]
         lows.append(np.minimum(*columns))
         highs.append(np.maximum(*columns))
     return np.minimum(*lows), np.maximum(*highs)
 
 
 def trunk_edges(garment: Garment, body: Body, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of a top, skirt or dress round the body: never narrower than the body, nor than the legs below it."""
+    """Edges of a top, skirt or dress round the body: never narrower than the body, nor than the
+    legs below it."""
     width = trunk_width(garment, ys)
     narrow = 1 - 0.24 * abs(body.turn)
     naked = body.torso_width(ys)
-    worn = np.where(ys < 62, np.maximum(width, naked / narrow if garment.sleeve else 0), width) * narrow
-    fitting = np.maximum(worn, np.where((ys > 62) & (ys < HIP_Y + 40), naked + 2 + 0.5 * garment.ease, 0))
+    worn = (
+        np.where(ys < 62, np.maximum(width, naked / narrow if garment.sleeve else 0), width)
+        * narrow
+    )
+    fitting = np.maximum(
+        worn, np.where((ys > 62) & (ys < HIP_Y + 40), naked + 2 + 0.5 * garment.ease, 0)
+    )
     left, right = body.torso_edges(ys, fitting)
     low, high = _leg_reach(body, ys)
     below = np.clip((ys - HIP_Y) / 60, 0, 1) * (5 + 0.3 * garment.ease) * body.scale
@@ -43,7 +51,8 @@ def trunk_edges(garment: Garment, body: Body, ys: np.ndarray) -> tuple[np.ndarra
 
 
 def _panel_edges(garment: Garment, body: Body, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-    """A front of an open coat: the outside as a closed one's, the inside drawn apart from the chest downwards."""
+    """A front of an open coat: the outside as a closed one's, the inside drawn apart from the chest
+    downwards."""
     left, right = trunk_edges(garment, body, piece.ys)
     middle = (left + right) / 2 + (right - left) * (0.12 * body.turn)
     gap = np.interp(piece.ys, [-30, 40, 150, garment.hem], [10, 26, 34, 44]) * body.scale
@@ -64,7 +73,9 @@ def _leg_edges(garment: Garment, body: Body, piece: Piece) -> tuple[np.ndarray, 
     along = np.clip((ys - HIP_Y) / (ANKLE_Y - HIP_Y), 0, 1.04)
     spine = np.stack([np.interp(along, np.linspace(0, 1, 60), line[:, k]) for k in (0, 1)], 1)
     spine[:, 1] += np.clip(ys - ANKLE_Y, 0, None) * body.scale
-    across = np.stack([np.interp(along, np.linspace(0, 1, 60), normal[:, k]) for k in (0, 1)], 1) * side
+    across = (
+        np.stack([np.interp(along, np.linspace(0, 1, 60), normal[:, k]) for k in (0, 1)], 1) * side
+    )
     half = ((piece.right - piece.left) / 2)[:, None] * body.scale
     profile = LEG[body.build]  # never narrower than the leg inside
     naked_leg = np.interp(along, profile[:, 0], profile[:, 1:].max(1))[:, None] + 2.5
@@ -97,16 +108,25 @@ def _sleeve_edges(garment: Garment, body: Body, piece: Piece) -> tuple[np.ndarra
     return b, a
 
 
-EDGES = {"trunk": lambda g, b, p: trunk_edges(g, b, p.ys), "skirt": lambda g, b, p: trunk_edges(g, b, p.ys),
-         "panel": _panel_edges, "leg": _leg_edges, "sleeve": _sleeve_edges}
+EDGES = {
+    "trunk": lambda g, b, p: trunk_edges(g, b, p.ys),
+    "skirt": lambda g, b, p: trunk_edges(g, b, p.ys),
+    "panel": _panel_edges,
+    "leg": _leg_edges,
+    "sleeve": _sleeve_edges,
+}
 
 
 def worn_grid(garment: Garment, body: Body, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-    """Texture points and frame points of a piece: (R, C, 2) each, in texture pixels and in units of the frame."""
+    """Texture points and frame points of a piece: (R, C, 2) each, in texture pixels and in units of
+    the frame."""
     left, right = EDGES[piece.name.split()[0]](garment, body, piece)
     shift = 0.22 * body.turn if piece.name in ("trunk", "skirt") else 0.0
-    source = grid(piece.pixels(np.stack([piece.left, piece.ys], 1)), piece.pixels(np.stack([piece.right, piece.ys], 1)),
-                  ACROSS)
+    source = grid(
+        piece.pixels(np.stack([piece.left, piece.ys], 1)),
+        piece.pixels(np.stack([piece.right, piece.ys], 1)),
+        ACROSS,
+    )
     return source, grid(left, right, ACROSS, shift)
 
 

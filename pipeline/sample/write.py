@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pipeline.errors import DataError
-from pipeline.labels import Category
-from pipeline.manifest import load_manifest
-from pipeline.pose import render_skeleton
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
+from pipeline.base.manifest import load_manifest
+from pipeline.dataset.pose import render_skeleton
 from pipeline.sample.annotate import finish_uv, keypoint_rows, spoil_dense, spoil_labels
 from pipeline.sample.person import describe_person
 from pipeline.sample.scene import render_person
@@ -62,7 +62,9 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _jpeg(rgb: np.ndarray) -> bytes:
-    return cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    return cv2.imencode(
+        ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95]
+    )[1].tobytes()
 
 
 def _grey_png(values: np.ndarray) -> bytes:
@@ -88,7 +90,9 @@ def _npz(uv: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def person_files(category: Category, person_id: str, seed: int, size_hw: tuple[int, int]) -> dict[str, bytes]:
+def person_files(
+    category: Category, person_id: str, seed: int, size_hw: tuple[int, int]
+) -> dict[str, bytes]:
     """All files of one person, by their path below the category's folder."""
     person = describe_person(category, person_id, seed)
     picture, body, clothes = render_person(person, size_hw)
@@ -106,10 +110,13 @@ def person_files(category: Category, person_id: str, seed: int, size_hw: tuple[i
         f"skeletons/{person_id}_5.jpg": _jpeg(render_skeleton(keypoints, size_hw)),
         f"label_maps/{person_id}_4.png": _palette_png(picture.labels),
         f"dense/{person_id}_5.png": _grey_png(picture.dense),
-        f"dense/{person_id}_5_uv.npz": _npz(picture.uv)}
+        f"dense/{person_id}_5_uv.npz": _npz(picture.uv),
+    }
 
 
-def _make_one(out: Path, category: Category, person_id: str, seed: int, size_hw: tuple[int, int]) -> str:
+def _make_one(
+    out: Path, category: Category, person_id: str, seed: int, size_hw: tuple[int, int]
+) -> str:
     cv2.setNumThreads(1)
     for name, data in person_files(category, person_id, seed, size_hw).items():
         _write(out / str(category) / name, data)
@@ -117,7 +124,8 @@ def _make_one(out: Path, category: Category, person_id: str, seed: int, size_hw:
 
 
 def sample_ids(category: Category, split: str, count: int) -> list[str]:
-    """The first ``count`` ids of the real dataset's range for this category and split ("train" or "test")."""
+    """The first ``count`` ids of the real dataset's range for this category and split ("train" or
+    "test")."""
     first = load_manifest().ids(category, split).first
     return [f"{number:06d}" for number in range(first, first + count)]
 
@@ -132,23 +140,39 @@ def _text(rows) -> bytes:
 
 
 def _write_lists(out: Path, ids: dict[str, dict[Category, list[str]]], seed: int) -> None:
-    """Pair lists of each category and of the whole, and the triplets of dressing from head to foot."""
+    """Pair lists of each category and of the whole, and the triplets of dressing from head to
+    foot."""
     whole: dict[str, list] = {}
     for category in ids["train"]:
         test = ids["test"][category]
         shift = 1 + seed % (len(test) - 1) if len(test) > 1 else 0
-        lists = {"train_pairs.txt": _rows(ids["train"][category]), "test_pairs_paired.txt": _rows(test),
-                 "test_pairs_unpaired.txt": _rows(test, shift) if shift else []}
+        lists = {
+            "train_pairs.txt": _rows(ids["train"][category]),
+            "test_pairs_paired.txt": _rows(test),
+            "test_pairs_unpaired.txt": _rows(test, shift) if shift else [],
+        }
         for name, rows in lists.items():
             whole.setdefault(name, []).extend((*row, category.index) for row in rows)
             _write(out / str(category) / name, _text(rows))
     for name, rows in whole.items():
         _write(out / name, _text(rows))
     upper, lower = (ids["test"].get(c, []) for c in (Category.UPPER_BODY, Category.LOWER_BODY))
-    people = [person for category in ids["test"] for person in ids["test"][category]] if upper and lower else []
-    _write(out / "multigarment_test_triplets.txt", _text(
-        (f"{person}_0.jpg", f"{upper[(k + 1) % len(upper)]}_1.jpg", f"{lower[(k + 2) % len(lower)]}_1.jpg")
-        for k, person in enumerate(people)))
+    people = (
+        [person for category in ids["test"] for person in ids["test"][category]]
+        if upper and lower
+        else []
+    )
+    _write(
+        out / "multigarment_test_triplets.txt",
+        _text(
+            (
+                f"{person}_0.jpg",
+                f"{upper[(k + 1) % len(upper)]}_1.jpg",
+                f"{lower[(k + 2) % len(lower)]}_1.jpg",
+            )
+            for k, person in enumerate(people)
+        ),
+    )
 
 
 def _claim(out: Path, settings: dict) -> None:
@@ -160,11 +184,19 @@ def _claim(out: Path, settings: dict) -> None:
         try:
             found = json.loads((out / MARK).read_text())
         except (OSError, ValueError):
-            raise DataError(out, "holds other files", "an empty folder, or a sample made before",
-                            "Name a new folder; nothing was written.") from None
+            raise DataError(
+                out,
+                "holds other files",
+                "an empty folder, or a sample made before",
+                "Name a new folder; nothing was written.",
+            ) from None
         if found != settings:
-            raise DataError(out, f"holds a sample with other settings ({_told(found)})", _told(settings),
-                            "Name a new folder, or remove this one first.")
+            raise DataError(
+                out,
+                f"holds a sample with other settings ({_told(found)})",
+                _told(settings),
+                "Name a new folder, or remove this one first.",
+            )
     for category in settings["categories"]:
         for folder in FOLDERS:
             (out / category / folder).mkdir(parents=True, exist_ok=True)
@@ -172,23 +204,37 @@ def _claim(out: Path, settings: dict) -> None:
 
 
 def _told(settings: dict) -> str:
-    return ", ".join(f"{name} {settings.get(name)}" for name in ("pairs", "test_pairs", "size", "seed", "categories"))
+    return ", ".join(
+        f"{name} {settings.get(name)}"
+        for name in ("pairs", "test_pairs", "size", "seed", "categories")
+    )
 
 
-def make_sample(out: Path | str, pairs: int = 24, size_hw: tuple[int, int] = (1024, 768), seed: int = 0, jobs: int = 1,
-                *, test_pairs: int | None = None, categories: tuple[Category, ...] = tuple(Category),
-                progress: Callable[[int], None] | None = None) -> SampleSummary:
+def make_sample(
+    out: Path | str,
+    pairs: int = 24,
+    size_hw: tuple[int, int] = (1024, 768),
+    seed: int = 0,
+    jobs: int = 1,
+    *,
+    test_pairs: int | None = None,
+    categories: tuple[Category, ...] = tuple(Category),
+    progress: Callable[[int], None] | None = None,
+) -> SampleSummary:
     """Writes a synthetic dataset in exactly Dress Code's layout and formats.
 
-    Each person depends on category, id and seed alone (``describe_person``), not on the number of people or workers.
+    Each person depends on category, id and seed alone (``describe_person``), not on the number of
+    people or workers.
 
     Args:
         out: folder to write; new or empty, or holding a sample of the same settings.
         pairs: people per category in the training split.
-        size_hw: size of photos and maps; keypoints stay in the 384 x 512 frame, as they do in the dataset.
+        size_hw: size of photos and maps; keypoints stay in the 384 x 512 frame, as they do in the
+            dataset.
         seed: another seed gives other people.
         jobs: worker processes.
-        test_pairs: people per category in the test split; a quarter of ``pairs``, at least two, by default.
+        test_pairs: people per category in the test split; a quarter of ``pairs``, at least two, by
+            default.
         categories: which folders to make.
         progress: called with 1 for each finished person.
 
@@ -201,11 +247,26 @@ def make_sample(out: Path | str, pairs: int = 24, size_hw: tuple[int, int] = (10
     out, categories = Path(out), tuple(c for c in Category if c in categories)
     test_pairs = max(2, pairs // 4) if test_pairs is None else test_pairs
     _check(out, pairs, test_pairs, size_hw, categories)
-    ids = {split: {c: sample_ids(c, split, count) for c in categories}
-           for split, count in (("train", pairs), ("test", test_pairs))}
-    _claim(out, {"pairs": pairs, "test_pairs": test_pairs, "size": f"{size_hw[0]}x{size_hw[1]}", "seed": seed,
-                 "categories": [str(c) for c in categories]})
-    work = [(out, c, person, seed, size_hw) for split in ids for c in categories for person in ids[split][c]]
+    ids = {
+        split: {c: sample_ids(c, split, count) for c in categories}
+        for split, count in (("train", pairs), ("test", test_pairs))
+    }
+    _claim(
+        out,
+        {
+            "pairs": pairs,
+            "test_pairs": test_pairs,
+            "size": f"{size_hw[0]}x{size_hw[1]}",
+            "seed": seed,
+            "categories": [str(c) for c in categories],
+        },
+    )
+    work = [
+        (out, c, person, seed, size_hw)
+        for split in ids
+        for c in categories
+        for person in ids[split][c]
+    ]
     for _ in _each(work, jobs):
         if progress:
             progress(1)
@@ -222,22 +283,37 @@ def _each(work: list[tuple], jobs: int) -> Iterator[str]:
     from joblib import Parallel, delayed
 
     yield from Parallel(n_jobs=min(jobs, len(work)), return_as="generator_unordered")(
-        delayed(_make_one)(*one) for one in work)
+        delayed(_make_one)(*one) for one in work
+    )
 
 
 def fits_layout(size_hw: tuple[int, int]) -> bool:
     """Whether photos can have this size: 4 rows to 3 columns, about, and neither tiny nor huge."""
     height, width = size_hw
-    return min(size_hw) >= 64 and max(size_hw) <= 4096 and abs(height * 3 - width * 4) <= 0.02 * height * 3
+    return (
+        min(size_hw) >= 64
+        and max(size_hw) <= 4096
+        and abs(height * 3 - width * 4) <= 0.02 * height * 3
+    )
 
 
 def _check(out: Path, pairs: int, test_pairs: int, size_hw: tuple[int, int], categories) -> None:
     if not categories:
-        raise DataError(out, "no category was named", ", ".join(str(c) for c in Category), "Name at least one.")
+        raise DataError(
+            out, "no category was named", ", ".join(str(c) for c in Category), "Name at least one."
+        )
     for number, name, most in ((pairs, "training people", 7151), (test_pairs, "test people", 1800)):
         if not 1 <= number <= most:
-            raise DataError(out, f"{number} {name} per category were asked for", f"1 to {most}",
-                            "The dataset has no more ids than that.")
+            raise DataError(
+                out,
+                f"{number} {name} per category were asked for",
+                f"1 to {most}",
+                "The dataset has no more ids than that.",
+            )
     if not fits_layout(size_hw):
-        raise DataError("size", f"{size_hw[0]}x{size_hw[1]}", "3 columns to 4 rows, between 64 and 4096 pixels",
-                        "Take 1024x768, 512x384 or 256x192.")
+        raise DataError(
+            "size",
+            f"{size_hw[0]}x{size_hw[1]}",
+            "3 columns to 4 rows, between 64 and 4096 pixels",
+            "Take 1024x768, 512x384 or 256x192.",
+        )

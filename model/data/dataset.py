@@ -1,0 +1,322 @@
+"""Shards -> tensors: mirroring with the pose drawn again, mask styles, colour jitter, the
+validation split.
+
+Everything random about a sample is a function of (seed, epoch, index), so it does not depend on the
+number of loader workers, on processes, or on where a stopped run went on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from model.data.packing import PIXEL, parts, to_levels, widen
+from pipeline.base.errors import DataError
+from pipeline.base.labels import MIRROR_JOINTS, Category
+from pipeline.dataset.pose import draw_pose
+from pipeline.shards.folder import ShardFolder
+
+MIX = "mix"
+PARTS = ("all", "train", "validation")
+
+
+class Batch(TypedDict):
+    """What a loader gives; images are float32 in [-1, 1] with a leading batch axis."""
+
+    reference: torch.Tensor  # (6, H, W): pose picture, then the agnostic one
+    garment: torch.Tensor  # (3, H, W)
+    agnostic: torch.Tensor  # (3, H, W): the person, hidden region black (-1)
+    person: torch.Tensor  # (3, H, W): the target; in an unpaired list the person as photographed
+    mask: torch.Tensor  # (1, H, W): 1 = hidden, 0 = visible
+    category: torch.Tensor  # Category.index
+    index: torch.Tensor  # row of the dataset
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pair of the dataset: where it lies and who it is."""
+
+    folder: int
+    position: int
+    category: Category
+    person_id: str
+    garment_id: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.category}/{self.person_id}"
+
+    @property
+    def name(self) -> str:
+        """A file name for the pair, without suffix."""
+        return f"{self.category}-{self.person_id}-{self.garment_id}"
+
+
+def to_tensor(image: np.ndarray) -> torch.Tensor:
+    """(3, H, W) float32 in [-1, 1] of an (H, W, 3) uint8 image."""
+    out = np.empty((3, *image.shape[:2]), np.float32)
+    to_levels(np.stack(cv2.split(image)), out)
+    return torch.from_numpy(out)
+
+
+def to_image(tensor: torch.Tensor) -> np.ndarray:
+    """(H, W, 3) uint8 of a (3, H, W) tensor in [-1, 1]; values outside are clipped, NaN becomes
+    black."""
+    values = (tensor.detach().float().cpu().nan_to_num(-1).clamp(-1, 1) + 1) * 127.5
+    return values.round().to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+def mirror_keypoints(keypoints: np.ndarray, width: int) -> np.ndarray:
+    """(18, 3) float32: the joints of the mirrored photo, left and right swapped. The input is not
+    changed."""
+    mirrored = keypoints[MIRROR_JOINTS].copy()
+    mirrored[:, 0] = width - 1 - mirrored[:, 0]
+    return mirrored
+
+
+def jitter_colours(
+    images: Sequence[np.ndarray], strength: float, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """The same random change of brightness, contrast, saturation and hue on every image; (H, W, 3)
+    uint8.
+
+    Person and garment change together: the garment's colour is what the network has to carry over.
+
+    Args:
+        strength: 0 changes nothing; 0.2 changes each factor by up to 20 % and the hue by up to 0.2
+            / 4 of the circle.
+    """
+    brightness, contrast, saturation = 1 + rng.uniform(-strength, strength, 3)
+    turn = rng.uniform(-strength, strength) / 4 * 180
+    changed = []
+    for image in images:
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32)
+        hsv[..., 0] = (hsv[..., 0] + turn) % 180
+        hsv[..., 1] *= saturation
+        rgb = cv2.cvtColor(np.clip(hsv, 0, 255).astype(np.uint8), cv2.COLOR_HSV2RGB).astype(
+            np.float32
+        )
+        changed.append(
+            np.clip(((rgb - 127.5) * contrast + 127.5) * brightness, 0, 255)
+            .round()
+            .astype(np.uint8)
+        )
+    return changed
+
+
+def luck(seed: int, epoch: int, index: int) -> tuple[float, float]:
+    """Two numbers in [0, 1) that look random: a hash's, as to seed a generator takes as long as to
+    draw a pose."""
+    digest = hashlib.blake2b(f"{seed} {epoch} {index}".encode(), digest_size=16).digest()
+    return _fraction(digest[:8]), _fraction(digest[8:])
+
+
+def _fraction(digest: bytes) -> float:
+    """[0, 1): of the first eight bytes as many bits as a float holds, so that none is rounded up to
+    1."""
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
+
+
+def held_out(keys: Sequence[str], keypoints: Sequence[np.ndarray], share: float) -> np.ndarray:
+    """(n,) bool: True for the rows of the validation part, chosen by a stable hash of their ids.
+
+    Rows with identical keypoints show the same photo: they go together, by the hash of their first
+        id. So a row
+    keeps its place whatever else is in the dataset, apart from its own duplicates.
+
+    Args:
+        keys: category/person_id of each row.
+        keypoints: (18, 3) each; rows without any joint are never taken for duplicates.
+        share: of the rows, in expectation; from five rows of a category on, at least one.
+    """
+    photos: dict[object, list[int]] = {}
+    for i, (key, joints) in enumerate(zip(keys, keypoints)):
+        seen = np.isfinite(joints).any()
+        photos.setdefault(
+            np.ascontiguousarray(joints, np.float32).tobytes() if seen else key, []
+        ).append(i)
+    by_key: dict[str, list[int]] = {}
+    for rows in photos.values():  # the same person in two shards counts once
+        by_key.setdefault(min(keys[i] for i in rows), []).extend(rows)
+    chance = np.empty(len(keys))
+    for key, rows in by_key.items():
+        chance[rows] = _fraction(hashlib.sha256(key.encode()).digest())
+    out = chance < share
+    if share > 0:
+        names = np.array([key.split("/")[0] for key in keys])
+        for name in np.unique(names):
+            mine = names == name
+            if mine.sum() >= 5 and not out[mine].any():
+                out |= chance == chance[mine].min()
+    return out
+
+
+class TryOnDataset(Dataset):
+    """Pairs of one or more shard folders as tensors (see ``Batch``); picklable, for any kind of
+    loader worker.
+
+    ``dataset[i]`` is the sample in epoch 0, ``dataset[epoch, i]`` in another one.
+
+    Args:
+        folders: shard folders of one image size.
+        part: "all" pairs, or the "train" or "validation" part of the stable split.
+        validation_share: part of the pairs that is held out; only used where ``part`` is not "all".
+        mask_style: a style that the shards hold, or "mix": one of them at random for each sample
+            and epoch.
+        mirror: mirrors half of the samples.
+        jitter: strength of the colour change, 0 for none.
+        seed: with the epoch and the row it fixes all that is random.
+        limit: pairs per category at most, in the shards' order, before the split.
+        categories: which to take; None for all.
+        size_hw: what the caller expects; None takes what the shards hold.
+
+    Raises:
+        DataError: no pair is left, folders differ in size, the size is no multiple of 32, or a
+            style is missing.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Path | str],
+        *,
+        part: str = "all",
+        validation_share: float = 0.05,
+        mask_style: str = "standard",
+        mirror: bool = False,
+        jitter: float = 0.0,
+        seed: int = 0,
+        limit: int | None = None,
+        categories: Sequence[Category] | None = None,
+        size_hw: tuple[int, int] | None = None,
+    ):
+        if part not in PARTS:
+            raise ValueError(f"part is {part!r}, not one of {PARTS}")
+        self.paths = [Path(folder) for folder in folders]
+        self.folders = [ShardFolder(path, categories) for path in self.paths]
+        self.mirror, self.jitter, self.seed, self.mask_style = mirror, jitter, seed, mask_style
+        self.size_hw = self._common_size(size_hw)
+        self.styles = self._choose_styles(mask_style)
+        self.rows = self._part(self._list_rows(limit), part, validation_share)
+        if not self.rows:
+            raise DataError(
+                ", ".join(map(str, self.paths)),
+                f"no pair in part {part!r}",
+                "at least one",
+                "Preprocess more pairs, or give other shards, categories or another --limit.",
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def categories(self) -> np.ndarray:
+        """(n,) int64: Category.index of every row."""
+        return np.array([row.category.index for row in self.rows], np.int64)
+
+    @property
+    def packed_bytes(self) -> int:
+        """What a sample takes as ``fill`` writes it."""
+        height, width = self.size_hw
+        return PIXEL * height * width
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict:
+        packed = np.empty((1, self.packed_bytes), np.uint8)
+        self.fill(key, packed[0])
+        index = key[1] if isinstance(key, tuple) else key
+        pictures = {
+            name: batch[0] for name, batch in widen(torch.from_numpy(packed), self.size_hw).items()
+        }
+        return pictures | {"category": self.rows[index].category.index, "index": index}
+
+    def fill(self, key: int | tuple[int, int], packed: np.ndarray) -> None:
+        """Writes a sample into ``packed``, (10 * H * W,) uint8, as ``model.planes`` orders its
+        parts."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        row = self.rows[index]
+        mirrored, style_at = luck(self.seed, epoch, index)
+        shard, at = self.folders[row.folder].reader(row.position)
+        pose, garment, person, mask = parts(packed, self.size_hw)
+        shard.person(at, out=person)
+        shard.garment(at, out=garment)
+        mask[:] = shard.mask(at, self.styles[int(style_at * len(self.styles))])
+        keypoints = shard.keypoints(at)
+        if self.jitter:
+            rng = np.random.default_rng((self.seed, epoch, index))
+            person[:], garment[:] = jitter_colours((person, garment), self.jitter, rng)
+        if self.mirror and mirrored < 0.5:
+            for image in (person, garment, mask):
+                cv2.flip(image, 1, image)
+            keypoints = mirror_keypoints(keypoints, self.size_hw[1])
+        pose.fill(0)
+        draw_pose(pose, keypoints)
+
+    def _common_size(self, wanted: tuple[int, int] | None) -> tuple[int, int]:
+        sizes = {folder.size_hw: path for folder, path in zip(self.folders, self.paths)}
+        for size, path in sizes.items():
+            height, width = size
+            expected = wanted or next(iter(sizes))
+            if size != tuple(expected):
+                raise DataError(
+                    path,
+                    f"pictures of {height} x {width}",
+                    "{} x {}".format(*expected),
+                    "All shards of a run have one size: preprocess again with --size {}x{}.".format(
+                        *expected
+                    ),
+                )
+            if height % 32 or width % 32:
+                raise DataError(
+                    path,
+                    f"pictures of {height} x {width}",
+                    "multiples of 32",
+                    "The network halves them five times: preprocess again with another --size.",
+                )
+        return next(iter(sizes))
+
+    def _choose_styles(self, wanted: str) -> tuple[str, ...]:
+        common = [
+            style
+            for style in self.folders[0].styles
+            if all(style in f.styles for f in self.folders)
+        ]
+        if wanted == MIX and common:
+            return tuple(common)
+        if wanted not in common:
+            raise DataError(
+                self.paths[0],
+                f"no masks of style {wanted!r}",
+                "one of " + ", ".join([*common, MIX]),
+                "Choose a style that the shards hold, or preprocess again.",
+            )
+        return (wanted,)
+
+    def _list_rows(self, limit: int | None) -> list[Row]:
+        rows, taken = [], dict.fromkeys(Category, 0)
+        for number, folder in enumerate(self.folders):
+            for position, record in enumerate(folder.records):
+                category = Category(record.category)
+                if limit is None or taken[category] < limit:
+                    taken[category] += 1
+                    rows.append(
+                        Row(number, position, category, record.person_id, record.garment_id)
+                    )
+        return rows
+
+    def _part(self, rows: list[Row], part: str, share: float) -> list[Row]:
+        if part == "all" or not rows:
+            return rows
+        joints = [self._keypoints(row) for row in rows]
+        out = held_out([row.key for row in rows], joints, share)
+        return [row for row, held in zip(rows, out) if held == (part == "validation")]
+
+    def _keypoints(self, row: Row) -> np.ndarray:
+        shard, at = self.folders[row.folder].reader(row.position)
+        return shard.keypoints(at)

@@ -1,0 +1,164 @@
+"""A sample as ten bytes a pixel, the way it travels, and as float tensors, the way it is used.
+
+The bytes are a sixth of the float tensors' size. The agnostic picture is not among them: it is the
+photo with the mask black. Pictures lie as they are decoded and drawn, straight to where they
+travel; their colours are parted and widened to floats where the network runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+
+PIXEL = 10
+"""Bytes a pixel of a packed sample: three pictures and the mask."""
+
+BLOCK = 49152
+"""Pixels that are widened at a time: their floats, half a megabyte, stay in the cache until parted
+into planes. Parting writes whole cache lines at once; so with batches larger than the cache it
+beats widening planes of bytes."""
+
+LEVELS = (torch.arange(256).float() / 127.5 - 1).numpy()
+"""(256,) float32: what each pixel value becomes."""
+
+
+def _pairs() -> np.ndarray | None:
+    """(65536,) float64, each the memory of two ``LEVELS``: what two neighbouring bytes, read as one
+    number, become.
+
+    None where OpenCV is older than such tables. They take a quarter less time than one byte after
+    the other.
+    """
+    table = LEVELS[np.arange(1 << 16, dtype=np.uint16).view(np.uint8)].view(np.float64)
+    try:
+        cv2.LUT(np.zeros((1, 1), np.uint16), table)
+    except cv2.error:
+        return None
+    return table
+
+
+PAIRS = _pairs()
+
+
+class Packed(NamedTuple):
+    """Packed samples by parts, views of their memory; arrays of numpy or tensors, uint8."""
+
+    pose: Any  # (..., H, W, 3): red, green, blue
+    garment: Any
+    person: Any
+    mask: Any  # (..., H, W): 1 = hidden, 0 = visible
+
+
+def parts(packed: Any, size_hw: tuple[int, int]) -> Packed:
+    """The parts of ``packed``, (..., 10 * H * W) uint8: one after the other."""
+    height, width = size_hw
+    ahead, area = packed.shape[:-1], height * width
+    pose, garment, person = (
+        packed[..., at * area : (at + 3) * area].reshape(*ahead, height, width, 3)
+        for at in (0, 3, 6)
+    )
+    return Packed(pose, garment, person, packed[..., 9 * area :].reshape(*ahead, height, width))
+
+
+def to_levels(planes: np.ndarray, out: np.ndarray) -> None:
+    """Writes the values of byte planes, (n, H, W), into ``out`` of the same shape as float32 in
+    [-1, 1]."""
+    width = planes.shape[-1]
+    _look_up(planes.reshape(-1, width), out.reshape(-1, width))
+
+
+def _look_up(narrow: np.ndarray, wide: np.ndarray) -> None:
+    """The levels of (rows, n) uint8 into ``wide``, float32 of the same shape."""
+    if PAIRS is None or narrow.shape[1] % 2:
+        cv2.LUT(narrow, LEVELS, wide)
+    else:
+        cv2.LUT(narrow.view(np.uint16), PAIRS, wide.view(np.float64))
+
+
+def widen(
+    packed: torch.Tensor,
+    size_hw: tuple[int, int],
+    device: torch.device | str = "cpu",
+    lend: Callable[[tuple[int, ...]], np.ndarray] | None = None,
+) -> dict[str, torch.Tensor]:
+    """The pictures of a ``Batch`` on ``device``, the same values on any.
+
+    Args:
+        packed: (B, 10 * H * W) uint8 on the CPU; may be overwritten once this returns.
+        lend: shape -> float32 array for the result on a CPU; None takes new memory.
+
+    Returns:
+        reference (B, 6, H, W), garment, agnostic, person (B, 3, H, W), mask (B, 1, H, W): float32.
+        On a CPU they are views of one array, and agnostic is a part of reference.
+    """
+    if torch.device(device).type != "cpu":
+        return _widen_there(packed, size_hw, torch.device(device))
+    out = (lend or (lambda shape: np.empty(shape, np.float32)))((len(packed), 13, *size_hw))
+    block = np.empty_like(_black_block(size_hw[1]))
+    for narrow, wide in zip(packed.numpy(), out):
+        _widen_one(parts(narrow, size_hw), wide, block)
+    tensor = torch.from_numpy(out)
+    return {
+        "reference": tensor[:, :6],
+        "garment": tensor[:, 6:9],
+        "agnostic": tensor[:, 3:6],
+        "person": tensor[:, 9:12],
+        "mask": tensor[:, 12:],
+    }
+
+
+@lru_cache(maxsize=1)
+def _black_block(width: int) -> np.ndarray:
+    """(rows, width, 3) float32 of -1, about ``BLOCK`` pixels."""
+    black = np.full((max(1, BLOCK // width), width, 3), -1, np.float32)
+    black.setflags(write=False)
+    return black
+
+
+def _widen_one(sample: Packed, wide: np.ndarray, block: np.ndarray) -> None:
+    """Writes the 13 planes of one sample, some rows at a time by way of ``block``, (rows, W, 3)
+    float32."""
+    black = _black_block(block.shape[1])
+    for top in range(0, len(sample.mask), len(block)):
+        rows = slice(top, top + len(block))
+        for picture, at in (
+            (sample.pose[rows], 0),
+            (sample.garment[rows], 6),
+            (sample.person[rows], 9),
+        ):
+            floats = block[: len(picture)]
+            _look_up(picture.reshape(len(picture), -1), floats.reshape(len(picture), -1))
+            cv2.split(floats, list(wide[at : at + 3, rows]))
+        cv2.copyTo(
+            black[: len(floats)], sample.mask[rows], floats
+        )  # the person is still there: now the agnostic one
+        cv2.split(floats, list(wide[3:6, rows]))
+    wide[12] = sample.mask
+
+
+def _widen_there(
+    packed: torch.Tensor, size_hw: tuple[int, int], device: torch.device
+) -> dict[str, torch.Tensor]:
+    if device.type == "cuda":
+        packed = (
+            packed.pin_memory()
+        )  # a copy: the way to the device need not end before this returns
+    moved = parts(packed.to(device, non_blocking=device.type == "cuda"), size_hw)
+    pose, garment, person = (
+        picture.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
+        for picture in (moved.pose, moved.garment, moved.person)
+    )
+    hidden = moved.mask[:, None] != 0
+    agnostic = person.masked_fill(hidden, -1)
+    return {
+        "reference": torch.cat([pose, agnostic], 1),
+        "garment": garment,
+        "agnostic": agnostic,
+        "person": person,
+        "mask": hidden.float(),
+    }

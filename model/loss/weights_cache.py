@@ -1,0 +1,242 @@
+"""Public weights of perceptual networks: a file of the user's, or downloaded once, checked and
+kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pipeline.base.errors import DataError
+
+TIMEOUT_S = 30
+BLOCK = 1 << 20
+LARGEST_LINEAR = 1 << 20  # five layers, 7 KB; more than a megabyte is something else
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a file comes from.
+
+    Attributes:
+        option: the command line option that names a local copy.
+        url: what to download.
+        sha256: its checksum, or the checksum's beginning where the publisher states no more.
+        size: bytes, for the progress bar where the server does not say.
+    """
+
+    option: str
+    url: str
+    sha256: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def cached(self) -> Path:
+        """Where a download is kept."""
+        name = f"lpips-v0.1-{self.name}" if self.option == "--lpips" else self.name
+        return cache_folder() / name
+
+
+SOURCES = {
+    "vgg19": Source(
+        "--vgg19", "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d", 574_673_361
+    ),
+    "vgg16": Source(
+        "--vgg16", "https://download.pytorch.org/models/vgg16-397923af.pth", "397923af", 553_433_881
+    ),
+    "lpips": Source(
+        "--lpips",
+        "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/"
+        "v0.1/vgg.pth",
+        "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+        7_289,
+    ),
+}
+NEEDED_WITH = {
+    "vgg19": ("vgg19", "vgg16", "lpips"),
+    "vgg16": ("vgg16", "lpips"),
+    "lpips": ("lpips",),
+}
+"""What to fetch in one go where a file is missing, in the order in which they are asked for."""
+LPIPS_MEMBER = "lpips/weights/v0.1/vgg.pth"
+"""The same file inside the lpips package's wheel, which is taken as it is, too."""
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $FITTINGROOM_CACHE, or fittingroom in the user's cache folder."""
+    own = os.environ.get("FITTINGROOM_CACHE")
+    return (
+        Path(own)
+        if own
+        else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fittingroom"
+    )
+
+
+def load_public_weights(
+    name: str, path: Path | str | None = None
+) -> tuple[dict[str, Tensor], Path]:
+    """The state_dict of a public network, on the CPU, and the file it came from.
+
+    Args:
+        name: a key of ``SOURCES``.
+        path: a local copy; None takes the cached one, or downloads it with a progress bar on
+            stderr.
+
+    Raises:
+        DataError: no such file, no weights in it, or nothing local and no way to download it.
+    """
+    path = Path(path) if path else cached(name)
+    if not path.is_file():
+        raise DataError(path, "no such file", SOURCES[name].name, _remedy([name]))
+    return read_state(path), path
+
+
+def cached(name: str) -> Path:
+    """The cached file of a source, downloaded first where it is missing. Raises DataError where
+    that fails."""
+    source = SOURCES[name]
+    path = source.cached
+    if not path.is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _download(source, path)
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            reason = getattr(error, "reason", error)
+            raise DataError(
+                path,
+                f"is not there, and {source.url} could not be reached ({reason})",
+                "",
+                _remedy([n for n in NEEDED_WITH[name] if not SOURCES[n].cached.is_file()]),
+            ) from None
+        except OSError as error:
+            raise DataError(
+                path,
+                f"could not be written ({error.strerror or error})",
+                "",
+                "Set FITTINGROOM_CACHE to a folder with 600 MB to spare",
+            ) from None
+    return path
+
+
+def _remedy(names: list[str]) -> str:
+    files = "; ".join(f"{SOURCES[n].url} for {SOURCES[n].option}" for n in names)
+    if "lpips" in names:
+        files += (
+            f" (also inside the lpips package on PyPI, as {LPIPS_MEMBER}; the wheel itself will do)"
+        )
+    return (
+        f"Fetch on a machine with a network: {files}. Put the VGG files into {cache_folder()} or "
+        f"name each with "
+        "its option; training also goes without them: --perceptual none"
+    )
+
+
+def _download(source: Source, path: Path) -> None:
+    """Fetches, checks, and puts the file under its name in one step, so that an interrupted
+    download leaves nothing."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    digest = hashlib.sha256()
+    try:
+        with (
+            urllib.request.urlopen(source.url, timeout=TIMEOUT_S) as answer,
+            open(part, "wb") as file,
+            _bar(source.name, int(answer.headers.get("Content-Length") or source.size)) as advance,
+        ):
+            while block := answer.read(BLOCK):
+                file.write(block)
+                digest.update(block)
+                advance(len(block))
+        found = digest.hexdigest()
+        if not found.startswith(source.sha256):
+            raise DataError(
+                source.url,
+                f"arrived with SHA-256 {found[:16]}...",
+                f"{source.sha256[:16]}...",
+                f"Try again; if it stays so, fetch the file another way and name it with "
+                f"{source.option}",
+            )
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class _bar:
+    """A progress bar in bytes on stderr; without a terminal, one line at the start."""
+
+    def __init__(self, name: str, total: int):
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        if not console.is_terminal:
+            console.print(f"Downloading {name}, {total / 1e6:.1f} MB", highlight=False)
+        self.task = self.progress.add_task(name, total=total)
+
+    def __enter__(self) -> Callable[[int], None]:
+        self.progress.start()
+        return lambda count: self.progress.advance(self.task, count)
+
+    def __exit__(self, *_error) -> None:
+        self.progress.stop()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """A state_dict, read without running any code of the file; a wheel of the lpips package gives
+    its layers.
+
+    Raises:
+        DataError: no file of weights.
+    """
+    try:
+        source: Path | io.BytesIO = path
+        if path.suffix == ".whl":
+            with zipfile.ZipFile(path) as wheel:
+                if wheel.getinfo(LPIPS_MEMBER).file_size > LARGEST_LINEAR:
+                    raise ValueError("too large")
+                source = io.BytesIO(wheel.read(LPIPS_MEMBER))
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(source, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise ValueError(f"holds a {type(state).__name__}")
+        return dict(state)
+    except Exception as error:  # foreign bytes fail in a dozen ways
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0][:120]
+        reason = "other bytes" if reason.isdigit() else reason  # the unpickler's word for a byte
+        raise DataError(
+            path,
+            f"holds no weights ({reason})",
+            "a state_dict that torch.save wrote",
+            "Fetch the file again",
+        ) from None

@@ -1,0 +1,241 @@
+"""What a run shows: fixed people after each epoch, the same from left to right over time, and the
+curves."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import nn
+
+from model.data.dataset import TryOnDataset, to_image
+from model.training.run_state import whole
+from model.training.validate import inputs_of
+from pipeline.base.labels import Category
+
+FOLDER = "pictures"
+MOST_EPOCHS = 9  # columns over time; more are thinned out evenly, first and last stay
+GAP, HEADER = 6, 30
+CELL_ROWS = 256
+PAPER, INK = (255, 255, 255), (60, 60, 60)
+
+
+class FixedPeople:
+    """The same pairs after each epoch.
+
+    Args:
+        paired: (dataset, rows): people whose true picture is known.
+        unpaired: (dataset, rows) of an unpaired list; None without one.
+    """
+
+    def __init__(
+        self,
+        paired: tuple[TryOnDataset, list[int]],
+        unpaired: tuple[TryOnDataset, list[int]] | None = None,
+    ):
+        self.people = [
+            (dataset, row, kind)
+            for kind, chosen in (("", paired), ("unpaired-", unpaired))
+            if chosen
+            for dataset, rows in [chosen]
+            for row in rows
+        ]
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    @staticmethod
+    def choose(dataset: TryOnDataset, per_category: int) -> list[int]:
+        """The first rows of each category."""
+        rows: list[int] = []
+        for category in np.unique(dataset.categories):
+            rows += np.flatnonzero(dataset.categories == category)[:per_category].tolist()
+        return rows
+
+    @torch.no_grad()
+    def draw(self, network: nn.Module, device: torch.device, folder: Path, epoch: float) -> Path:
+        """Dresses everyone with the network as it is (evaluation mode) and draws ``epoch``'s sheet
+        and progress.
+
+        Returns:
+            The sheet of this epoch: a row for each person, columns garment, masked, result, photo.
+        """
+        network.eval()
+        store = folder / FOLDER / f"epoch-{epoch:06.2f}"
+        store.mkdir(parents=True, exist_ok=True)
+        rows = []
+        for dataset, row, kind in self.people:
+            sample = dataset[row]
+            batch = {name: sample[name][None] for name in ("reference", "garment", "agnostic")}
+            result = to_image(network(*inputs_of(batch, device))[0])
+            save_picture(store / f"{kind}{dataset.rows[row].name}.png", result)
+            rows.append(
+                [to_image(sample[name]) for name in ("garment", "agnostic")]
+                + [result, to_image(sample["person"])]
+            )
+        sheet = store.with_suffix(".jpg").with_name(f"sheet-{epoch:06.2f}.jpg")
+        save_picture(sheet, table(rows, ["garment", "masked", "result", "photo"]))
+        self.draw_progress(folder)
+        return sheet
+
+    def draw_progress(self, folder: Path) -> list[Path]:
+        """Writes progress.png for each category: time from left to right, from what the epochs have
+        left."""
+        epochs = thinned(
+            sorted(path for path in (folder / FOLDER).glob("epoch-*") if path.is_dir()), MOST_EPOCHS
+        )
+        heads = [
+            "garment",
+            "masked",
+            *(f"epoch {float(path.name[6:]):g}" for path in epochs),
+            "photo",
+        ]
+        written = []
+        for category in Category:
+            rows = []
+            for dataset, row, kind in self.people:
+                if dataset.rows[row].category != category:
+                    continue
+                sample, name = dataset[row], f"{kind}{dataset.rows[row].name}.png"
+                over_time = [read_picture(path / name, dataset.size_hw) for path in epochs]
+                rows.append(
+                    [
+                        to_image(sample["garment"]),
+                        to_image(sample["agnostic"]),
+                        *over_time,
+                        to_image(sample["person"]),
+                    ]
+                )
+            if rows:
+                written.append(folder / f"progress_{category}.png")
+                save_picture(written[-1], table(rows, heads))
+        return written
+
+
+def forget_after(folder: Path, epoch: int) -> None:
+    """Removes the pictures of epochs that will come again after a resume."""
+    for path in (folder / FOLDER).glob("epoch-*"):
+        if path.is_dir() and float(path.name[6:]) > epoch:
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+            path.with_name(f"sheet-{path.name[6:]}.jpg").unlink(missing_ok=True)
+
+
+def thinned(items: Sequence, most: int) -> list:
+    """At most ``most`` of the items, evenly spaced, first and last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def table(rows: list[list[np.ndarray]], heads: Sequence[str]) -> np.ndarray:
+    """(H, W, 3) uint8: pictures in rows and columns on white, a head over each column."""
+    height, width = rows[0][0].shape[:2]
+    cell_hw = (
+        (CELL_ROWS, round(CELL_ROWS * width / height)) if height > CELL_ROWS else (height, width)
+    )
+    tall, wide = (side + GAP for side in cell_hw)
+    sheet = np.full((HEADER + tall * len(rows), wide * len(heads) + GAP, 3), PAPER, np.uint8)
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            top, left = HEADER + y * tall, GAP + x * wide
+            if picture.shape[:2] != cell_hw:
+                picture = cv2.resize(picture, cell_hw[::-1], interpolation=cv2.INTER_AREA)
+            sheet[top : top + cell_hw[0], left : left + cell_hw[1]] = picture
+    page = Image.fromarray(sheet)
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(15)
+    for x, head in enumerate(heads):
+        pen.text((GAP + x * wide + cell_hw[1] / 2, HEADER / 2), head, INK, font, anchor="mm")
+    return np.asarray(page)
+
+
+def save_picture(path: Path, picture: np.ndarray) -> None:
+    """Writes a PNG or JPEG, by the name's end, that appears whole; (H, W, 3) uint8 RGB."""
+    data = cv2.imencode(path.suffix, picture[..., ::-1])[1]
+    with whole(path) as part:
+        part.write_bytes(data.tobytes())
+
+
+def read_picture(path: Path, size_hw: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 RGB; white where an earlier epoch did not draw this person."""
+    found = cv2.imread(str(path)) if path.exists() else None
+    return np.full((*size_hw, 3), PAPER, np.uint8) if found is None else found[..., ::-1]
+
+
+PANELS = (
+    ("Loss", (("train_loss", "training"), ("loss", "validation"))),
+    (
+        "L1 inside the mask",
+        (
+            ("l1_inside", "all"),
+            ("upper_body", "upper body"),
+            ("lower_body", "lower body"),
+            ("dresses", "dresses"),
+        ),
+    ),
+    (
+        "SSIM inside the mask",
+        (
+            ("ssim_inside", "all"),
+            ("upper_body", "upper body"),
+            ("lower_body", "lower body"),
+            ("dresses", "dresses"),
+        ),
+    ),
+    (
+        "L1 by mode of the network",
+        (("l1_training_mode", "as in training"), ("l1_evaluation_mode", "as in tests")),
+    ),
+)
+
+
+def draw_curves(entries: list[dict], path: Path) -> None:
+    """Writes curves.png from the log's entries: loss, L1 and SSIM inside the mask, the gap between
+    the modes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    epochs = [entry for entry in entries if entry["event"] == "epoch"]
+    figure, axes = pyplot.subplots(2, 2, figsize=(11, 7), layout="constrained")
+    for axis, (title, lines) in zip(axes.flat, PANELS):
+        main = lines[0][0]
+        for name, label in lines:
+            points = [(entry["epoch"], _value(entry, name, main)) for entry in epochs]
+            points = [(x, y) for x, y in points if y is not None and math.isfinite(y)]
+            if points:
+                axis.plot(
+                    *zip(*points),
+                    marker="o",
+                    markersize=3,
+                    label=label,
+                    linewidth=1.0 if name in list(Category) else 2.0,
+                )
+        axis.set(title=title, xlabel="epoch")
+        axis.grid(alpha=0.3)
+        if axis.lines:
+            axis.legend(frameon=False)
+    if axes.flat[0].lines:
+        axes.flat[0].set_yscale("log")
+    with whole(path) as part:
+        figure.savefig(part, format="png", dpi=110)
+    pyplot.close(figure)
+
+
+def _value(entry: dict, name: str, main: str) -> float | None:
+    if name in list(Category):
+        return entry.get("categories", {}).get(name, {}).get(main)
+    return entry.get(name)
+
+
+def read_entries(log: Path) -> list[dict]:
+    """The entries of a log.jsonl."""
+    return [json.loads(line) for line in log.read_text().splitlines()]

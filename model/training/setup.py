@@ -1,0 +1,239 @@
+"""From a user's choices to what the loop needs: data, network, loss, device; and the refusals on
+the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from model.data.dataset import TryOnDataset
+from model.loss.losses import TERMS, PerceptualNetworks, TryOnLoss
+from model.network.checkpoint import load_network, load_weights
+from model.network.config import NetworkConfig
+from model.network.daflow import DAFlow
+from model.network.initial import start_copying
+from model.training.config import TrainConfig
+from model.training.pictures import FixedPeople
+from pipeline.base.errors import DataError
+
+SMALL = 10_000_000  # weights of a network whose activations need no care on a CPU
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass
+class Setting:
+    """What is trained, with what.
+
+    Args:
+        config: with every "auto" resolved.
+        autocast: number format of the forward pass; None for float32.
+        lpips: (results, persons) -> (B,) distances, where the weights are there.
+    """
+
+    config: TrainConfig
+    network: DAFlow
+    loss: TryOnLoss
+    autocast: torch.dtype | None
+    lpips: Callable | None = None
+    identity: dict = field(default_factory=dict)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Terms of the loss that are computed, and their total."""
+        return ("total", *TERMS) if self.loss.perceptual is not None else ("total", "l1")
+
+    def to_json(self) -> dict:
+        """The "config" of a checkpoint: the network's, the training's, and which data it was."""
+        return {
+            "network": self.network.config.to_dict(),
+            "train": self.config.to_json(),
+            "data": self.identity,
+        }
+
+
+@dataclass
+class Data:
+    """The pairs of a run.
+
+    Args:
+        train: with the random changes of training.
+        validation: held-out pairs as they are; empty (a Subset-able list) where there are too few.
+        people: (dataset, rows) to draw after each epoch, and the same of an unpaired list or None.
+    """
+
+    train: TryOnDataset
+    validation: TryOnDataset | list
+    people: tuple
+
+    @classmethod
+    def open(
+        cls, shards: Sequence[Path], config: TrainConfig, unpaired: Sequence[Path] = ()
+    ) -> Data:
+        """Opens the shards and splits them. Raises a DataError where they can't be trained on."""
+        pairs = partial(
+            TryOnDataset,
+            shards,
+            limit=config.limit,
+            seed=config.seed,
+            validation_share=config.validation_share,
+        )
+        part = "train" if config.validation_share else "all"
+        train = pairs(
+            part=part, mask_style=config.mask_style, mirror=config.mirror, jitter=config.jitter
+        )
+        style = train.styles[0]
+        try:
+            held_out = (
+                pairs(part="validation", mask_style=style) if config.validation_share else None
+            )
+        except DataError:
+            held_out = None  # fewer than five pairs of any category: nothing to hold out
+        shown = held_out or pairs(part=part, mask_style=style)
+        others = None
+        if unpaired:
+            others = TryOnDataset(unpaired, mask_style=style, size_hw=train.size_hw)
+        people = (
+            (shown, FixedPeople.choose(shown, config.pictures)),
+            (others, FixedPeople.choose(others, config.pictures)) if others else None,
+        )
+        return cls(train, held_out or [], people)
+
+    def identity(self) -> dict:
+        """What a resumed run must find again: how many pairs of what size, and a digest of their
+        ids."""
+        rows = [(row.key, row.garment_id) for row in self.train.rows]
+        digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+        return {
+            "pairs": len(rows),
+            "size": "{}x{}".format(*self.train.size_hw),
+            "digest": digest,
+            "styles": list(self.train.styles),
+        }
+
+
+def resolved(config: TrainConfig, init: Path | None, state: dict | None = None) -> TrainConfig:
+    """The configuration with "auto" statistics decided: as the run began, or as docs/training.md
+    reasons."""
+    if config.statistics != "auto":
+        return config
+    if state:
+        return replace(config, statistics=state["config"]["train"]["statistics"])
+    return replace(config, statistics="frozen" if init else "recalibrate")
+
+
+def build_network(preset: NetworkConfig | None, init: Path | None, start: str = "copy") -> DAFlow:
+    """The network to train, on the CPU: the file's own shape where ``init`` is given without a
+    preset.
+
+    Raises:
+        DataError: the weights do not fit the network.
+    """
+    if init and preset is None:
+        return load_network(init)
+    network = DAFlow(preset or NetworkConfig())
+    if init:
+        load_weights(network, init)
+    elif start == "copy":
+        start_copying(network)
+    return network
+
+
+def autocast_type(config: TrainConfig, device: torch.device) -> torch.dtype | None:
+    """The forward pass's number format: on a GPU bfloat16 where it has it, else float16; on a CPU
+    float32."""
+    if config.precision != "auto":
+        return PRECISIONS[config.precision]
+    if device.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def build_setting(
+    config: TrainConfig,
+    data: Data,
+    network: DAFlow,
+    device: torch.device,
+    perceptual: PerceptualNetworks | None,
+) -> Setting:
+    """Network and loss on their device."""
+    if config.deterministic:
+        torch.use_deterministic_algorithms(
+            True, warn_only=True
+        )  # some gradients on a GPU have no other way
+        torch.backends.cudnn.benchmark = False
+    network.to(
+        device,
+        memory_format=torch.channels_last if config.channels_last else torch.contiguous_format,
+    )
+    # What saves memory costs a fifth of the time on a CPU, where a small network has memory enough.
+    network.dafnet.lean = device.type == "cuda" or parameters(network) > SMALL
+    loss = TryOnLoss(perceptual).to(device)
+    lpips = perceptual.lpips if perceptual is not None else None
+    return Setting(config, network, loss, autocast_type(config, device), lpips, data.identity())
+
+
+def plan(setting: Setting, data: Data, processes: int, device: torch.device) -> dict:
+    """What a run would do, as plain values."""
+    config, train = setting.config, data.train
+    per_update = config.batch_size * config.accumulate * processes
+    steps = -(-len(train) // per_update)
+    names = [row.category for row in train.rows]
+    return {
+        "pairs": len(train),
+        "by_category": {str(c): names.count(c) for c in dict.fromkeys(names)},
+        "validation_pairs": len(data.validation),
+        "size": setting.identity["size"],
+        "device": str(device),
+        "processes": processes,
+        "steps_per_epoch": steps,
+        "steps": steps * config.epochs,
+        "pairs_per_step": per_update,
+        "parameters": parameters(setting.network),
+        "autocast": str(setting.autocast or "none"),
+        "loss": setting.loss.describe(),
+        "config": setting.to_json(),
+    }
+
+
+def parameters(network: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def refuse_other_run(
+    state: dict,
+    config: TrainConfig,
+    identity: dict,
+    network: NetworkConfig | None,
+    processes: int,
+    path: Path,
+) -> None:
+    """Raises a DataError that names what differs between a checkpoint and what it should go on
+    with."""
+    saved = state["config"]
+    was = TrainConfig.from_json(saved["train"])
+    differences = was.differences(config)
+    differences += [
+        f"data {name}: {saved['data'].get(name)}, now {value}"
+        for name, value in identity.items()
+        if saved["data"].get(name) != value
+    ]
+    if network and network.to_dict() != saved["network"]:
+        differences.append("network: another shape")
+    if state["processes"] != processes:
+        differences.append(f"processes: {state['processes']}, now {processes}")
+    if differences:
+        raise DataError(
+            path,
+            "a run of another configuration (" + "; ".join(differences) + ")",
+            "",
+            "Give the run's own options and data (they are in config.json), or train into another "
+            "folder.",
+        )

@@ -1,0 +1,497 @@
+"""The training loop, top to bottom. ``train`` sets everything up, ``Trainer.fit`` is the recipe.
+
+What makes resume exact: the order of an epoch, every sample and the learning rate are functions of
+    seed, epoch and
+step; all else that changes (weights, optimiser, average, scaler, generators, counters) is in the
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from model.data.dataset import TryOnDataset
+from model.data.loading import Loader, in_batches
+from model.data.sampler import BatchSampler, MicroBatch, chosen_evenly, epoch_order, plan_epoch
+from model.loss.losses import PerceptualNetworks
+from model.network.config import NetworkConfig
+from model.training.board import Board
+from model.training.config import TrainConfig, better
+from model.training.pictures import FixedPeople, draw_curves, forget_after
+from model.training.processes import Processes
+from model.training.run_state import (
+    BEST,
+    FORMAT,
+    LAST,
+    VERSION,
+    Place,
+    RunFolder,
+    random_state,
+    read_checkpoint,
+    restore_random_state,
+    seed_all,
+)
+from model.training.schedule import (
+    MovingAverage,
+    learning_rate,
+    parameter_groups,
+    recalibrate,
+    training_mode,
+)
+from model.training.setup import (
+    Data,
+    Setting,
+    build_network,
+    build_setting,
+    plan,
+    refuse_other_run,
+    resolved,
+)
+from model.training.summary import summarise_run
+from model.training.validate import collapse, gathered, inputs_of, measure, mode_gap, summarise
+from model.training.watch import Reporter, Stop
+from pipeline.base.errors import DataError
+from pipeline.base.storage import only_run_in
+
+MOST_SKIPPED = 20  # steps without a finite gradient, one after the other, until training gives up
+
+
+def train(
+    shards: Sequence[Path],
+    run: Path,
+    config: TrainConfig,
+    *,
+    network: NetworkConfig | None = None,
+    init: Path | None = None,
+    resume: bool = False,
+    unpaired: Sequence[Path] = (),
+    perceptual: Callable[[], PerceptualNetworks | None] = lambda: None,
+    device: str | None = None,
+    dry_run: bool = False,
+    note: Callable[[str], None] = print,
+) -> dict:
+    """Trains on shards into a run folder.
+
+    Args:
+        shards: shard folders of the train split.
+        run: a new folder, or with ``resume`` that of a run that was stopped.
+        network: shape to build; None takes that of ``init``, else the full one.
+        init: weights to start from.
+        unpaired: shard folders of an unpaired list, for the pictures only.
+        perceptual: makes the networks of the perceptual terms, or None for L1 alone.
+        device: "cpu", "cuda" or None for what is there.
+        dry_run: only say what would be done; nothing is written.
+        note: takes lines for the person who watches.
+
+    Returns:
+        The summary of the run (``model.summary``), or the plan of a dry run.
+
+    Raises:
+        DataError: the data, the weights or the run folder do not fit.
+    """
+    processes = Processes.join(device)
+    try:
+        state = read_checkpoint(Path(run) / LAST) if resume else None
+        config = resolved(config, init, state)
+        data = Data.open(shards, config, unpaired)
+        if state:
+            refuse_other_run(state, config, data.identity(), network, processes.count, Path(run))
+            network, init = NetworkConfig.from_dict(state["config"]["network"]), None
+        seed_all(config.seed)
+        built = build_network(network, init, config.start)
+        setting = build_setting(config, data, built, processes.device, perceptual())
+        if dry_run:
+            return plan(setting, data, processes.count, processes.device)
+        folder = RunFolder(Path(run), writes=processes.first)
+        if not resume and processes.first:
+            folder.refuse_used()
+        with only_run_in(folder.path) if processes.first else contextlib.nullcontext():
+            trainer = Trainer(setting, data, folder, processes, note)
+            if state:
+                trainer.resume(state)
+            return trainer.fit()
+    finally:
+        processes.leave()
+
+
+class Trainer:
+    """One run: the network, its optimiser, and where it stands.
+
+    Args:
+        setting: configuration, network, loss: what ``model.prepare`` made of the user's choices.
+        data: training and validation pairs, and who is drawn.
+        run: the folder that everything goes to.
+        note: takes a line for the person who watches.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        data: Data,
+        run: RunFolder,
+        processes: Processes,
+        note: Callable[[str], None] = print,
+    ):
+        self.setting, self.config, self.data, self.run, self.processes = (
+            setting,
+            setting.config,
+            data,
+            run,
+            processes,
+        )
+        self.device, self.network, self.loss = processes.device, setting.network, setting.loss
+        board = Board(
+            run.path / "tensorboard" if self.config.tensorboard and processes.first else None
+        )
+        self.report = Reporter(self.config, run, board, processes, note)
+        self.stop = Stop(self.config.max_minutes, processes)
+        self.model = self._wrapped()
+        groups = parameter_groups(self.network, self.config.flow_rate, self.config.light_rate)
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=self.config.lr, weight_decay=self.config.weight_decay
+        )
+        self.average = MovingAverage(self.network, self.config.ema) if self.config.ema else None
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=setting.autocast is torch.float16
+        )
+        self.people = FixedPeople(*data.people) if self.config.pictures else None
+        self.place = Place()
+        self.failures = 0  # steps without a finite gradient, one after the other
+        self.saved = time.monotonic()
+
+    # ---- the recipe
+
+    def fit(self) -> dict:
+        """Trains to the last epoch, or until patience or time is over. Returns the summary of the
+        run."""
+        with self.stop.on_signals():
+            self.run.write_config(self.setting.to_json())
+            if self.place.step == 0:
+                if self.config.statistics == "calibrated":
+                    self._measure_statistics()
+                    self.average = (
+                        MovingAverage(self.network, self.config.ema) if self.config.ema else None
+                    )
+                self._look(epoch=0)
+            while self.place.epoch < self.config.epochs and not self.stop.reason:
+                if self._train_epoch():
+                    self._finish_epoch()
+                else:
+                    self._leave_mid_epoch()
+        summary = summarise_run(self.run.read_log(), self.config, self.stop.reason)
+        self.run.write_summary(summary)
+        return summary
+
+    def _train_epoch(self) -> bool:
+        """The updates of an epoch that are left. False if training has to stop before its end."""
+        updates = self._plan(self.place.epoch)
+        batches = iter(self._loader(BatchSampler(updates, self.place.epoch, self.place.update)))
+        self.report.start_epoch(self.place)
+        for update in updates[self.place.update :]:
+            rate = self._set_rate(len(updates))
+            self._update(update, batches)
+            self.report.step(self.place, len(updates), rate)
+            self._save_now_and_then()
+            if self.place.update < len(updates) and self.stop.now():
+                return False
+        return True
+
+    def _update(self, update: list[MicroBatch], batches: Iterator[dict]) -> None:
+        """One step of the optimiser: every micro-batch forward and backward, then the weights
+        move."""
+        training_mode(self.network, frozen=self.config.frozen)
+        self.optimizer.zero_grad(set_to_none=True)
+        for micro in update:
+            with self._quiet_unless(micro.last):
+                terms = self._forward_and_backward(next(batches), micro.weight)
+            self._count(terms, len(micro.indices) if micro.weight else 0)
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip or math.inf)
+        if self._is_sound(float(norm)):
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.place.update += 1
+        self.place.step += 1
+        if self.average:
+            self.average.update(self.network, self.place.step)
+
+    def _forward_and_backward(self, batch: dict, weight: float) -> dict[str, Tensor]:
+        """Adds ``weight`` times the gradient of one micro-batch. Returns the terms of its loss,
+        "total" among them."""
+        person = batch["person"]
+        factor = self.scaler.scale(torch.tensor(weight, device=self.device))
+        with torch.autocast(
+            self.device.type, self.setting.autocast, enabled=self.setting.autocast is not None
+        ):
+            _, levels = self.model(*inputs_of(batch, self.device), return_levels=True)
+            return self.loss.backward_through(levels, person, factor)
+
+    def _finish_epoch(self) -> None:
+        """Measures, draws, and saves an epoch that is done."""
+        place = self.place
+        sums = self.processes.share(place.sums | {"seen": place.seen})
+        means = {name: value / sums["seen"] for name, value in sums.items() if name != "seen"}
+        place.epoch, place.update, place.seen, place.sums = place.epoch + 1, 0, 0, {}
+        self._save(self._look(place.epoch, means))
+        if self.config.keep_every and place.epoch % self.config.keep_every == 0:
+            self.run.copy_last(f"epoch-{place.epoch:04d}.pt")
+        if place.best_epoch == place.epoch:
+            self.run.copy_last(BEST)
+        if self.config.patience and place.stale >= self.config.patience:
+            self.stop.reason = f"no better {self.config.best} in {place.stale} epochs"
+        self.stop.now()
+
+    def _leave_mid_epoch(self) -> None:
+        """Saves a run that stops inside an epoch, with weights that are fit for testing beside the
+        trained ones."""
+        trained = self._weights()
+        state = self._look(
+            self.place.epoch + self.place.update / len(self._plan(self.place.epoch)), passing=True
+        )
+        self._save({"network": state["network"], "trained": trained})
+        if not self.place.best_epoch:
+            self.run.copy_last(BEST)
+        self.report.note(f"Stopped: {self.stop.reason}. Go on with --resume.")
+
+    # ---- looking at the network
+
+    def _look(
+        self, epoch: float, means: dict[str, float] | None = None, passing: bool = False
+    ) -> dict:
+        """Validates and draws the network as it will be used. Returns the weights for the
+        checkpoint.
+
+        Args:
+            epoch: epochs done, with a fraction inside one.
+            means: terms of the training loss in the epoch.
+            passing: True where the run stops inside an epoch: a resumed run forgets this look.
+        """
+        trained = self._weights() if self.average else None
+        entry: dict[str, Any] = {"event": "epoch", "epoch": epoch, "step": self.place.step}
+        entry |= {"passing": True} if passing else {}
+        entry |= {
+            "train_" + ("loss" if name == "total" else name): value
+            for name, value in (means or {}).items()
+        }
+        with self._as_used():
+            entry |= self._validate(epoch)
+            if self.people and self.processes.first:
+                self.people.draw(self.network, self.device, self.run.path, epoch)
+            used = self._weights()
+        if epoch and not passing:
+            self._judge(entry.get(self.config.best, math.nan))
+        self.report.epoch(entry)
+        if self.processes.first:
+            draw_curves(self.run.read_log(), self.run.path / "curves.png")
+        self.processes.wait()
+        return {"network": used, "trained": trained}
+
+    @contextlib.contextmanager
+    def _as_used(self) -> Iterator[None]:
+        """Inside, the network is what a user gets: averaged weights, running statistics measured
+        again."""
+        with self.average.applied(self.network) if self.average else contextlib.nullcontext():
+            if self.config.statistics == "recalibrate" and self.place.step:
+                self._measure_statistics()
+            self.processes.spread(self.network.buffers())
+            yield
+
+    def _measure_statistics(self) -> None:
+        """Running statistics as the mean over the first pairs of the run, with the weights as they
+        are."""
+        sampler = BatchSampler(
+            plan_epoch(self._order(0)[: self.config.recalibration], self.config.batch_size), epoch=0
+        )
+        recalibrate(
+            self.network, (inputs_of(batch, self.device) for batch in self._loader(sampler))
+        )
+
+    def _validate(self, epoch: float) -> dict:
+        """Figures on the held-out pairs and the gap between the modes; warns where the output has
+        collapsed."""
+        if not len(self.data.validation):
+            return {}
+        rows = gathered(
+            measure(
+                self.network,
+                self._validation_loader(),
+                self.loss.values,
+                self.device,
+                self.setting.lpips,
+            ),
+            self.processes,
+        )
+        figures = summarise(rows)
+        figures |= {
+            "l1_training_mode": figures["l1"],
+            "l1_evaluation_mode": figures["l1"],
+            "gap": 0.0,
+        }
+        if not self.config.frozen:
+            figures |= mode_gap(self.network, self._validation_loader(), self.device)
+        for sign in collapse(rows) if epoch else []:
+            self.report.warn(self.place, f"epoch {epoch:g}: {sign}", passing=epoch != int(epoch))
+        return figures
+
+    def _judge(self, value: float) -> None:
+        """Counts epochs since the best; without a figure the newest is the best."""
+        if (
+            better(self.config.best, value, self.place.best)
+            or math.isnan(value)
+            and not len(self.data.validation)
+        ):
+            self.place.best, self.place.best_epoch, self.place.stale = value, self.place.epoch, 0
+        else:
+            self.place.stale += 1
+
+    # ---- checkpoints
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    def _save(self, weights: dict | None = None) -> None:
+        """Writes last.pt; without ``weights`` with those of this moment."""
+        own = self.network.state_dict()
+        weights = weights or {
+            "network": self.average.state if self.average else own,
+            "trained": own if self.average else None,
+        }
+        self.run.save(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                **weights,
+                "config": self.setting.to_json(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "average": self.average.state if self.average else None,
+                "place": asdict(self.place),
+                "random": random_state(),
+                "processes": self.processes.count,
+            },
+            LAST,
+        )
+        self.saved = time.monotonic()
+
+    def _save_now_and_then(self) -> None:
+        minutes = (time.monotonic() - self.saved) / 60
+        due = (
+            self.place.step % self.config.save_steps == 0
+            if self.config.save_steps
+            else (0 < self.config.save_minutes <= minutes)
+        )
+        if due and self.processes.first:
+            self._save()
+
+    def resume(self, state: dict) -> None:
+        """Puts everything where the checkpoint left it."""
+        self.network.load_state_dict(state["trained"] or state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.place = Place(**state["place"])
+        if self.average:
+            self.average.state = {
+                name: value.to(self.device) for name, value in state["average"].items()
+            }
+        restore_random_state(state["random"])
+        self.run.rewind(self.place)
+        if self.processes.first:
+            forget_after(self.run.path, self.place.epoch)
+        self.report.note(f"Going on after step {self.place.step}, in epoch {self.place.epoch + 1}.")
+
+    # ---- small things
+
+    def _wrapped(self) -> nn.Module:
+        model: nn.Module = self.network
+        if self.config.compile:
+            model = cast(
+                nn.Module, torch.compile(model)
+            )  # of a module it makes a module, not just a function
+        if self.processes.count == 1:
+            return model
+        devices = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(
+            model, device_ids=devices, broadcast_buffers=not self.config.frozen
+        )
+
+    def _quiet_unless(self, last: bool) -> contextlib.AbstractContextManager:
+        """Gradients travel between processes only with the last micro-batch of an update."""
+        if last or not isinstance(self.model, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self.model.no_sync()
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return epoch_order(
+            self.data.train.categories, self.config.seed, epoch, self.config.balanced
+        )
+
+    def _plan(self, epoch: int) -> list[list[MicroBatch]]:
+        return plan_epoch(
+            self._order(epoch),
+            self.config.batch_size,
+            self.config.accumulate,
+            self.processes.rank,
+            self.processes.count,
+        )
+
+    def _loader(self, sampler: BatchSampler) -> Loader:
+        return Loader(self.data.train, list(sampler), self.device, self.config.workers)
+
+    def _validation_loader(self) -> Loader:
+        pairs = self.data.validation
+        assert isinstance(pairs, TryOnDataset)  # nothing is validated on the empty list
+        chosen = chosen_evenly(pairs.categories, self.config.validation_limit).tolist()
+        mine = chosen[self.processes.rank :: self.processes.count]
+        return Loader(
+            pairs, in_batches(mine, self.config.batch_size), self.device, self.config.workers
+        )
+
+    def _set_rate(self, steps_per_epoch: int) -> float:
+        rate = learning_rate(self.config, self.place.step, steps_per_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["part"]
+        return rate
+
+    def _count(self, terms: dict[str, Tensor], pairs: int) -> None:
+        """Adds the terms of a micro-batch to the sums of the epoch."""
+        names = [name for name in terms if name in self.setting.terms]
+        values = torch.stack(
+            [terms[name].detach().float() for name in names]
+        ).tolist()  # one wait for the device
+        for name, value in zip(names, values):
+            self.place.sums[name] = self.place.sums.get(name, 0.0) + value * pairs
+        self.place.seen += pairs
+
+    def _is_sound(self, norm: float) -> bool:
+        """False if the gradients hold NaN or infinity: then the step is left out. Gives up where
+        that goes on."""
+        self.failures = 0 if math.isfinite(norm) else self.failures + 1
+        if not self.failures:
+            return True
+        self.place.skipped += 1
+        if (
+            self.failures == 1 and not self.scaler.is_enabled()
+        ):  # with fp16 usual, until its scale is found
+            self.report.warn(
+                self.place, f"step {self.place.step + 1}: the gradient is not finite; step left out"
+            )
+        if self.failures >= MOST_SKIPPED:
+            raise DataError(
+                self.run.path,
+                f"{self.failures} steps without a finite gradient",
+                "",
+                "Lower --lr, set --clip 1, or use --precision fp32; then go on from an older "
+                "checkpoint.",
+            )
+        return False

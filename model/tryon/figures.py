@@ -1,0 +1,36 @@
+"""Figures of an evaluation as a table of text, for page, terminal and the weights' card."""
+
+from __future__ import annotations
+
+PAIRED, UNPAIRED = "paired", "unpaired"
+COLUMNS = (
+    ("count", "people", "{:,}"),
+    ("ssim", "SSIM", "{:.4f}"),
+    ("psnr", "PSNR dB", "{:.2f}"),
+    ("l1", "L1", "{:.4f}"),
+    ("lpips", "LPIPS", "{:.4f}"),
+    ("ssim_inside", "SSIM inside", "{:.4f}"),
+    ("psnr_inside", "PSNR inside", "{:.2f}"),
+    ("l1_inside", "L1 inside", "{:.4f}"),
+    ("fid", "FID", "{:.2f}"),
+    ("kid", "KID", "{:.5f}"),
+)
+"""Name in the result, heading, format. Inside: over the pixels that the mask hides."""
+
+
+def figure_table(metrics: dict[str, dict]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of text: one row for each kind and group, only columns that any of them
+    has."""
+    groups = [
+        (kind, group, figures)
+        for kind in (PAIRED, UNPAIRED)
+        for group, figures in metrics[kind].items()
+    ]
+    columns = [c for c in COLUMNS if any(figures.get(c[0]) is not None for _, _, figures in groups)]
+    cell = lambda value, form: "–" if value is None else form.format(value)
+    rows = [
+        [f"{kind}, {group.replace('_', ' ')}"]
+        + [cell(figures.get(name), form) for name, _, form in columns]
+        for kind, group, figures in groups
+    ]
+    return ["", *(heading for _, heading, _ in columns)], rows

@@ -1,0 +1,362 @@
+"""What can be wrong with one person's files: each file is read once, then its content is compared
+with the others'."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.base.errors import DataError
+from pipeline.base.files import (
+    PICTURES,
+    ReadError,
+    check_jpeg_is_whole,
+    imdecode,
+    picture_header,
+    read_bytes,
+)
+from pipeline.base.labels import GARMENT_LABELS, Atr, Category, Joint, is_in
+from pipeline.base.manifest import load_manifest
+from pipeline.check.defects import Defect, from_error
+from pipeline.check.duplicates import keypoints_digest, photo_hash
+from pipeline.dataset.readers import (
+    check_aspect,
+    read_dense,
+    read_dense_uv,
+    read_keypoints,
+    read_label_map,
+)
+
+ROWS = 256
+"""Height at which maps are compared: every fourth row and column of the dataset's."""
+BODY = tuple(j for j in Joint if Joint.NECK <= j <= Joint.L_ANKLE)
+"""Joints below the head; the photos are cropped above the mouth."""
+LIMB_SKIN = {
+    (Atr.LEFT_ARM, Atr.RIGHT_ARM): (3, 4, *range(15, 23)),
+    (Atr.LEFT_LEG, Atr.RIGHT_LEG): tuple(range(5, 15)),
+}
+"""Skin labels -> the DensePose parts that they belong to."""
+MIN_GARMENT = 0.01
+"""Share of the silhouette below which a garment counts as missing."""
+
+
+@dataclass(frozen=True)
+class PersonTask:
+    """One id of one category, with the files that are there; plain data for a worker process."""
+
+    root: Path
+    category: Category
+    person_id: str
+    modalities: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return f"{self.category}/{self.person_id}"
+
+    def path(self, modality: str) -> Path:
+        return load_manifest().path(self.root, modality, self.category, self.person_id)
+
+
+@dataclass
+class Findings:
+    """What a worker found out about one id; a few hundred bytes, never a picture.
+
+    Attributes:
+        sizes: modality -> (height, width) as stored.
+        digest: of the keypoints; empty where there are none.
+        hash, thumb: of the photo, as ``duplicates.photo_hash``; thumb is None without a readable
+            photo.
+    """
+
+    key: str
+    defects: list[Defect] = field(default_factory=list)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    digest: str = ""
+    hash: int = 0
+    thumb: np.ndarray | None = None
+
+
+def inspect_people(tasks: list[PersonTask]) -> list[Findings]:
+    """Findings of each task, in order; what a worker process runs."""
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryFile() as ear:
+        return [inspect_person(task, ear) for task in tasks]
+
+
+def inspect_person(task: PersonTask, ear) -> Findings:
+    """Reads every file of one id once and compares them.
+
+    Args:
+        ear: an open temporary file that catches what the JPEG decoder prints.
+    """
+    found = Findings(task.key)
+    grey = _attempt(found, task, "image", partial(_read_photo, task, "image", found, ear))
+    if grey is not None:
+        found.hash, found.thumb = photo_hash(grey)
+    for modality in ("garment", "skeleton"):
+        _attempt(found, task, modality, partial(_read_photo, task, modality, found, ear))
+    maps = {}
+    for modality, read in (
+        ("label_map", read_label_map),
+        ("dense", read_dense),
+        ("dense_uv", read_dense_uv),
+    ):
+        full = _attempt(found, task, modality, partial(read, task.path(modality)))
+        if full is not None:
+            found.sizes[modality] = full.shape[-2:]
+            step = max(1, full.shape[-2] // ROWS)
+            maps[modality] = full[..., ::step, ::step]
+    frame = load_manifest().keypoint_hw
+    keypoints = _attempt(
+        found, task, "keypoints", partial(read_keypoints, task.path("keypoints"), frame)
+    )
+    if keypoints is not None:
+        found.digest = keypoints_digest(keypoints)
+        found.defects += check_joints(task, keypoints, maps.get("label_map"))
+    if "label_map" in maps:
+        found.defects += check_label_map(task, maps["label_map"])
+    if "dense" in maps:
+        found.defects += check_dense(
+            task, maps["dense"], maps.get("label_map"), maps.get("dense_uv")
+        )
+    return found
+
+
+def _attempt(
+    found: Findings, task: PersonTask, modality: str, read: Callable[[], np.ndarray]
+) -> np.ndarray | None:
+    """What ``read`` gives; None where the file is not asked for, or is bad, which becomes a
+    defect."""
+    if modality not in task.modalities:
+        return None
+    try:
+        return read()
+    except DataError as error:
+        found.defects.append(from_error(error, task.key, _relative(task, modality)))
+        return None
+
+
+def _relative(task: PersonTask, modality: str) -> str:
+    return load_manifest().layout[modality].format(category=task.category.value, id=task.person_id)
+
+
+def _defect(task: PersonTask, kind: str, modality: str, detail: str) -> Defect:
+    return Defect(kind, task.key, _relative(task, modality), detail)
+
+
+def _read_photo(task: PersonTask, modality: str, found: Findings, ear) -> np.ndarray:
+    """(h, w) uint8: the photo in grey at an eighth of its size, decoded once; every byte of it is
+    looked at."""
+    path = task.path(modality)
+    data = read_bytes(path)
+    hw, format_name, mode = picture_header(path, data, PICTURES)
+    found.sizes[modality] = hw
+    if format_name not in ("JPEG", "MPO") or mode not in ("RGB", "L"):
+        raise ReadError("mode", path, f"a {format_name} of mode {mode}", "an RGB JPEG")
+    check_aspect(path, hw)
+    check_jpeg_is_whole(path, data, hw)
+    flag = cv2.IMREAD_REDUCED_GRAYSCALE_8 if min(hw) >= 8 * 32 else cv2.IMREAD_GRAYSCALE
+    with _heard(ear) as complaints:
+        grey = imdecode(path, data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    if complaints:
+        raise ReadError(
+            "unreadable", path, f"corrupted picture data ({complaints[0]})", "a whole picture"
+        )
+    if float(grey.std()) < 1:
+        found.defects.append(_defect(task, "blank_picture", modality, "one colour all over"))
+    return grey
+
+
+@contextlib.contextmanager
+def _heard(ear) -> Iterator[list[str]]:
+    """Lines that libjpeg prints meanwhile: only so does it tell of data that it could not make
+    sense of."""
+    lines: list[str] = []
+    try:
+        kept = os.dup(2)
+    except OSError:  # no standard error to listen to
+        yield lines
+        return
+    start = ear.seek(0, os.SEEK_END)
+    os.dup2(ear.fileno(), 2)
+    try:
+        yield lines
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        ear.seek(start)
+        lines += [
+            line for line in ear.read().decode(errors="replace").splitlines() if "JPEG" in line
+        ]
+
+
+def check_joints(
+    task: PersonTask, keypoints: np.ndarray, label_map: np.ndarray | None
+) -> list[Defect]:
+    """Defects of keypoints, (18, 3) in the stored frame, alone and against the person's
+    silhouette."""
+    seen = ~np.isnan(keypoints[:, 0])
+    points = keypoints[seen, :2]
+    if len(points) == 0 or not np.ptp(points, axis=0).any():
+        return [
+            _defect(
+                task, "keypoints_empty", "keypoints", f"{len(points)} joints, none of them anywhere"
+            )
+        ]
+    defects = []
+    missing = [j.name.lower() for j in BODY if not seen[j]]
+    if missing:
+        defects.append(_defect(task, "joints_missing", "keypoints", ", ".join(missing)))
+    if len(points) < 10:
+        defects.append(_defect(task, "few_joints", "keypoints", f"{len(points)} of {len(Joint)}"))
+    if keypoints[Joint.R_SHOULDER, 0] > keypoints[Joint.L_SHOULDER, 0]:
+        defects.append(
+            _defect(task, "turned", "keypoints", "right shoulder to the right of the left one")
+        )
+    body = keypoints[list(BODY)]
+    body = body[~np.isnan(body[:, 0])]
+    if label_map is not None and label_map.any() and len(body):
+        defects += _check_place(task, body[:, :2], label_map > 0)
+    return defects
+
+
+def _check_place(task: PersonTask, points: np.ndarray, person: np.ndarray) -> list[Defect]:
+    """Whether the joints, (n, 2) in the stored frame, lie on the person."""
+    frame_h, frame_w = load_manifest().keypoint_hw
+    height, width = person.shape
+    reach = 2 * round(0.015 * height) + 1
+    grown = (
+        cv2.dilate(
+            person.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+        )
+        > 0
+    )
+
+    def on_person(scale) -> float:
+        at = points * scale * (width / frame_w, height / frame_h)
+        x, y = np.rint(at).astype(int).T
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        return float((inside & grown[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]).mean())
+
+    as_stored = on_person(1)
+    rows = np.flatnonzero(person.any(axis=1))
+    span = np.ptp(points[:, 1]) / frame_h / ((rows[-1] - rows[0] + 1) / height)
+    for other, scale in (("0 to 1", (frame_w, frame_h)), ("256 x 192", 2), ("1024 x 768", 0.5)):
+        # a drawing half as large still lies partly on the person, so its extent decides
+        if (
+            len(points) >= 8
+            and (span < 0.5 or as_stored < 0.5)
+            and on_person(scale) > max(0.9, as_stored)
+        ):
+            return [
+                _defect(
+                    task,
+                    "keypoints_frame",
+                    "keypoints",
+                    f"they fit the person in a frame of {other}, expected {frame_h} x {frame_w}",
+                )
+            ]
+    outside = round((1 - as_stored) * len(points))
+    if outside == 0:
+        return []
+    kind = "keypoints_off_person" if as_stored < 0.6 else "joints_outside"
+    return [
+        _defect(task, kind, "keypoints", f"{outside} of {len(points)} joints lie beside the person")
+    ]
+
+
+def check_label_map(task: PersonTask, label_map: np.ndarray) -> list[Defect]:
+    """Defects of what a label map holds."""
+    person = np.count_nonzero(label_map)
+    if person == 0:
+        return [_defect(task, "map_empty", "label_map", "background only")]
+    share = person / label_map.size
+    defects = []
+    if not 0.03 <= share <= 0.9:
+        defects.append(
+            _defect(
+                task, "silhouette_odd", "label_map", f"the person fills {share:.1%} of the picture"
+            )
+        )
+    garment = np.count_nonzero(is_in(label_map, GARMENT_LABELS[task.category])) / person
+    known = {i.key: i for i in load_manifest().known_issues if i.kind == "garment_mislabelled"}.get(
+        task.key
+    )
+    lower = np.count_nonzero(is_in(label_map, (Atr.SKIRT, Atr.PANTS, Atr.DRESS))) / person
+    if known and lower < MIN_GARMENT:
+        defects.append(
+            Defect(
+                "garment_mislabelled",
+                task.key,
+                _relative(task, "label_map"),
+                known.what,
+                known=True,
+            )
+        )
+    elif garment < MIN_GARMENT:
+        names = " or ".join(label.name.lower() for label in GARMENT_LABELS[task.category])
+        defects.append(
+            _defect(
+                task, "garment_missing", "label_map", f"{names} covers {garment:.1%} of the person"
+            )
+        )
+    return defects
+
+
+def check_dense(
+    task: PersonTask, dense: np.ndarray, label_map: np.ndarray | None, uv: np.ndarray | None
+) -> list[Defect]:
+    """Defects of DensePose, alone and against the label map and the surface coordinates."""
+    body = dense > 0
+    if not body.any():
+        return [_defect(task, "map_empty", "dense", "background only")]
+    defects = []
+    if label_map is not None and label_map.any() and label_map.shape == dense.shape:
+        iou, inside, skin = dense_fit(dense, label_map)
+        # thresholds between three right pairs (inside >= .97, skin >= .93) and their six exchanges
+        if inside < 0.85 or iou < 0.45 or inside < 0.93 and skin < 0.5:
+            defects.append(
+                _defect(
+                    task,
+                    "dense_other_person",
+                    "dense",
+                    f"{inside:.0%} of it lies on the person, "
+                    f"overlap (IoU) {iou:.2f}, {skin:.0%} of bare limbs on limbs",
+                )
+            )
+    if uv is not None and uv.shape[1:] == dense.shape:
+        covered = (uv != 0).any(axis=0)
+        overlap = np.count_nonzero(covered & body) / np.count_nonzero(covered | body)
+        if overlap < 0.9:
+            defects.append(
+                _defect(
+                    task, "uv_differs", "dense_uv", f"overlap with the parts (IoU) {overlap:.2f}"
+                )
+            )
+    return defects
+
+
+def dense_fit(dense: np.ndarray, label_map: np.ndarray) -> tuple[float, float, float]:
+    """How DensePose fits a label map of the same size.
+
+    Returns:
+        IoU of both silhouettes, share of DensePose on the person, share of bare arms and legs that
+        DensePose calls arms and legs (1 where there are hardly any).
+    """
+    body, person = dense > 0, label_map > 0
+    both = np.count_nonzero(body & person)
+    bare = agree = 0
+    for labels, parts in LIMB_SKIN.items():
+        skin = is_in(label_map, labels)
+        bare += int(np.count_nonzero(skin))
+        agree += int(np.count_nonzero(skin & is_in(dense, parts)))
+    skin_share = agree / bare if bare >= 0.01 * np.count_nonzero(person) else 1.0
+    return both / np.count_nonzero(body | person), both / np.count_nonzero(body), skin_share

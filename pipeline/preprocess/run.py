@@ -1,0 +1,274 @@
+"""Joins the stages: a dataset becomes a folder of shards, in parallel, resumable at any moment.
+Knows their order.
+
+One shard is one task. A worker gets paths, makes its own file, and returns a small record; no
+picture travels. What is
+finished is told by the files themselves: a shard counts only with a record that holds its SHA-256.
+    Records lie in
+``.progress`` while the run lasts; at the end ``index.json`` takes them up and that folder goes. So
+a finished run's folder is the same, byte for byte, however often the run was interrupted.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
+from pipeline.base.manifest import load_manifest
+from pipeline.base.storage import only_run_in, read_json, unwritable, write_json
+from pipeline.masks.render import STYLES
+from pipeline.preprocess.backends import run_tasks
+from pipeline.preprocess.make_shard import PROGRESS_NAME, Task, make_shard
+from pipeline.preprocess.plan import PEOPLE_PER_SHARD, Plan, differences, make_plan
+from pipeline.shards.folder import INDEX_NAME, read_index
+from pipeline.shards.format import FORMAT, FORMAT_VERSION
+
+CONFIGURATION_NAME = "configuration.json"
+LISTED_SKIPS = 100
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended.
+
+    Args:
+        packed: people in the folder.
+        skipped: bad pairs, as in the index.
+        made, kept: shards that this run made, and found finished.
+    """
+
+    index: Path
+    packed: int
+    skipped: tuple[dict, ...]
+    made: int
+    kept: int
+
+    def __str__(self) -> str:
+        return f"{self.packed:,} packed, {len(self.skipped):,} skipped ({self.index})"
+
+
+class BadPairs(DataError):
+    """More unusable pairs than ``--max-skips`` allows, with the list."""
+
+    def __init__(self, root: str, skipped: Sequence[dict], allowed: int):
+        self.skipped = list(skipped)
+        super().__init__(
+            root,
+            f"{len(self.skipped):,} bad pair{'s' * (len(self.skipped) != 1)}",
+            f"at most {allowed}",
+            "Mend or replace the files and run again, or allow more with --max-skips: finished "
+            "shards are "
+            "kept. The command check lists every defect",
+        )
+        self.args = (root, self.skipped, allowed)
+
+    def __str__(self) -> str:
+        lines = [
+            f"  {s['category']}/{s['person_id']} {s['file']}: {s['reason']}"
+            for s in self.skipped[:LISTED_SKIPS]
+        ]
+        if len(self.skipped) > LISTED_SKIPS:
+            lines.append(f"  and {len(self.skipped) - LISTED_SKIPS} more")
+        return "\n".join([super().__str__(), *lines])
+
+
+def preprocess(
+    root: Path,
+    out: Path,
+    *,
+    categories: Sequence[Category] = tuple(Category),
+    split: str = "train",
+    limit: int | None = None,
+    size_hw: tuple[int, int] = (512, 384),
+    images: str = "jpeg",
+    jobs: int = 1,
+    backend: str = "loky",
+    scheduler: str | None = None,
+    max_skips: int = 0,
+    exclude: AbstractSet = frozenset(),
+    styles: Sequence[str] = STYLES,
+    people_per_shard: int = PEOPLE_PER_SHARD,
+    progress: Callable[[int], None] | None = None,
+) -> Summary:
+    """Masks and shards of a dataset; goes on where an earlier run with the same options stopped.
+
+    Args: see ``plan.make_plan`` and ``run_plan``.
+
+    Raises:
+        DataError: nothing to pack, too many bad pairs, another configuration in ``out``, another
+            run there, or a place that can't be written. Everything finished is kept.
+    """
+    plan = make_plan(
+        root,
+        categories=categories,
+        split=split,
+        limit=limit,
+        size_hw=size_hw,
+        images=images,
+        styles=styles,
+        exclude=exclude,
+        people_per_shard=people_per_shard,
+    )
+    return run_plan(
+        plan,
+        out,
+        jobs=jobs,
+        backend=backend,
+        scheduler=scheduler,
+        max_skips=max_skips,
+        progress=progress,
+    )
+
+
+def run_plan(
+    plan: Plan,
+    out: Path,
+    *,
+    jobs: int = 1,
+    backend: str = "loky",
+    scheduler: str | None = None,
+    max_skips: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Summary:
+    """Makes every shard of a plan that is not whole yet, then the index.
+
+    Args:
+        out: folder for the shards; made if missing.
+        jobs, backend, scheduler: see ``backends.run_tasks``; the bytes do not depend on them.
+        max_skips: bad pairs to tolerate; one more ends the run, with the list.
+        progress: called with the number of people of each shard that is done.
+
+    Raises:
+        DataError: as ``preprocess``.
+    """
+    out = Path(out).absolute()
+    threads = cv2.getNumThreads()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(out, error, resumable=True) from error
+    try:
+        with only_run_in(out):
+            known = _begin(plan, out)
+            try:
+                records, made = _make_shards(
+                    plan, out, known, max_skips, progress, (jobs, backend, scheduler)
+                )
+                return _finish(plan, out, records, made)
+            except BaseException:
+                _clear_unfinished(out / PROGRESS_NAME)  # of workers that were ended with the run
+                raise
+    finally:
+        cv2.setNumThreads(threads)  # workers in this process set it to one
+
+
+def _begin(plan: Plan, out: Path) -> dict[str, dict]:
+    """Refuses a folder of another configuration, clears away what killed workers left, and returns
+    known records."""
+    scratch = out / PROGRESS_NAME
+    index = read_index(out) if (out / INDEX_NAME).is_file() else None
+    if index:
+        _refuse_other(out, index["configuration"], plan)
+    if (scratch / CONFIGURATION_NAME).is_file():
+        _refuse_other(out, read_json(scratch / CONFIGURATION_NAME), plan)
+    try:
+        scratch.mkdir(exist_ok=True)
+        _clear_unfinished(scratch)
+    except OSError as error:
+        raise unwritable(scratch, error, resumable=True) from error
+    write_json(scratch / CONFIGURATION_NAME, plan.configuration, scratch)
+    return _known_records(index) if index else {}
+
+
+def _clear_unfinished(scratch: Path) -> None:
+    for unfinished in scratch.glob(".*.tmp"):
+        unfinished.unlink(missing_ok=True)
+
+
+def _refuse_other(out: Path, before: dict, plan: Plan) -> None:
+    if found := differences(before, plan.configuration):
+        raise DataError(
+            out,
+            f"shards of another configuration: {'; '.join(found)}",
+            remedy="Use the same options, choose another folder, or delete this one",
+        )
+
+
+def _known_records(index: dict) -> dict[str, dict]:
+    """File name -> record as ``make_shard`` returned it."""
+    records = {shard["file"]: {**shard, "skipped": []} for shard in index["shards"]}
+    for entry in index["skipped"]:
+        records[entry["shard"]]["skipped"].append(entry)
+    return records
+
+
+def _make_shards(
+    plan: Plan,
+    out: Path,
+    known: dict[str, dict],
+    max_skips: int,
+    progress: Callable[[int], None] | None,
+    where: tuple[int, str, str | None],
+) -> tuple[list[dict], int]:
+    """Records of all shards in the plan's order, and how many were made just now."""
+    records: dict[str, dict] = {}
+    made = skips = 0
+
+    def tasks() -> Iterator[Task]:
+        for shard in plan.shards:
+            if skips > max_skips:
+                # too many bad pairs: begin nothing more, but finish and keep what is under way
+                return
+            yield Task(shard, plan.info(shard.category), plan.root, out, known.get(shard.file))
+
+    sizes = {shard.file: len(shard) for shard in plan.shards}
+    for record, is_new in run_tasks(make_shard, tasks(), *where):
+        records[record["file"]] = record
+        made += is_new
+        skips += len(record["skipped"])
+        if progress:
+            progress(sizes[record["file"]])
+    ordered = [records[file] for file in sizes if file in records]
+    if skips > max_skips:
+        raise BadPairs(
+            str(plan.root), [entry for record in ordered for entry in record["skipped"]], max_skips
+        )
+    return ordered, made
+
+
+def _finish(plan: Plan, out: Path, records: list[dict], made: int) -> Summary:
+    """Writes the index and removes the scratch folder: from here on the folder is complete."""
+    skipped = [entry for record in records for entry in record["skipped"]]
+    packed = sum(record["samples"] for record in records)
+    if not packed:
+        raise BadPairs(str(plan.root), skipped, 0)
+    facts = load_manifest()
+    shards = [
+        {key: value for key, value in record.items() if key != "skipped"} for record in records
+    ]
+    write_json(
+        out / INDEX_NAME,
+        {
+            "format": f"{FORMAT}s",
+            "format_version": FORMAT_VERSION,
+            "configuration": plan.configuration,
+            "people": packed,
+            "shards": shards,
+            "skipped": skipped,
+            "source": facts.dataset,
+            "licence": facts.licence.notice,
+        },
+        out / PROGRESS_NAME,
+    )
+    for _ in range(
+        3
+    ):  # a worker that outlived an earlier, killed run may put a file there meanwhile
+        shutil.rmtree(out / PROGRESS_NAME, ignore_errors=True)
+    return Summary(out / INDEX_NAME, packed, tuple(skipped), made, len(records) - made)

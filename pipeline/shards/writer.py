@@ -1,0 +1,138 @@
+"""Stage 4, pack: samples -> one HDF5 file. The format is told in docs/shards.md."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from pipeline.base.storage import write_whole
+from pipeline.shards.format import (
+    FORMAT,
+    FORMAT_VERSION,
+    KEYPOINT_SHAPE,
+    Sample,
+    ShardInfo,
+    columns,
+)
+
+
+class ShardWriter:
+    """Collects samples and puts them under a name as one whole file.
+
+    The file is built in memory (some 100 KB a person as JPEG at 512 x 384) and written at the end:
+    so a full disc is an ordinary error, and equal samples give equal bytes. Used as a context; an
+    error inside leaves no file.
+
+    Args:
+        path: final name.
+        info: what all samples share.
+        scratch: folder for the unfinished file, on the same file system.
+    """
+
+    def __init__(self, path: Path, info: ShardInfo, scratch: Path | None = None):
+        self.path, self.info, self.scratch = Path(path), info, scratch
+        self._columns = columns(info.images, info.styles)
+        self._encoded: dict[str, list[np.ndarray]] = {name: [] for name in self._columns}
+        self._ids: list[tuple[str, str]] = []
+        self._keypoints: list[np.ndarray] = []
+        self._buffer = io.BytesIO()
+        self._file = h5py.File(self._buffer, "w")
+        self._pixels = [
+            self._create_pixels(name) for name in ("person", "garment") if info.images == "raw"
+        ]
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            write_whole(self.path, self.finish(), self.scratch)
+        elif self._file:
+            self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, sample: Sample) -> None:
+        """Appends one person. Raises ValueError where the sample does not fit the shard."""
+        self._check(sample)
+        values = {
+            "person": sample.person,
+            "garment": sample.garment,
+            "label_map": sample.label_map,
+            "dense": sample.dense_i,
+            **{f"mask/{s}": sample.masks[s] for s in self.info.styles},
+        }
+        encoded = {name: column.encode(values[name]) for name, column in self._columns.items()}
+        for name, data in encoded.items():
+            self._encoded[name].append(data)
+        for pixels in self._pixels:
+            pixels.resize(len(self) + 1, axis=0)
+            pixels[len(self)] = values[pixels.name.split("/")[1]]
+        self._keypoints.append(sample.keypoints)
+        self._ids.append((sample.person_id, sample.garment_id))
+
+    def finish(self) -> memoryview:
+        """The whole file's bytes; nothing can be added afterwards."""
+        file = self._file
+        for name, parts in self._encoded.items():
+            offsets = np.zeros(len(parts) + 1, np.int64)
+            np.cumsum([len(part) for part in parts], out=offsets[1:])
+            file[f"{name}/bytes"] = np.concatenate(parts) if parts else np.zeros(0, np.uint8)
+            file[f"{name}/offsets"] = offsets
+            self._encoded[name] = []
+        file["keypoints"] = np.array(self._keypoints, np.float32).reshape(-1, *KEYPOINT_SHAPE)
+        for at, name in enumerate(("person_id", "garment_id")):
+            file[name] = (
+                np.array([ids[at].encode() for ids in self._ids], "S")
+                if self._ids
+                else np.zeros(0, "S1")
+            )
+        self._write_attributes()
+        file.close()
+        return self._buffer.getbuffer()
+
+    def _create_pixels(self, name: str) -> h5py.Dataset:
+        size = (*self.info.size_hw, 3)
+        return self._file.create_dataset(
+            f"{name}/pixels", (0, *size), np.uint8, maxshape=(None, *size), chunks=(1, *size)
+        )
+
+    def _write_attributes(self) -> None:
+        info = self.info
+        self._file.attrs.update(
+            {
+                "format": FORMAT,
+                "format_version": FORMAT_VERSION,
+                "category": str(info.category),
+                "split": info.split,
+                "size_hw": np.array(info.size_hw, np.int64),
+                "images": info.images,
+                "styles": list(info.styles),
+                "mask_version": info.mask_version,
+                "samples": len(self),
+                "source": info.source,
+                "software": info.software,
+                "licence": info.licence,
+            }
+        )
+
+    def _check(self, sample: Sample) -> None:
+        size = self.info.size_hw
+        maps = {"label map": sample.label_map, "DensePose map": sample.dense_i, **sample.masks}
+        shapes = {
+            "person": (sample.person, (*size, 3)),
+            "garment": (sample.garment, (*size, 3)),
+            "keypoints": (sample.keypoints, KEYPOINT_SHAPE),
+            **{name: (array, size) for name, array in maps.items() if array is not None},
+        }
+        for name, (array, shape) in shapes.items():
+            if array.shape != shape:
+                raise ValueError(
+                    f"{name} of {sample.person_id} has shape {array.shape}, expected {shape}"
+                )
+        if missing := set(self.info.styles) - set(sample.masks):
+            raise ValueError(f"{sample.person_id} has no mask {', '.join(sorted(missing))}")
