@@ -20,6 +20,7 @@ from pipeline import __version__
         "evaluate": "commands.evaluate",
         "try-on": "commands.try_on",
         "export": "commands.export",
+        "export-data": "commands.export_data",
         "annotate": "commands.annotate",
         "serve": "commands.serve",
     },
