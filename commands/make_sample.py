@@ -57,9 +57,22 @@ class PhotoSize(SizeType):
     show_default=True,
     help="Another seed gives other people.",
 )
+@click.option(
+    "--flows",
+    is_flag=True,
+    help="Also write where on the garment picture each pixel of a worn garment comes from, into "
+    "flows/, a folder that Dress Code does not have.",
+)
 @jobs_option
 def command(
-    out: Path, pairs: int, test_pairs: int | None, categories, size_hw, seed: int, jobs: int
+    out: Path,
+    pairs: int,
+    test_pairs: int | None,
+    categories,
+    size_hw,
+    seed: int,
+    flows: bool,
+    jobs: int,
 ) -> None:
     """Draw synthetic people and their garments into OUT, in exactly Dress Code's layout and
     formats.
@@ -84,6 +97,7 @@ def command(
             jobs,
             test_pairs=tests,
             categories=categories,
+            flows=flows,
             progress=advance,
         )
     note(f"{summary.total:,} people in {summary.out}")

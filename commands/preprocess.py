@@ -55,6 +55,11 @@ from commands.common import category_option, jobs_option, note, progress, size_o
     type=click.Path(path_type=Path, dir_okay=False),
     help="File with people to leave out, a line each, such as dresses/020714.",
 )
+@click.option(
+    "--flows",
+    is_flag=True,
+    help="Also pack the flows that make-sample --flows has written.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON and stop.")
 @click.option(
     "--verify",
@@ -76,6 +81,7 @@ def command(
     scheduler: str | None,
     max_skips: int,
     exclude: Path | None,
+    flows: bool,
     dry_run: bool,
     verify: bool,
 ) -> None:
@@ -105,6 +111,7 @@ def command(
         size_hw=size_hw,
         images=images,
         exclude=read_exclude(exclude) if exclude else frozenset(),
+        flows=flows,
     )
     if dry_run:
         return click.echo(json.dumps(plan.summary(), indent=1))

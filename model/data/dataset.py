@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from model.data.packing import PIXEL, parts, to_levels, widen
+from model.data.packing import FLOW, PIXEL, flow_part, parts, to_levels, widen
 from pipeline.base.errors import DataError
 from pipeline.base.labels import MIRROR_JOINTS, Category
+from pipeline.dataset.flows import mirror
 from pipeline.dataset.pose import draw_pose
 from pipeline.shards.folder import ShardFolder
 
@@ -29,7 +30,11 @@ PARTS = ("all", "train", "validation")
 
 
 class Batch(TypedDict):
-    """What a loader gives; images are float32 in [-1, 1] with a leading batch axis."""
+    """What a loader gives; images are float32 in [-1, 1] with a leading batch axis.
+
+    With flows (``TryOnDataset(flows=True)``) also those of ``packing.widen_flow``: flow, (2, H, W),
+    where on the garment picture each pixel of the worn garment comes from, and flow_known.
+    """
 
     reference: torch.Tensor  # (6, H, W): pose picture, then the agnostic one
     garment: torch.Tensor  # (3, H, W)
@@ -177,10 +182,12 @@ class TryOnDataset(Dataset):
         limit: pairs per category at most, in the shards' order, before the split.
         categories: which to take; None for all.
         size_hw: what the caller expects; None takes what the shards hold.
+        flows: also give the flows of drawn people, mirrored with them. People of shards without
+            flows have none that is known.
 
     Raises:
-        DataError: no pair is left, folders differ in size, the size is no multiple of 32, or a
-            style is missing.
+        DataError: no pair is left, folders differ in size, the size is no multiple of 32, a style
+            is missing, or flows are wanted and no folder has any.
     """
 
     def __init__(
@@ -196,12 +203,14 @@ class TryOnDataset(Dataset):
         limit: int | None = None,
         categories: Sequence[Category] | None = None,
         size_hw: tuple[int, int] | None = None,
+        flows: bool = False,
     ):
         if part not in PARTS:
             raise ValueError(f"part is {part!r}, not one of {PARTS}")
         self.paths = [Path(folder) for folder in folders]
         self.folders = [ShardFolder(path, categories) for path in self.paths]
         self.mirror, self.jitter, self.seed, self.mask_style = mirror, jitter, seed, mask_style
+        self.flows = flows
         self.size_hw = self._common_size(size_hw)
         self.styles = self._choose_styles(mask_style)
         self.rows = self._part(self._list_rows(limit), part, validation_share)
@@ -211,6 +220,13 @@ class TryOnDataset(Dataset):
                 f"no pair in part {part!r}",
                 "at least one",
                 "Preprocess more pairs, or give other shards, categories or another --limit.",
+            )
+        if flows and not any(folder.flows for folder in self.folders):
+            raise DataError(
+                ", ".join(map(str, self.paths)),
+                "no flows",
+                "shards that hold some",
+                "Draw people with make-sample --flows, and pack them with preprocess --flows.",
             )
 
     def __len__(self) -> int:
@@ -225,7 +241,7 @@ class TryOnDataset(Dataset):
     def packed_bytes(self) -> int:
         """What a sample takes as ``fill`` writes it."""
         height, width = self.size_hw
-        return PIXEL * height * width
+        return (PIXEL + FLOW * self.flows) * height * width
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
         packed = np.empty((1, self.packed_bytes), np.uint8)
@@ -237,8 +253,8 @@ class TryOnDataset(Dataset):
         return pictures | {"category": self.rows[index].category.index, "index": index}
 
     def fill(self, key: int | tuple[int, int], packed: np.ndarray) -> None:
-        """Writes a sample into ``packed``, (10 * H * W,) uint8, as ``model.planes`` orders its
-        parts."""
+        """Writes a sample into ``packed``, (10 * H * W,) uint8 (14 with flows), as
+        ``model.data.packing`` orders its parts."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         row = self.rows[index]
         mirrored, style_at = luck(self.seed, epoch, index)
@@ -251,10 +267,15 @@ class TryOnDataset(Dataset):
         if self.jitter:
             rng = np.random.default_rng((self.seed, epoch, index))
             person[:], garment[:] = jitter_colours((person, garment), self.jitter, rng)
-        if self.mirror and mirrored < 0.5:
+        mirrors = self.mirror and mirrored < 0.5
+        if mirrors:
             for image in (person, garment, mask):
                 cv2.flip(image, 1, image)
             keypoints = mirror_keypoints(keypoints, self.size_hw[1])
+        if self.flows:
+            codes = shard.flow(at)
+            codes = np.zeros((*self.size_hw, 2), np.uint16) if codes is None else codes
+            flow_part(packed, self.size_hw)[:] = mirror(codes) if mirrors else codes
         pose.fill(0)
         draw_pose(pose, keypoints)
 

@@ -15,8 +15,13 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.dataset.flows import LARGEST
+
 PIXEL = 10
 """Bytes a pixel of a packed sample: three pictures and the mask."""
+
+FLOW = 4
+"""Bytes a pixel more where the sample has a flow: its codes, x and y as uint16."""
 
 BLOCK = 49152
 """Pixels that are widened at a time: their floats, half a megabyte, stay in the cache until parted
@@ -55,14 +60,43 @@ class Packed(NamedTuple):
 
 
 def parts(packed: Any, size_hw: tuple[int, int]) -> Packed:
-    """The parts of ``packed``, (..., 10 * H * W) uint8: one after the other."""
+    """The parts of ``packed``, (..., 10 * H * W) uint8 or more: one after the other."""
     height, width = size_hw
     ahead, area = packed.shape[:-1], height * width
     pose, garment, person = (
         packed[..., at * area : (at + 3) * area].reshape(*ahead, height, width, 3)
         for at in (0, 3, 6)
     )
-    return Packed(pose, garment, person, packed[..., 9 * area :].reshape(*ahead, height, width))
+    mask = packed[..., 9 * area : PIXEL * area].reshape(*ahead, height, width)
+    return Packed(pose, garment, person, mask)
+
+
+def flow_part(packed: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """(H, W, 2) uint16, a view of the codes (``pipeline.dataset.flows``) in a sample of 14 bytes a
+    pixel."""
+    height, width = size_hw
+    return packed[PIXEL * height * width :].view(np.uint16).reshape(height, width, 2)
+
+
+def widen_flow(
+    packed: torch.Tensor, size_hw: tuple[int, int], device: torch.device | str = "cpu"
+) -> dict[str, torch.Tensor]:
+    """The flows of a ``Batch``; an empty dict where ``packed`` has none.
+
+    Returns:
+        flow (B, 2, H, W) float32: x, y in pixels of the garment picture, the middle of the first
+        pixel at 0; 0 where nothing is known. flow_known (B, 1, H, W) float32: 1 where it is.
+    """
+    height, width = size_hw
+    if packed.shape[-1] == PIXEL * height * width:
+        return {}
+    stored = packed[:, PIXEL * height * width :].contiguous().to(device)
+    codes = stored.view(torch.int16).int() & LARGEST  # they are unsigned
+    codes = codes.view(len(packed), height, width, 2).permute(0, 3, 1, 2)
+    known = (codes > 0).all(1, keepdim=True)
+    step = torch.tensor((width, height), device=codes.device).view(2, 1, 1) / (LARGEST - 1)
+    pixels = (codes.float() - 1) * step - 0.5
+    return {"flow": pixels.masked_fill(~known, 0).contiguous(), "flow_known": known.float()}
 
 
 def to_levels(planes: np.ndarray, out: np.ndarray) -> None:
@@ -89,15 +123,27 @@ def widen(
     """The pictures of a ``Batch`` on ``device``, the same values on any.
 
     Args:
-        packed: (B, 10 * H * W) uint8 on the CPU; may be overwritten once this returns.
+        packed: (B, 10 * H * W) uint8 on the CPU, or 14 with flows; may be overwritten once this
+            returns.
         lend: shape -> float32 array for the result on a CPU; None takes new memory.
 
     Returns:
-        reference (B, 6, H, W), garment, agnostic, person (B, 3, H, W), mask (B, 1, H, W): float32.
-        On a CPU they are views of one array, and agnostic is a part of reference.
+        reference (B, 6, H, W), garment, agnostic, person (B, 3, H, W), mask (B, 1, H, W): float32;
+        with flows also what ``widen_flow`` returns. On a CPU the pictures are views of one array,
+        and agnostic is a part of reference.
     """
+    flow = widen_flow(packed, size_hw, device)
+    packed = packed[:, : PIXEL * size_hw[0] * size_hw[1]]
     if torch.device(device).type != "cpu":
-        return _widen_there(packed, size_hw, torch.device(device))
+        return _widen_there(packed, size_hw, torch.device(device)) | flow
+    return _widen_here(packed, size_hw, lend) | flow
+
+
+def _widen_here(
+    packed: torch.Tensor,
+    size_hw: tuple[int, int],
+    lend: Callable[[tuple[int, ...]], np.ndarray] | None,
+) -> dict[str, torch.Tensor]:
     out = (lend or (lambda shape: np.empty(shape, np.float32)))((len(packed), 13, *size_hw))
     block = np.empty_like(_black_block(size_hw[1]))
     for narrow, wide in zip(packed.numpy(), out):

@@ -13,6 +13,7 @@ import cv2
 from pipeline.base.errors import DataError
 from pipeline.base.manifest import load_manifest
 from pipeline.base.storage import file_sha256, read_json, write_json, write_whole
+from pipeline.dataset.flows import flow_path, read_flow
 from pipeline.dataset.index import PairRecord
 from pipeline.dataset.readers import read_dense, read_image, read_keypoints, read_label_map
 from pipeline.masks.render import STYLES, render_agnostic_masks
@@ -91,11 +92,13 @@ def read_sample(
     styles: Sequence[str] = STYLES,
     *,
     reduced: bool = False,
+    flows: bool = False,
 ) -> Sample:
     """One person read from the dataset's files and masked, everything at ``size_hw``.
 
     Args:
         reduced: let the JPEG decoder halve large pictures, see ``readers.read_image``.
+        flows: also read the flow, of a person in the own garment (``dataset.flows``).
 
     Raises:
         DataError: a file of the person or garment is missing or bad.
@@ -122,7 +125,12 @@ def read_sample(
         pair.garment_id,
         pair.category,
         pair.split,
+        read_flow(flow_path(pair.image), size_hw) if flows and _own_garment(pair) else None,
     )
+
+
+def _own_garment(pair: PairRecord) -> bool:
+    return pair.person_id == pair.garment_id
 
 
 def _samples(task: Task) -> Iterator[Sample | dict]:
@@ -135,7 +143,11 @@ def _sample_or_skip(pair: PairRecord, task: Task) -> Sample | dict:
         # Halving while decoding loses 0.2 dB more than JPEG does anyway, and saves a fifth of the
         # time.
         return read_sample(
-            pair, task.info.size_hw, task.info.styles, reduced=task.info.images == "jpeg"
+            pair,
+            task.info.size_hw,
+            task.info.styles,
+            reduced=task.info.images == "jpeg",
+            flows=task.info.flows,
         )
     except DataError as error:
         file, reason = (

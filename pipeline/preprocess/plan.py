@@ -13,6 +13,7 @@ from pipeline import __version__
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
+from pipeline.dataset.flows import require_flows
 from pipeline.dataset.index import PairRecord, iter_records
 from pipeline.masks.render import MASK_VERSION, STYLES
 from pipeline.shards.format import FORMAT_VERSION, IMAGE_KINDS, JPEG_QUALITY, MAX_SIDE, ShardInfo
@@ -100,6 +101,7 @@ class Plan:
             facts.dataset,
             options["software"],
             facts.licence.notice,
+            options.get("flows", False),
         )
 
     def summary(self) -> dict:
@@ -123,6 +125,7 @@ def make_plan(
     styles: Sequence[str] = STYLES,
     exclude: AbstractSet = frozenset(),
     people_per_shard: int = PEOPLE_PER_SHARD,
+    flows: bool = False,
 ) -> Plan:
     """Reads the pair lists, not the pictures, and settles every shard.
 
@@ -134,9 +137,11 @@ def make_plan(
         styles: mask styles to draw.
         exclude: what ``dresscode.read_exclude`` returns.
         people_per_shard: must not depend on the machine: it decides the bytes.
+        flows: pack the flows of drawn people too.
 
     Raises:
-        DataError: no dataset there, an option out of range, or nobody to pack.
+        DataError: no dataset there, no flows there though they are asked for, an option out of
+            range, or nobody to pack.
     """
     _check_options(size_hw, images, styles, people_per_shard)
     rows: dict[Category, list[str]] = {}
@@ -172,7 +177,10 @@ def make_plan(
         "limit": limit,
         "people_per_shard": people_per_shard,
         "people": {str(category): _digest(lines) for category, lines in rows.items()},
+        **({"flows": True} if flows else {}),
     }
+    for category in rows if flows else ():
+        require_flows(root, category)
     shards = [
         shard
         for category, lines in rows.items()

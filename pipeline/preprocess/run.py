@@ -95,6 +95,7 @@ def preprocess(
     exclude: AbstractSet = frozenset(),
     styles: Sequence[str] = STYLES,
     people_per_shard: int = PEOPLE_PER_SHARD,
+    flows: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Summary:
     """Masks and shards of a dataset; goes on where an earlier run with the same options stopped.
@@ -115,6 +116,7 @@ def preprocess(
         styles=styles,
         exclude=exclude,
         people_per_shard=people_per_shard,
+        flows=flows,
     )
     return run_plan(
         plan,

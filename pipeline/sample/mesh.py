@@ -163,6 +163,32 @@ class Box:
         return self.bottom - self.top, self.right - self.left
 
 
+def place_piece(
+    source: np.ndarray, target: np.ndarray, size_hw: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, Box] | None:
+    """Where in its texture each pixel of a piece comes from.
+
+    Args:
+        source, target, size_hw: see ``warp_piece``.
+
+    Returns:
+        (h, w, 2) float32 x, y in pixels of the texture, (h, w) bool inside the grid, and the box
+        that they fill; None outside the canvas.
+    """
+    box = Box.around(target, size_hw)
+    if box.empty:
+        return None
+    step = 2 if size_hw[0] >= 600 else 1
+    height, width = box.size_hw
+    index = np.full((-(-height // step) + 1, -(-width // step) + 1), -1, np.int32)
+    corners = triangles((target - (box.left, box.top)) / step)
+    fill_triangles(index, corners)
+    field = look_up(index, affine_of(corners, triangles(source)))
+    valid = (index >= 0).astype(np.uint8) * 255
+    inside = enlarged(valid, step, box.size_hw) == 255
+    return enlarged(field, step, box.size_hw), inside, box
+
+
 def warp_piece(
     texture: np.ndarray,
     source: np.ndarray,
@@ -181,22 +207,23 @@ def warp_piece(
         (h, w, 3) uint8 colours, (h, w) float32 opacity in [0, 1], and the box they fill; None
         outside the canvas.
     """
-    box = Box.around(target, size_hw)
-    if box.empty:
+    placed = place_piece(source, target, size_hw)
+    if placed is None:
         return None
-    step = 2 if size_hw[0] >= 600 else 1
-    height, width = box.size_hw
-    index = np.full((-(-height // step) + 1, -(-width // step) + 1), -1, np.int32)
-    corners = triangles((target - (box.left, box.top)) / step)
-    fill_triangles(index, corners)
-    field = look_up(index, affine_of(corners, triangles(source)))
-    valid = (index >= 0).astype(np.uint8) * 255
-    where = enlarged(field, step, box.size_hw), enlarged(valid, step, box.size_hw)
-    across, down = cv2.split(where[0])
+    rgb, alpha = lay_texture(texture, *placed[:2])
+    return rgb, alpha, placed[2]
+
+
+def lay_texture(
+    texture: np.ndarray, where: np.ndarray, inside: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(h, w, 3) uint8 colours and (h, w) float32 opacity of a texture (.., .., 4) looked up at
+    places that ``place_piece`` found."""
+    across, down = cv2.split(where)
     drawn = cv2.remap(texture, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     alpha = drawn[..., 3].astype(np.float32) * (1 / 255)
-    alpha[where[1] < 255] = 0
-    return cv2.cvtColor(drawn, cv2.COLOR_RGBA2RGB), alpha, box
+    alpha[~inside] = 0
+    return cv2.cvtColor(drawn, cv2.COLOR_RGBA2RGB), alpha
 
 
 def enlarged(field: np.ndarray, step: int, size_hw: tuple[int, int]) -> np.ndarray:

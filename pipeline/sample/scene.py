@@ -3,6 +3,7 @@ bag in front."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -13,9 +14,9 @@ from pipeline.sample import things
 from pipeline.sample.backdrop import render_backdrop
 from pipeline.sample.body import Body, build_body
 from pipeline.sample.cut import Piece
-from pipeline.sample.mesh import Box, dim, warp_piece
+from pipeline.sample.mesh import Box, dim, lay_texture, place_piece
 from pipeline.sample.person import Garment, Person
-from pipeline.sample.shop import tailor
+from pipeline.sample.shop import Shop, tailor
 from pipeline.sample.skin import BodyPass, arm, draw_hand, foot, hand, head, leg, torso
 from pipeline.sample.tailor import shaded
 from pipeline.sample.wear import worn_grid
@@ -24,25 +25,39 @@ from pipeline.sample.wear import worn_grid
 @dataclass
 class Picture:
     """The canvas: photo (H, W, 3) uint8, label map, DensePose parts and UV, at one size; ``ratio``
-    pixels per unit."""
+    pixels per unit.
+
+    ``flow``, if wanted: (H, W, 2) float32, x and y in pixels of the in-shop picture, NaN where
+    nothing of the shown garment lies on top.
+    """
 
     photo: np.ndarray
     labels: np.ndarray
     dense: np.ndarray
     uv: np.ndarray
     ratio: float
+    flow: np.ndarray | None = None
 
     @property
     def size_hw(self) -> tuple[int, int]:
         return self.labels.shape
 
     def paint(
-        self, rgb: np.ndarray, alpha: np.ndarray, box: Box, label: Atr | None, shadow: float = 0.3
+        self,
+        rgb: np.ndarray,
+        alpha: np.ndarray,
+        box: Box,
+        label: Atr | None,
+        shadow: float = 0.3,
+        flow: np.ndarray | None = None,
     ) -> None:
         """Lays colours on the photo where ``alpha`` (h, w) is above 0, and the label where it is
-        above a half."""
+        above a half; there ``flow`` (h, w, 2) is known, or nothing."""
         if shadow:
             self._shade(alpha, box, shadow)
+        if self.flow is not None:
+            on_top = alpha > 0.5
+            self.flow[box.of][on_top] = np.nan if flow is None else flow[on_top]
         view = self.photo[box.of]
         view[:] = cv2.blendLinear(np.ascontiguousarray(rgb), view, alpha, 1 - alpha)
         if label is not None:
@@ -170,34 +185,42 @@ def _paint_hand(picture: Picture, person: Person, body: Body, right: bool, visib
 
 
 def _paint_piece(
-    picture: Picture, garment: Garment, body: Body, piece: Piece, label: Atr, shadow: float = 0.35
+    picture: Picture, garment: Garment, body: Body, piece: Piece, label: Atr, shop: Shop | None
 ) -> None:
     source, target = worn_grid(garment, body, piece)
     across = target[:, -1] - target[:, 0]
     across /= np.maximum(np.hypot(across[:, 0], across[:, 1]), 1e-6)[:, None]
     texture = shaded(garment, piece, True, across @ np.array([-0.8, -0.6]))
-    drawn = warp_piece(texture, source, target * picture.ratio, picture.size_hw)
-    if drawn is not None:
-        picture.paint(*drawn, label, shadow)
+    placed = place_piece(source, target * picture.ratio, picture.size_hw)
+    if placed is None:
+        return
+    where, inside, box = placed
+    flow = shop.places(piece, where) if shop else None
+    picture.paint(*lay_texture(texture, where, inside), box, label, 0.35, flow)
 
 
 class Wardrobe:
     """The tailored pieces of all that a person wears."""
 
     def __init__(self, person: Person, size_hw: tuple[int, int], behind: bool):
-        self.person, self.behind = person, behind
+        self.person, self.behind, self.size_hw = person, behind, size_hw
         self.garments = person.worn
         self.pieces = {
             part: tailor(garment, size_hw, behind, part != person.shown)
             for part, garment in person.worn.items()
         }
 
-    def shop_pieces(self, size_hw: tuple[int, int]) -> list[Piece]:
+    def shop_pieces(self) -> list[Piece]:
         """The pieces of the in-shop picture, which shows the front even of those seen from
         behind."""
         if self.behind:
-            return tailor(self.person.garment, size_hw)
+            return tailor(self.person.garment, self.size_hw)
         return self.pieces[self.person.shown]
+
+    @functools.cached_property
+    def shop(self) -> Shop:
+        """Where the in-shop picture shows each place of the garment; nothing of its back."""
+        return Shop([] if self.behind else self.shop_pieces(), self.size_hw)
 
     def label(self, part: str) -> Atr:
         return self.garments[part].cut.label
@@ -206,7 +229,9 @@ class Wardrobe:
         """Paints those pieces of a garment whose name starts with one of ``names``."""
         for piece in self.pieces.get(part, ()):
             if piece.name.startswith(names):
-                _paint_piece(picture, self.garments[part], body, piece, self.label(part))
+                shown = picture.flow is not None and part == self.person.shown
+                shop = self.shop if shown else None
+                _paint_piece(picture, self.garments[part], body, piece, self.label(part), shop)
 
     def paint_sleeve(self, picture: Picture, body: Body, right: bool) -> None:
         name = f"sleeve {'right' if right == (body.facing > 0) else 'left'}"
@@ -225,9 +250,11 @@ def _paint_arm(
         things.paint_pocket(picture, body, right)
 
 
-def render_person(person: Person, size_hw: tuple[int, int]) -> tuple[Picture, Body, Wardrobe]:
+def render_person(
+    person: Person, size_hw: tuple[int, int], flows: bool = False
+) -> tuple[Picture, Body, Wardrobe]:
     """The photo and its annotations, still without faults; the body; and the garments, for the
-    in-shop picture."""
+    in-shop picture. With ``flows``, the picture has one."""
     body = build_body(person)
     ratio = size_hw[0] / 1024
     photo = render_backdrop(person, size_hw, body)
@@ -237,6 +264,7 @@ def render_person(person: Person, size_hw: tuple[int, int]) -> tuple[Picture, Bo
         np.zeros(size_hw, np.uint8),
         np.zeros((2, *size_hw), np.float32),
         ratio,
+        np.full((*size_hw, 2), np.nan, np.float32) if flows else None,
     )
     clothes = Wardrobe(person, size_hw, body.facing < 0)
     behind = [r for r in (True, False) if body.arm(r).place == "behind"]

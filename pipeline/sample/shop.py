@@ -47,20 +47,61 @@ def tailor(
 def render_shop(garment: Garment, pieces: list[Piece], size_hw: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) uint8 RGB: the in-shop picture."""
     height, width = size_hw
-    scale, shift = layout(pieces)
-    to_pixels = np.diag([width / 768, height / 1024])
     picture = np.full((height, width, 3), 255 if garment.seed % 3 else 246, np.uint8)
-    parts = []
+    _draw_inside(garment, picture, _to_pixels(size_hw), *layout(pieces))
+    for piece, matrix in zip(pieces, _places(pieces, size_hw)):
+        _lay_down(picture, garment, piece, matrix)
+    return picture
+
+
+def _to_pixels(size_hw: tuple[int, int]) -> np.ndarray:
+    return np.diag([size_hw[1] / 768, size_hw[0] / 1024])
+
+
+def _places(pieces: list[Piece], size_hw: tuple[int, int]) -> list[np.ndarray]:
+    """(2, 3) of each piece: pixels of its texture -> pixels of the in-shop picture."""
+    (scale, shift), to_pixels, matrices = layout(pieces), _to_pixels(size_hw), []
     for piece in pieces:
         angle = np.radians(piece.turn)
         turn = np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
         linear = to_pixels @ turn * scale / piece.scale
         offset = to_pixels @ (np.array(piece.at) * scale + shift) - linear @ np.array(piece.origin)
-        parts.append((piece, np.hstack([linear, offset[:, None]])))
-    _draw_inside(garment, picture, to_pixels, scale, shift)
-    for piece, matrix in parts:
-        _lay_down(picture, garment, piece, matrix)
-    return picture
+        matrices.append(np.hstack([linear, offset[:, None]]))
+    return matrices
+
+
+class Shop:
+    """Which place of the in-shop picture shows which place of a piece's texture."""
+
+    def __init__(self, pieces: list[Piece], size_hw: tuple[int, int]):
+        self.matrices = dict(
+            zip([p.name for p in pieces], _places(pieces, size_hw) if pieces else [])
+        )
+        self._top = np.zeros(size_hw, np.uint8)  # which piece lies on top: 1 for the first, ...
+        self._numbers = {piece.name: number for number, piece in enumerate(pieces, 1)}
+        for piece in pieces:
+            there = cv2.warpAffine(piece.alpha, self.matrices[piece.name], size_hw[::-1])
+            self._top[there > 127] = self._numbers[piece.name]
+
+    def places(self, piece: Piece, where: np.ndarray) -> np.ndarray:
+        """(h, w, 2) float32 x, y in pixels of the in-shop picture.
+
+        Args:
+            where: (h, w, 2) x, y in pixels of the piece's texture.
+
+        Returns:
+            NaN where the picture does not show the place: another piece lies on it.
+        """
+        if piece.name not in self.matrices:
+            return np.full_like(where, np.nan)
+        matrix = self.matrices[piece.name].astype(np.float32)
+        found = where @ matrix[:, :2].T + matrix[:, 2]
+        x, y = (
+            np.clip(np.round(found[..., k]), 0, n - 1).astype(int)
+            for k, n in enumerate(self._top.shape[::-1])
+        )
+        found[self._top[y, x] != self._numbers[piece.name]] = np.nan
+        return found
 
 
 def _lay_down(picture: np.ndarray, garment: Garment, piece: Piece, matrix: np.ndarray) -> None:

@@ -18,6 +18,8 @@ from PIL import Image
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
+from pipeline.dataset.flows import FOLDER as FLOWS
+from pipeline.dataset.flows import encode, to_codes
 from pipeline.dataset.pose import render_skeleton
 from pipeline.sample.annotate import finish_uv, keypoint_rows, spoil_dense, spoil_labels
 from pipeline.sample.person import describe_person
@@ -91,18 +93,22 @@ def _npz(uv: np.ndarray) -> bytes:
 
 
 def person_files(
-    category: Category, person_id: str, seed: int, size_hw: tuple[int, int]
+    category: Category, person_id: str, seed: int, size_hw: tuple[int, int], flows: bool = False
 ) -> dict[str, bytes]:
-    """All files of one person, by their path below the category's folder."""
+    """All files of one person, by their path below the category's folder; with ``flows``, also
+    where on the garment picture each pixel of the worn garment comes from (``dataset.flows``)."""
     person = describe_person(category, person_id, seed)
-    picture, body, clothes = render_person(person, size_hw)
+    picture, body, clothes = render_person(person, size_hw, flows)
     rng = np.random.default_rng([*person.seed, 3])
     rows = keypoint_rows(person, body, rng)
     spoil_labels(person, picture, rng)
     spoil_dense(person, picture, rng)
     finish_uv(picture)
-    shop_pieces = clothes.shop_pieces(size_hw)
+    shop_pieces = clothes.shop_pieces()
     keypoints = np.array(rows)[:, :3] * (size_hw[1] / 384, size_hw[0] / 512, 1)
+    extra = {}
+    if picture.flow is not None:
+        extra[f"{FLOWS}/{person_id}_flow.png"] = encode(to_codes(picture.flow)).tobytes()
     return {
         f"images/{person_id}_0.jpg": _jpeg(picture.photo),
         f"images/{person_id}_1.jpg": _jpeg(render_shop(person.garment, shop_pieces, size_hw)),
@@ -111,14 +117,15 @@ def person_files(
         f"label_maps/{person_id}_4.png": _palette_png(picture.labels),
         f"dense/{person_id}_5.png": _grey_png(picture.dense),
         f"dense/{person_id}_5_uv.npz": _npz(picture.uv),
+        **extra,
     }
 
 
 def _make_one(
-    out: Path, category: Category, person_id: str, seed: int, size_hw: tuple[int, int]
+    out: Path, category: Category, person_id: str, seed: int, size_hw: tuple[int, int], flows: bool
 ) -> str:
     cv2.setNumThreads(1)
-    for name, data in person_files(category, person_id, seed, size_hw).items():
+    for name, data in person_files(category, person_id, seed, size_hw, flows).items():
         _write(out / str(category) / name, data)
     return person_id
 
@@ -198,7 +205,7 @@ def _claim(out: Path, settings: dict) -> None:
                 "Name a new folder, or remove this one first.",
             )
     for category in settings["categories"]:
-        for folder in FOLDERS:
+        for folder in (*FOLDERS, FLOWS) if settings.get("flows") else FOLDERS:
             (out / category / folder).mkdir(parents=True, exist_ok=True)
     _write(out / MARK, (json.dumps(settings, indent=1) + "\n").encode())
 
@@ -206,7 +213,8 @@ def _claim(out: Path, settings: dict) -> None:
 def _told(settings: dict) -> str:
     return ", ".join(
         f"{name} {settings.get(name)}"
-        for name in ("pairs", "test_pairs", "size", "seed", "categories")
+        for name in ("pairs", "test_pairs", "size", "seed", "categories", "flows")
+        if name in settings
     )
 
 
@@ -219,6 +227,7 @@ def make_sample(
     *,
     test_pairs: int | None = None,
     categories: tuple[Category, ...] = tuple(Category),
+    flows: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> SampleSummary:
     """Writes a synthetic dataset in exactly Dress Code's layout and formats.
@@ -236,6 +245,8 @@ def make_sample(
         test_pairs: people per category in the test split; a quarter of ``pairs``, at least two, by
             default.
         categories: which folders to make.
+        flows: also write where on the garment picture each pixel of the worn garment comes from, in
+            a folder of its own that Dress Code does not have (``dataset.flows``).
         progress: called with 1 for each finished person.
 
     Returns:
@@ -259,10 +270,11 @@ def make_sample(
             "size": f"{size_hw[0]}x{size_hw[1]}",
             "seed": seed,
             "categories": [str(c) for c in categories],
+            **({"flows": True} if flows else {}),
         },
     )
     work = [
-        (out, c, person, seed, size_hw)
+        (out, c, person, seed, size_hw, flows)
         for split in ids
         for c in categories
         for person in ids[split][c]

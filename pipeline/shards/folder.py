@@ -83,6 +83,11 @@ class ShardFolder:
     def styles(self) -> tuple[str, ...]:
         return tuple(self.configuration["styles"])
 
+    @property
+    def flows(self) -> bool:
+        """Whether the shards hold flows of drawn people."""
+        return bool(self.configuration.get("flows", False))
+
     @cached_property
     def records(self) -> list[Record]:
         """Who is in the folder, in order. Reads every shard's ids once."""

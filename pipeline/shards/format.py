@@ -15,6 +15,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from pipeline.base.labels import N_JOINTS, Category
+from pipeline.dataset import flows
 
 try:
     import simplejpeg  # the same pixels as OpenCV's decoder, sooner: see decode_jpeg
@@ -60,6 +61,7 @@ class ShardInfo:
         source: the dataset's name.
         software: program and version that wrote the shard.
         licence: the dataset's licence notice.
+        flows: whether it has the optional flows of drawn people.
     """
 
     category: Category
@@ -71,6 +73,7 @@ class ShardInfo:
     source: str = ""
     software: str = ""
     licence: str = ""
+    flows: bool = False
 
     def __post_init__(self):
         if self.images not in IMAGE_KINDS:
@@ -87,6 +90,7 @@ class Sample:
         keypoints: (18, 3) float32: x, y in pixels, score; NaN, NaN, 0 where a joint is missing.
         label_map, dense_i: (H, W) uint8, or None where the dataset has none.
         person_id, garment_id: ids as in the pair list.
+        flow: (H, W, 2) uint16, codes of ``dataset.flows``, or None where none is known.
     """
 
     person: np.ndarray
@@ -99,6 +103,7 @@ class Sample:
     garment_id: str
     category: Category
     split: str
+    flow: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -249,7 +254,7 @@ class Column:
     decode: Callable = field(repr=False)
 
 
-def columns(images: str, styles: tuple[str, ...]) -> dict[str, Column]:
+def columns(images: str, styles: tuple[str, ...], with_flows: bool = False) -> dict[str, Column]:
     """Name -> column of a shard with these images and mask styles; raw images are no columns."""
     found = {
         "label_map": Column("label_map", "label map", encode_png, decode_png),
@@ -262,4 +267,6 @@ def columns(images: str, styles: tuple[str, ...]) -> dict[str, Column]:
             "garment": Column("garment", "garment picture", encode_jpeg, decode_jpeg),
             **found,
         }
+    if with_flows:
+        found["flow"] = Column("flow", "flow", flows.encode, flows.decode)
     return found

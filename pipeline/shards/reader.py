@@ -62,6 +62,7 @@ class ShardReader:
             who.garment_id,
             who.category,
             who.split,
+            self.flow(i),
         )
 
     @property
@@ -113,6 +114,10 @@ class ShardReader:
     def dense(self, i: int) -> np.ndarray | None:
         """(H, W) uint8 of ``labels.DensePart``; None where the dataset has none."""
         return self._decoded("dense", i)
+
+    def flow(self, i: int) -> np.ndarray | None:
+        """(H, W, 2) uint16, codes of ``dataset.flows``; None where nothing is known."""
+        return self._decoded("flow", i) if self.info.flows else None
 
     def close(self) -> None:
         """Closes the file; the next read opens it again."""
@@ -193,9 +198,12 @@ class ShardReader:
             str(attributes["images"]),
             tuple(str(s) for s in attributes["styles"]),
             int(attributes["mask_version"]),
-            *(str(attributes[name]) for name in ("source", "software", "licence")),
+            str(attributes["source"]),
+            str(attributes["software"]),
+            str(attributes["licence"]),
+            bool(attributes.get("flows", False)),
         )
-        self._columns = columns(self.info.images, self.info.styles)
+        self._columns = columns(self.info.images, self.info.styles, self.info.flows)
         self._read_tables(file, int(attributes["samples"]))
 
     def _read_tables(self, file: h5py.File, samples: int) -> None:
@@ -214,7 +222,7 @@ class ShardReader:
             name: dataset(file, f"{name}/offsets", "i", (samples + 1,))[:] for name in self._columns
         }
         largest = (
-            4 * self.size_hw[0] * self.size_hw[1] + 65536
+            6 * self.size_hw[0] * self.size_hw[1] + 65536
         )  # no encoder makes more of one picture
         self._places: dict[
             str, int | None

@@ -34,7 +34,7 @@ class ShardWriter:
 
     def __init__(self, path: Path, info: ShardInfo, scratch: Path | None = None):
         self.path, self.info, self.scratch = Path(path), info, scratch
-        self._columns = columns(info.images, info.styles)
+        self._columns = columns(info.images, info.styles, info.flows)
         self._encoded: dict[str, list[np.ndarray]] = {name: [] for name in self._columns}
         self._ids: list[tuple[str, str]] = []
         self._keypoints: list[np.ndarray] = []
@@ -64,6 +64,7 @@ class ShardWriter:
             "garment": sample.garment,
             "label_map": sample.label_map,
             "dense": sample.dense_i,
+            "flow": sample.flow,
             **{f"mask/{s}": sample.masks[s] for s in self.info.styles},
         }
         encoded = {name: column.encode(values[name]) for name, column in self._columns.items()}
@@ -117,6 +118,7 @@ class ShardWriter:
                 "source": info.source,
                 "software": info.software,
                 "licence": info.licence,
+                **({"flows": True} if info.flows else {}),
             }
         )
 
@@ -127,6 +129,7 @@ class ShardWriter:
             "person": (sample.person, (*size, 3)),
             "garment": (sample.garment, (*size, 3)),
             "keypoints": (sample.keypoints, KEYPOINT_SHAPE),
+            **({} if sample.flow is None else {"flow": (sample.flow, (*size, 2))}),
             **{name: (array, size) for name, array in maps.items() if array is not None},
         }
         for name, (array, shape) in shapes.items():
