@@ -12,6 +12,8 @@ from pipeline.base.errors import DataError
 LEVELS = 5
 """Pyramid levels, from 1/32 to 1/2 of the image; the training loss weighs one result of each."""
 
+SWITCHES = ("exact_grids", "places", "crisp")
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -25,6 +27,12 @@ class NetworkConfig:
         self_kernel: kernel of the last three convolutions of the self block, odd.
         light: widths inside the light encoder: after its 3x3 and after its 1x1 convolution. The
             decoder mirrors it.
+        places: the flow blocks also see where each pixel lies and where it looks so far. The
+            published network has to guess both from the borders' zeros.
+        work_rows: larger pictures are shrunk to this many rows before flows are estimated, and
+            painted at their own size; 0 for their own. What was learnt at one size then holds at
+            any.
+        crisp: weights are enlarged as logarithms, so that seams stay sharp at any size.
         exact_grids: zero flow is the identity. The published weights need False, where it is a zoom
             that compounds from level to level: by 1.3 to 1.4 at 512 x 384, but by 2.9 to 4.4 at 128
                 x 96 (see `model.warp`).
@@ -37,16 +45,23 @@ class NetworkConfig:
     self_kernel: int = 7
     light: tuple[int, ...] = (32, 64)
     exact_grids: bool = False
+    places: bool = False
+    work_rows: int = 0
+    crisp: bool = False
 
     def __post_init__(self) -> None:
         for name, length in (("channels", LEVELS), ("head", 3), ("light", 2)):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # a list after JSON
             if len(getattr(self, name)) != length:
                 raise _bad(name, f"{len(getattr(self, name))} numbers", f"{length}")
-        if not isinstance(self.exact_grids, bool):
-            raise _bad("exact_grids", repr(self.exact_grids), "true or false")
+        for name in SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise _bad(name, repr(getattr(self, name)), "true or false")
+        rows = self.work_rows
+        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0 or rows % 2**LEVELS:
+            raise _bad("work_rows", repr(rows), f"0 or a multiple of {2**LEVELS}")
         for name, value in dataclasses.asdict(self).items():
-            if name == "exact_grids":
+            if name in (*SWITCHES, "work_rows"):
                 continue
             numbers = value if isinstance(value, tuple) else (value,)
             if not all(

@@ -6,6 +6,7 @@ Try-on via Deformable Attention Flows", ECCV 2022, arXiv 2207.09161.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ from model.network.warp import absolute_grids, compose, warp
 from pipeline.base.errors import DataError
 
 SLOPE = 0.1
+TINY = 1e-6  # a weight of 0 has a logarithm too
+PLACES = 6  # channels that tell a flow block where a pixel lies, and where it looks in both images
 REMADE_STAGES = 2
 """Finest stages of the encoders that a train step makes again: a quarter of the memory for 3 % of
 the arithmetic."""
@@ -116,10 +119,10 @@ class Pyramid(nn.Module):
         self.adaptive = nn.ModuleList(nn.Conv2d(c, width, 1) for c in reversed(channels))
         self.smooth = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in channels)
 
-    def forward(self, levels: list[Tensor], lean: bool = True) -> list[Tensor]:
+    def forward(self, levels: list[Tensor], lean: bool = True, depth: int = LEVELS) -> list[Tensor]:
         out: list[Tensor] = []
         for x, adaptive, smooth in zip(
-            reversed(levels), map(as_conv, self.adaptive), map(as_conv, self.smooth)
+            levels[: -depth - 1 : -1], map(as_conv, self.adaptive), map(as_conv, self.smooth)
         ):
             if lean and out and folding_pays(adaptive, smooth):
                 out.append(folded_conv(x, out[-1], adaptive, smooth))
@@ -142,17 +145,19 @@ def add_coarser(x: Tensor, kernel: Tensor, bias: Tensor, coarser: Tensor | None 
 class FlowBlock(nn.Module):
     """Flows and attention logits from two feature maps side by side."""
 
-    def __init__(self, width: int, head: tuple[int, ...], outputs: int, kernel: int):
+    def __init__(
+        self, width: int, head: tuple[int, ...], outputs: int, kernel: int, extra: int = 0
+    ):
         super().__init__()
-        widths = (2 * width, *head, outputs)
+        widths = (2 * width + extra, *head, outputs)
         layers: list[nn.Module] = []
         for i, (a, b) in enumerate(zip(widths, widths[1:])):
             size = kernel if i else 3
             layers += [nn.Conv2d(a, b, size, padding=size // 2), nn.LeakyReLU(SLOPE, inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])
 
-    def forward(self, first: Remade, second: Remade, lean: bool = True) -> Tensor:
-        return self.layers[1:](remade_conv(as_conv(self.layers[0]), first, second, lean=lean))
+    def forward(self, *maps: Remade, lean: bool = True) -> Tensor:
+        return self.layers[1:](remade_conv(as_conv(self.layers[0]), *maps, lean=lean))
 
 
 def as_it_is(features: Tensor) -> Tensor:
@@ -166,13 +171,19 @@ class Flows(NamedTuple):
     grids: Tensor
     weights: Tensor
 
-    def enlarged(self) -> Flows:
-        """The same for twice the height and width."""
-        grids = F.interpolate(
-            self.grids.flatten(1, 2), scale_factor=2, mode="bilinear", align_corners=False
-        )
-        weights = F.interpolate(self.weights, scale_factor=2, mode="bilinear", align_corners=False)
-        return Flows(grids.unflatten(1, self.grids.shape[1:3]), weights)
+    def enlarged(self, size_hw: Sequence[int] | None = None, crisp: bool = False) -> Flows:
+        """The same for another size, twice the height and width by default.
+
+        Args:
+            crisp: the weights' logarithms are enlarged: what is sharp stays sharp. They then sum to
+                1, which they also have to do before.
+        """
+        size = size_hw or tuple(2 * side for side in self.weights.shape[-2:])
+        larger = partial(F.interpolate, size=size, mode="bilinear", align_corners=False)
+        grids = larger(self.grids.flatten(1, 2)).unflatten(1, self.grids.shape[1:3])
+        if crisp:
+            return Flows(grids, larger((self.weights + TINY).log()).softmax(1))
+        return Flows(grids, larger(self.weights))
 
 
 class FlowCascade(nn.Module):
@@ -191,7 +202,10 @@ class FlowCascade(nn.Module):
             "Refine_MFEs": (6 * k, 3),
         }
         for name, (outputs, kernel) in heads.items():
-            blocks = (FlowBlock(config.fpn, config.head, outputs, kernel) for _ in range(LEVELS))
+            extra = PLACES if config.places else 0
+            blocks = (
+                FlowBlock(config.fpn, config.head, outputs, kernel, extra) for _ in range(LEVELS)
+            )
             setattr(self, name, nn.ModuleList(blocks))
         self.lights_decoder = nn.Sequential(
             nn.Conv2d(large, small, 1),
@@ -204,24 +218,27 @@ class FlowCascade(nn.Module):
             nn.Conv2d(small, large, 1),
         )
         self.count, self.exact = k, config.exact_grids
+        self.places, self.crisp = config.places, config.crisp
         self.lean, self.warp_method = True, "auto"
 
     def forward(
         self, garment: list[Tensor], person: list[Tensor], images: Tensor, all_levels: bool
-    ) -> list[Tensor]:
-        """Images of every level, coarse to fine, or of the last alone.
+    ) -> tuple[list[Tensor], list[Flows]]:
+        """Images of every level, coarse to fine, or of the last alone; and every level's flows.
 
         Args:
             garment, person: features, coarse to fine, (B, C, h, w).
             images: (2 B, 3, H, W), garments then people.
         """
-        flows: Flows | None = None
+        found: list[Flows] = []
         results = []
         for level, (g, p) in enumerate(zip(garment, person)):
-            flows = self.step(level, g, p, flows.enlarged() if flows else None)
-            if all_levels or level == LEVELS - 1:
-                results.append(self.dress(images, flows))
-        return results
+            found.append(self.step(level, g, p, found[-1].enlarged() if found else None))
+            whole = level == LEVELS - 1
+            if all_levels or level == len(garment) - 1:
+                size = images.shape[-2:] if whole else tuple(2 * side for side in g.shape[-2:])
+                results.append(self.dress(images, found[-1], size))
+        return results, found
 
     def step(self, level: int, g: Tensor, p: Tensor, carried: Flows | None) -> Flows:
         """The flows of one level, from its features and the flows that the coarser level carried
@@ -234,7 +251,8 @@ class FlowCascade(nn.Module):
             seen, weights = carried.grids.detach(), carried.weights
             g1 = warped(g, seen[:, :k], weights[:, :k])
             p1 = warped(p, seen[:, k:], weights[:, k:])
-        flows, logits = self.split(self.Cross_MFEs[level](g1, raw_p, lean), k)
+        beside = partial(self._where, carried)
+        flows, logits = self.split(self.Cross_MFEs[level](g1, raw_p, *beside(g), lean=lean), k)
         del g1  # the largest maps there are: each lives only as long as it is needed
         garment = (
             absolute_grids(flows, exact)
@@ -242,7 +260,7 @@ class FlowCascade(nn.Module):
             else compose(carried.grids[:, :k], flows, exact)
         )
         g2 = warped(g, garment, logits.softmax(1))
-        flows, logits = self.split(self.Self_MFEs[level](g2, p1, lean), k)
+        flows, logits = self.split(self.Self_MFEs[level](g2, p1, *beside(g, garment), lean=lean), k)
         del p1, raw_p
         person = (
             absolute_grids(flows, exact)
@@ -250,11 +268,37 @@ class FlowCascade(nn.Module):
             else compose(carried.grids[:, k:], flows, exact)
         )
         p2 = warped(p, person, logits.softmax(1))
-        flows, logits = self.split(self.Refine_MFEs[level](g2, p2, lean), 2 * k)
+        flows, logits = self.split(
+            self.Refine_MFEs[level](g2, p2, *beside(g, garment, person), lean=lean), 2 * k
+        )
         grids = compose(torch.cat((garment, person), 1), flows, exact)
         # One softmax over both images; its first K weights are the person's, although the flows
         # start with the garment.
         return Flows(grids, logits.softmax(1).roll(k, 1))
+
+    def _where(
+        self,
+        carried: Flows | None,
+        features: Tensor,
+        garment: Tensor | None = None,
+        person: Tensor | None = None,
+    ) -> tuple[Remade, ...]:
+        """What a flow block sees beside features: places, (B, 6, h, w) in [-1, 1], or nothing.
+
+        They are the pixel's own, and the mean of those it looks at in the garment and the person,
+        as far as they are known, without a gradient.
+        """
+        if not self.places:
+            return ()
+        k = self.count
+        batch, _, height, width = features.shape
+        own = absolute_grids(features.new_zeros(batch, 1, 2, height, width), True)
+        if carried is not None:
+            garment = carried.grids[:, :k] if garment is None else garment
+            person = carried.grids[:, k:] if person is None else person
+        looks = [own if seen is None else seen.detach() for seen in (garment, person)]
+        places = torch.cat([own.mean(1), *(seen.mean(1) for seen in looks)], 1)
+        return (Remade.of(as_it_is, places.to(features.dtype)),)
 
     @staticmethod
     def split(out: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -263,18 +307,22 @@ class FlowCascade(nn.Module):
         out = out.float() if out.dtype in (torch.float16, torch.bfloat16) else out
         return out[:, : 2 * count].unflatten(1, (count, 2)), out[:, 2 * count :]
 
-    def dress(self, images: Tensor, flows: Flows) -> Tensor:
-        """Both images lifted to features, warped, added and turned into an image of twice the
-        flows' size."""
+    def dress(self, images: Tensor, flows: Flows, size_hw: Sequence[int]) -> Tensor:
+        """Both images lifted to features, warped, added and turned into an image of ``size_hw``."""
         if (
             self.lean and torch.is_grad_enabled()
         ):  # 0.3 % of the arithmetic, a fifth of the memory: made again
             return checkpoint(
-                self.paint, images, *flows, use_reentrant=False, preserve_rng_state=False
+                self.paint,
+                images,
+                *flows,
+                size_hw,
+                use_reentrant=False,
+                preserve_rng_state=False,
             )
-        return self.paint(images, *flows)
+        return self.paint(images, *flows, size_hw)
 
-    def paint(self, images: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
+    def paint(self, images: Tensor, grids: Tensor, weights: Tensor, size: Sequence[int]) -> Tensor:
         """The light encoder, the warp and the light decoder.
 
         The encoder's last and the decoder's first convolution are 1x1, so they commute with the
@@ -282,9 +330,8 @@ class FlowCascade(nn.Module):
         sum to 1 for every pixel: both are applied after it as one, and half the channels are
             warped.
         """
-        flows = Flows(grids, weights).enlarged()
-        size = flows.grids.shape[-2:]
-        if images.shape[-2:] != size:
+        flows = Flows(grids, weights).enlarged(size, self.crisp)
+        if tuple(images.shape[-2:]) != size:
             images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
         first, act, _ = self.lights_encoder
         last = self.lights_decoder[2]
@@ -316,7 +363,13 @@ class DAFlow(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(
-        self, reference: Tensor, garment: Tensor, agnostic: Tensor, return_levels: bool = False
+        self,
+        reference: Tensor,
+        garment: Tensor,
+        agnostic: Tensor,
+        return_levels: bool = False,
+        return_flows: bool = False,
+        depth: int = LEVELS,
     ):
         """The dressed person, (B, 3, H, W), about [-1, 1] but not clipped.
 
@@ -326,6 +379,10 @@ class DAFlow(nn.Module):
             agnostic: (B, 3, H, W), the person, the region to redraw black (-1).
             return_levels: also return the results at 1/16, 1/8, 1/4, 1/2 and 1 of the size, the
                 last being the result itself.
+            return_flows: also return, last, the ``Flows`` of every level, at 1/32 to 1/2 of the
+                size (of the work size, where the network has one).
+            depth: levels to estimate, from the coarsest; with fewer than all the result is painted
+                from the last of them, at twice its size.
 
         Raises:
             DataError: shapes that do not fit, or sides that are no multiples of 32.
@@ -336,10 +393,22 @@ class DAFlow(nn.Module):
         reference, garment, agnostic = (
             x.contiguous(memory_format=torch.channels_last) for x in images
         )
-        garments = self.source_FPN(self.source_features(garment, lean), lean)
-        people = self.reference_FPN(self.reference_features(reference, lean), lean)
-        levels = self.dafnet(garments, people, torch.cat((garment, agnostic)), return_levels)
-        return (levels[-1], levels) if return_levels else levels[-1]
+        both = torch.cat((garment, agnostic))
+        garment, reference = self._shrunk(garment), self._shrunk(reference)
+        garments = self.source_FPN(self.source_features(garment, lean), lean, depth)
+        people = self.reference_FPN(self.reference_features(reference, lean), lean, depth)
+        levels, flows = self.dafnet(garments, people, both, return_levels)
+        extra = ((levels,) if return_levels else ()) + ((flows,) if return_flows else ())
+        return (levels[-1], *extra) if extra else levels[-1]
+
+    def _shrunk(self, image: Tensor) -> Tensor:
+        """An image as large as flows are estimated on."""
+        rows, multiple = self.config.work_rows, self.config.size_multiple
+        height, width = image.shape[-2:]
+        if not rows or height <= rows:
+            return image
+        columns = max(multiple, round(width * rows / height / multiple) * multiple)
+        return F.interpolate(image, size=(rows, columns), mode="area")
 
     def _check(self, reference: Tensor, garment: Tensor, agnostic: Tensor) -> None:
         batch, _, height, width = reference.shape
