@@ -13,7 +13,7 @@ demo: .venv/ready  ## the whole way on a synthetic dataset; pictures and reports
 	@scripts/demo.sh
 
 test: .venv/ready  ## all tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest --cov --cov-report=term
 
 lint: .venv/ready  ## style and types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
 import click
 
-from commands.common import LazyGroup
-from pipeline import __version__
+HERE = Path(__file__).resolve().parent
+PACKAGES = ("pipeline", "model", "commands")
+
+
+def hidden_packages(home: Path = HERE) -> list[str]:
+    """A sentence for each of our packages in whose place Python would import somebody else's."""
+    told = []
+    for name in PACKAGES:
+        spec = find_spec(name)
+        place = Path(spec.origin).resolve().parents[1] if spec and spec.origin else None
+        if place != home:
+            found = f"{place / name}" if place else "nothing"
+            told.append(f"{name} is {found}, not {home / name}")
+    return told
+
+
+if hidden := hidden_packages():
+    sys.exit(
+        f"Error: a package of another program hides ours: {'; '.join(hidden)}. Start from another "
+        "folder, or take that folder out of PYTHONPATH."
+    )
+
+from commands.common import LazyGroup  # noqa: E402
+from pipeline import __version__  # noqa: E402
 
 
 @click.group(

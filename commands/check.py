@@ -98,15 +98,10 @@ def _print_table(result) -> None:
     from pipeline.check.defects import KINDS
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (
-        ("severity", "left"),
-        ("kind", "left"),
-        ("count", "right"),
-        ("what, and where", "left"),
-    ):
-        table.add_column(
-            title, justify=justify, overflow="fold", no_wrap=title in ("kind", "count")
-        )
+    table.add_column("severity", overflow="fold")
+    table.add_column("kind", overflow="fold", no_wrap=True)
+    table.add_column("count", justify="right", overflow="fold", no_wrap=True)
+    table.add_column("what, and where", overflow="fold")
     counts = result.counts()
     for kind in sorted(counts, key=lambda k: KINDS[k].severity.rank):
         found = [d for d in result.defects if d.kind == kind]

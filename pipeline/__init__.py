@@ -1,3 +1,3 @@
 """Dress Code to HDF5: reading, masks, shards. Never imports torch."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
