@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from commands.common import available_jobs, category_option, check_writable, note, progress
+from pipeline.masks.styles import ALL_STYLES
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
@@ -18,7 +19,7 @@ OUTPUT = click.Path(dir_okay=False, path_type=Path)
 @category_option
 @click.option(
     "--mask-style",
-    type=click.Choice(["standard", "recipe", "tight", "loose"]),
+    type=click.Choice(ALL_STYLES),
     default="standard",
     show_default=True,
     help="Masks to hide the garment with.",

@@ -16,8 +16,8 @@ from commands.common import (
     progress,
     size_option,
 )
+from pipeline.masks.styles import ALL_STYLES
 
-STYLES = ("standard", "recipe", "tight", "loose")
 SPLITS = ("train", "test_paired", "test_unpaired")
 LISTED = 10
 WRITTEN = click.Path(dir_okay=False, path_type=Path)
@@ -53,14 +53,14 @@ class Threshold(click.ParamType):
 )
 @click.option(
     "--style",
-    type=click.Choice(STYLES),
+    type=click.Choice(ALL_STYLES),
     default="standard",
     show_default=True,
     help="Mask to score.",
 )
 @click.option(
     "--against",
-    type=click.Choice(STYLES),
+    type=click.Choice(ALL_STYLES),
     help="Another style to show beside it, with IoU and difference.",
 )
 @click.option(

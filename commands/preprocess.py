@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from commands.common import category_option, jobs_option, note, progress, size_option
+from pipeline.masks.styles import ALL_STYLES, STYLES
 
 
 @click.command()
@@ -32,6 +33,14 @@ from commands.common import category_option, jobs_option, note, progress, size_o
     show_default=True,
     help="jpeg: quality 95, about 100 KB a person at 512x384; raw: lossless, 1.2 MB, faster to "
     "read.",
+)
+@click.option(
+    "--mask-style",
+    "styles",
+    type=click.Choice(ALL_STYLES),
+    multiple=True,
+    default=STYLES,
+    help="A style of masks to store; give it once for each.  [default: the first four]",
 )
 @jobs_option
 @click.option(
@@ -76,6 +85,7 @@ def command(
     limit: int | None,
     size_hw,
     images: str,
+    styles: tuple[str, ...],
     jobs: int,
     backend: str,
     scheduler: str | None,
@@ -110,6 +120,7 @@ def command(
         limit=limit,
         size_hw=size_hw,
         images=images,
+        styles=tuple(dict.fromkeys(styles)),
         exclude=read_exclude(exclude) if exclude else frozenset(),
         flows=flows,
     )

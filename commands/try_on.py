@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from commands.common import CATEGORY_NAMES, SizeType, available_jobs, check_writable, note, progress
+from pipeline.masks.styles import ALL_STYLES
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)
@@ -79,7 +80,7 @@ class ResultSize(SizeType):
 )
 @click.option(
     "--mask-style",
-    type=click.Choice(["standard", "recipe", "tight", "loose"]),
+    type=click.Choice(ALL_STYLES),
     default="standard",
     show_default=True,
     help="How much is hidden.",

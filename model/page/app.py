@@ -20,11 +20,12 @@ from starlette.formparsers import MultiPartParser
 
 from model.page.guard import Guard, refusal
 from model.page.queue import DeviceQueue, Job, QueueFull
-from model.page.studio import STYLES, Order, Studio, Unknown
+from model.page.studio import Order, Studio, Unknown
 from pipeline import __version__
 from pipeline.annotate.photos import LEAST_PIXELS
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.masks.styles import ALL_STYLES
 
 TYPES = {
     "html": "text/html; charset=utf-8",
@@ -171,7 +172,7 @@ def _add_galleries(
         return {
             "version": __version__,
             "categories": [str(c) for c in Category],
-            "styles": list(STYLES),
+            "styles": list(ALL_STYLES),
             "size": list(studio.network_hw),
             "weights": facts,
             "gallery": studio.source is not None,
@@ -262,8 +263,8 @@ def _add_work(
 
 async def _order(category: Category, style: str, most_bytes: int, **sources) -> Order:
     """The order of a form; exactly one of file and id for each source. Raises DataError."""
-    if style not in STYLES:
-        raise DataError("style", f"{style[:30]!r}", " or ".join(STYLES))
+    if style not in ALL_STYLES:
+        raise DataError("style", f"{style[:30]!r}", " or ".join(ALL_STYLES))
     values: dict[str, str | bytes] = {}
     for name, (upload, identity) in sources.items():
         if (upload is None) == (not identity):

@@ -23,7 +23,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.dataset.index import PairRecord, index_pairs
 from pipeline.inspect.overlays import draw_keypoints, mask_overlay
-from pipeline.masks.render import STYLES, apply_mask
+from pipeline.masks.render import apply_mask
 
 SPLITS = ("test_unpaired", "test_paired", "train")
 """The gallery shows the first of them that a category has."""
@@ -221,4 +221,4 @@ def _uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-__all__ = ["STYLES", "Order", "Studio", "Unknown"]
+__all__ = ["Order", "Studio", "Unknown"]

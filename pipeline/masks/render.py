@@ -15,13 +15,14 @@ import numpy as np
 
 from pipeline.base.labels import Atr, Category
 from pipeline.masks.body import bounded, find_body
+from pipeline.masks.peers import knows, render_peer_mask
 from pipeline.masks.protect import head_rows, protect
 from pipeline.masks.rules import HAND_PARTS, HEAD_PARTS, RULES, UNLABELLED, Rule
 from pipeline.masks.shapes import Drawing, Worn, drop_islands, pick
+from pipeline.masks.styles import PEER_STYLES, STYLES
 
 MASK_VERSION = 9
 """Goes up whenever a mask changes for the same input; shards record it."""
-STYLES = ("standard", "recipe", "tight", "loose")
 CANVAS_ROWS = 256
 HIDE, REGION, KEEP = 0, 128, 255
 """A pixel is hidden where the enlarged region (0 to 254) reaches its limit: always, inside the
@@ -43,11 +44,13 @@ def render_agnostic_mask(
             outside the picture count as missing. Any number may be missing.
         dense_i: (H, W) uint8 DensePose parts, or None.
         label_map: (H, W) uint8 ATR classes, or None; at least one of the two maps is there.
-        style: a style that ``RULES`` knows for the category.
+        style: one that ``RULES`` knows for the category, or one of ``PEER_STYLES``; a peer's that
+            does not know the category gives the mask of "standard".
 
     Returns:
         (H, W) bool, True = hidden. With a label map the garment's pixels are all True (not in the
-        style "recipe" for the upper body, which looks at no labels). Inputs are not changed.
+        style "recipe" for the upper body, which looks at no labels, nor in peers' styles). Inputs
+        are not changed.
 
     Raises:
         ValueError: no map at all, maps of different sizes, or an unknown style.
@@ -64,22 +67,27 @@ def render_agnostic_masks(
 ) -> dict[str, np.ndarray]:
     """Style -> mask, each as ``render_agnostic_mask`` gives it, for less work than one by one."""
     category, styles = Category(category), tuple(styles)
+    known = (*(style for c, style in RULES if c is category), *PEER_STYLES)
     for style in styles:
-        if (category, style) not in RULES:
-            raise ValueError(
-                f"no mask style {style!r}; there are "
-                f"{', '.join(s for c, s in RULES if c is category)}."
-            )
+        if style not in known:
+            raise ValueError(f"no mask style {style!r}; there are {', '.join(known)}.")
     scene = Scene(keypoints, dense_i, label_map)
     masks = np.empty(
         (len(styles), *scene.shape), bool
     )  # one block: fewer pages to fetch than one by one
     for style, mask in zip(styles, masks):
-        rule = RULES[category, style]
-        if label_map is None and (style == "standard" or not rule.parts):
-            rule = UNLABELLED[category]
-        scene.render(rule, mask)
+        if style in PEER_STYLES and knows(style, category):
+            mask[:] = render_peer_mask(style, category, keypoints, dense_i, label_map)
+        else:
+            scene.render(_rule_of(category, style, label_map is not None), mask)
     return dict(zip(styles, masks))
+
+
+def _rule_of(category: Category, style: str, labelled: bool) -> Rule:
+    rule = RULES[category, "standard" if style in PEER_STYLES else style]
+    if not labelled and (rule is RULES[category, "standard"] or not rule.parts):
+        return UNLABELLED[category]
+    return rule
 
 
 def apply_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

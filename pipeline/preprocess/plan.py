@@ -15,7 +15,8 @@ from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
 from pipeline.dataset.flows import require_flows
 from pipeline.dataset.index import PairRecord, iter_records
-from pipeline.masks.render import MASK_VERSION, STYLES
+from pipeline.masks.render import MASK_VERSION
+from pipeline.masks.styles import ALL_STYLES, STYLES
 from pipeline.shards.format import FORMAT_VERSION, IMAGE_KINDS, JPEG_QUALITY, MAX_SIDE, ShardInfo
 
 PEOPLE_PER_SHARD = 128
@@ -251,7 +252,7 @@ def _check_options(size_hw, images, styles, people_per_shard) -> None:
         )
     if images not in IMAGE_KINDS:
         raise DataError("images", repr(images), " or ".join(IMAGE_KINDS))
-    if unknown := [s for s in styles if s not in STYLES]:
-        raise DataError("styles", ", ".join(map(repr, unknown)), " or ".join(STYLES))
+    if unknown := [s for s in styles if s not in ALL_STYLES]:
+        raise DataError("styles", ", ".join(map(repr, unknown)), " or ".join(ALL_STYLES))
     if not styles or people_per_shard < 1:
         raise DataError("options", "no mask style, or no people in a shard", "at least one of each")
