@@ -106,13 +106,15 @@ def command(
     from model.evaluation.fid import Inception
     from model.evaluation.page import figure_table, render_page
     from model.loss.perceptual import load_lpips
-    from model.tryon.predictor import Dresser
+    from model.tryon.predictor import TryOn
     from pipeline.base.storage import write_json, write_whole
 
     check_writable(json_file, html_file)
-    dresser = Dresser.load(weights, device, choice)
-    measure = load_lpips(vgg16, linear).to(dresser.device) if vgg16 or linear or download else None
-    network = Inception(inception, dresser.device) if inception else None
+    predictor = TryOn.load(weights, device, choice)
+    measure = (
+        load_lpips(vgg16, linear).to(predictor.device) if vgg16 or linear or download else None
+    )
+    network = Inception(inception, predictor.device) if inception else None
     if not measure:
         note("LPIPS is left out: give --vgg16 and --lpips, or --download.")
     bar = {}
@@ -123,7 +125,7 @@ def command(
 
     try:
         found = evaluate(
-            dresser,
+            predictor,
             shards,
             mask_style=mask_style,
             batch_size=batch_size,

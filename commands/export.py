@@ -49,7 +49,7 @@ def command(
       fittingroom export runs/first/best.pt ckpt.pt --official
     """
     from model.tryon import export
-    from model.tryon.predictor import Dresser
+    from model.tryon.predictor import TryOn
     from pipeline.base.storage import read_json
 
     if not official and out.suffix not in (".safetensors", ".onnx"):
@@ -57,18 +57,18 @@ def command(
             f"{out}: a name that ends in .safetensors or .onnx, or any with --official."
         )
     check_writable(out)
-    dresser = Dresser.load(weights, "cpu", choice)
+    predictor = TryOn.load(weights, "cpu", choice)
     if official:
-        export.save_official_form(dresser, out)
+        export.save_official_form(predictor, out)
         return click.echo(str(out))
     if out.suffix == ".onnx":
-        difference = export.save_onnx(dresser, out, size_hw)
+        difference = export.save_onnx(predictor, out, size_hw)
         note(f"onnxruntime agrees with torch to {difference:.1e}.")
         return click.echo(str(out))
     facts = export.facts_of(
-        dresser, read_json(evaluation, "Give what evaluate --json wrote") if evaluation else None
+        predictor, read_json(evaluation, "Give what evaluate --json wrote") if evaluation else None
     )
-    export.save_weights(dresser, out, facts)
+    export.save_weights(predictor, out, facts)
     card = out.with_suffix(".md")
     export.write_card(card, export.render_card(out.name, facts))
     click.echo(f"{out}\n{card}")

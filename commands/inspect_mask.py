@@ -158,7 +158,7 @@ def command(
       fittingroom inspect-mask shards/train --worst 40 --out worst.html
     """
     from pipeline.inspect.inspection import Question, beyond, choose, judge_all, score_names
-    from pipeline.shards.people import open_people
+    from pipeline.people.open import open_people
 
     _check_places(out, sheet, csv_path, json_path, reject)
     if against == style:
@@ -209,9 +209,9 @@ def _twins(people, dataset: Path | None):
         return None
     if not people.stored_styles:
         raise click.UsageError("--data goes with shards: it names the dataset they were made of.")
-    from pipeline.shards.people import dataset_twin
+    from pipeline.people.open import dataset_twin
 
-    return dataset_twin(dataset, people.names, people.size_hw)
+    return dataset_twin(dataset, people.names)
 
 
 def _tell_stored(people, question) -> None:

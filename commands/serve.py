@@ -109,17 +109,18 @@ def command(
         extra = "Install the page's extra: pip install '.[demo]'"
         raise click.ClickException(f"{error.name} is missing. {extra}") from None
     from model.page.studio import Studio
+    from model.tryon.predictor import TryOn
 
     find_pose = _pose_finder(mediapipe_python)
     try:
-        dresser, trained_hw = _dresser(weights, device)
+        predictor = TryOn.load(weights, device)
         studio = Studio(
-            dresser,
+            predictor,
             data,
             find_pose=find_pose,
             parser=_finder(parser, "label_map"),
             dense_finder=_finder(dense_model, "dense"),
-            network_hw=size_hw or trained_hw,
+            network_hw=size_hw or predictor.network_hw,
             most_pixels=int(max_pixels * 1e6),
         )
         studio.warm_up()
@@ -160,14 +161,6 @@ def _listen(host: str, port: int) -> socket.socket:
         raise click.ClickException(
             f"{host}:{port}: {reason}. Choose another --port or --host."
         ) from None
-
-
-def _dresser(weights: Path, device: str | None):
-    from model.tryon.dress import DEFAULT_SIZE, trained_size
-    from model.tryon.predictor import Dresser
-
-    dresser = Dresser.load(weights, device)
-    return dresser, trained_size(dresser) or DEFAULT_SIZE
 
 
 def _pose_finder(python: Path | None):

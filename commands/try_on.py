@@ -168,13 +168,15 @@ def command(
     if not person and out.suffix.lower() in (".png", ".jpg", ".jpeg"):
         raise click.UsageError(f"--out {out}: a folder for a list, not a picture's name.")
 
-    from model.tryon.dress import DEFAULT_SIZE, Look, read_orders, trained_size
-    from model.tryon.predictor import Dresser
-    from model.tryon.sources import DatasetSource, Order, Piece, ShardSource
-    from pipeline.base.errors import DataError
+    from model.tryon.dress import Look
+    from model.tryon.orders import Order, Piece, read_orders
+    from model.tryon.predictor import TryOn
     from pipeline.base.labels import Category
+    from pipeline.people.in_dataset import DatasetPeople
+    from pipeline.people.in_shards import ShardPeople
+    from pipeline.people.open import open_people
 
-    source = DatasetSource(data) if data else ShardSource(shards)
+    people = DatasetPeople(data) if data else ShardPeople(shards)
     kinds = tuple(Category(c) for c in categories)
     if person:
         orders = [
@@ -186,29 +188,18 @@ def command(
     elif pairs:
         orders = read_orders(pairs, kinds[0] if kinds else None)[:limit]
     else:
-        orders = source.orders(split, kinds or tuple(Category), limit)
-    if not orders:
-        held = (
-            ", ".join(sorted({folder.split for folder in source.folders}))
-            if shards
-            else "other people"
-        )
-        raise DataError(
-            (shards or [data])[0],
-            f"nobody of {split or 'this category'} here, but {held}",
-            "",
-            "Choose another --split or --category",
-        )
+        chosen = open_people(shards or data, kinds or tuple(Category), split, limit=limit)
+        orders = [Order.of(who) for who in chosen.names]
     check_writable(sheet)
     _make_folder(out.parent if person else out)
     check_writable(out if person else out / "result.png")
-    dresser = Dresser.load(weights, device, choice)
-    own = source.folders[0].size_hw if shards else trained_size(dresser) or DEFAULT_SIZE
+    predictor = TryOn.load(weights, device, choice)
+    own = people.size_hw if shards else predictor.network_hw
     look = Look(network_hw or own, size_hw, mask_style, raw)
-    batch_size = batch_size or (8 if dresser.device.type == "cuda" else 1)
+    batch_size = batch_size or (8 if predictor.device.type == "cuda" else 1)
     _dress(
-        dresser,
-        source,
+        predictor,
+        people,
         orders,
         look,
         out,
@@ -233,8 +224,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _dress(
-    dresser,
-    source,
+    predictor,
+    people,
     orders,
     look,
     out: Path,
@@ -268,8 +259,8 @@ def _dress(
 
         done = 0
         for _ in try_on(
-            dresser,
-            source,
+            predictor,
+            people,
             orders,
             look,
             batch_size=batch_size,

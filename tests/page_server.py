@@ -16,17 +16,17 @@ from tiny import tiny_network
 from model.network.daflow import DAFlow
 from model.page.app import build_app
 from model.page.studio import Studio
-from model.tryon.predictor import Dresser
+from model.tryon.predictor import TryOn
 
 
-def tiny_dresser() -> Dresser:
+def tiny_predictor() -> TryOn:
     """An untrained network of a few thousand weights."""
     torch.manual_seed(0)
-    return Dresser(DAFlow(tiny_network()).eval())
+    return TryOn(DAFlow(tiny_network()).eval())
 
 
 def tiny_studio(data: Path | None, find_pose=None, **options) -> Studio:
-    return Studio(tiny_dresser(), data, find_pose=find_pose, network_hw=(128, 96), **options)
+    return Studio(tiny_predictor(), data, find_pose=find_pose, network_hw=(128, 96), **options)
 
 
 @contextlib.contextmanager

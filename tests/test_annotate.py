@@ -213,14 +213,14 @@ def test_guessed_maps_hide_most_of_the_garment_and_keep_head_and_feet(recorded, 
         any("guessed" in note for note in person.notes)
         and person.sources["label_map"] == "geometry"
     )
-    mask = render_agnostic_mask(category, person.keypoints, person.dense, person.label_map)
+    mask = render_agnostic_mask(category, person.keypoints, person.dense_i, person.label_map)
     assert 0.05 < mask.mean() < 0.6
     assert is_in(person.label_map, GARMENT_LABELS[category])[mask].any()
     feet = is_in(person.label_map, (Atr.LEFT_SHOE, Atr.RIGHT_SHOE))
     assert feet.any() and not mask[feet].any()
     for joint, part in ((Joint.R_ELBOW, (16, 18, 20, 22)), (Joint.L_KNEE, (8, 10, 12, 14))):
         x, y = person.keypoints[joint, :2].astype(int)
-        assert person.dense[y, x] in part
+        assert person.dense_i[y, x] in part
 
 
 def test_parsers_map_is_used_as_it_is(recorded, photo):
@@ -230,8 +230,8 @@ def test_parsers_map_is_used_as_it_is(recorded, photo):
         photo, recorded(photo), Category.UPPER_BODY, label_map=labels, size_hw=SIZE_HW
     )
     assert set(np.unique(person.label_map)) == {0, Atr.UPPER_CLOTHES}
-    assert person.notes == () and person.sources["label_map"] == "import"
-    assert (person.dense[person.label_map == 0] == 0).all()
+    assert person.notes == [] and person.sources["label_map"] == "import"
+    assert (person.dense_i[person.label_map == 0] == 0).all()
 
 
 def test_parsers_empty_map_is_noticed(recorded, photo):

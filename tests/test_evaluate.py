@@ -19,7 +19,7 @@ from model.evaluation.fid import Inception
 from model.evaluation.page import figure_table, render_page
 from model.loss.vgg import WIDTHS, Lpips
 from model.network.daflow import DAFlow
-from model.tryon.predictor import Dresser
+from model.tryon.predictor import TryOn
 from pipeline.base.labels import Category
 from pipeline.base.storage import file_sha256
 
@@ -76,12 +76,12 @@ class Shows(torch.nn.Module):
         return torch.where((agnostic == -1).all(1, keepdim=True), self.value, agnostic)
 
 
-def dresser(value: float) -> Dresser:
-    return Dresser(Shows(value), facts={"file": "shows.pt", "sha256": "0", "choice": "raw"})
+def predictor(value: float) -> TryOn:
+    return TryOn(Shows(value), facts={"file": "shows.pt", "sha256": "0", "choice": "raw"})
 
 
 def test_a_limit_leaves_people_of_every_split_and_category(folders):
-    metrics = evaluate(dresser(0.0), folders, limit=1).result["metrics"]
+    metrics = evaluate(predictor(0.0), folders, limit=1).result["metrics"]
     assert [
         metrics[kind][str(c)]["count"] for kind in ("paired", "unpaired") for c in Category
     ] == [1] * 6
@@ -89,12 +89,12 @@ def test_a_limit_leaves_people_of_every_split_and_category(folders):
 
 def test_figures_inside_the_mask_are_those_of_the_filled_region(folders):
     grey = 102
-    found = evaluate(dresser(grey / 127.5 - 1), folders[:1], batch_size=4)
+    found = evaluate(predictor(grey / 127.5 - 1), folders[:1], batch_size=4)
     l1, whole = [], []
     for category in Category:
         for i in range(3):
             reader, at = found.dataset.folders[0].reader(category.index * 3 + i)
-            person, mask = reader.person(at).astype(float), reader.mask(at, "standard")
+            person, mask = reader.photo(at).astype(float), reader.mask(at, "standard")
             difference = np.abs(person - np.where(mask[..., None], grey, person)) / 255
             l1.append(difference[mask].mean())
             whole.append(difference.mean())
@@ -108,13 +108,13 @@ def test_figures_inside_the_mask_are_those_of_the_filled_region(folders):
 
 def test_the_batch_size_changes_no_figure(folders):
     one, many = (
-        evaluate(dresser(0.0), folders, batch_size=size).result["metrics"] for size in (1, 7)
+        evaluate(predictor(0.0), folders, batch_size=size).result["metrics"] for size in (1, 7)
     )
     assert one == many
 
 
 def test_unpaired_people_count_for_the_distances_alone(folders, inception_file):
-    found = evaluate(dresser(0.0), folders, inception=Inception(inception_file)).result["metrics"]
+    found = evaluate(predictor(0.0), folders, inception=Inception(inception_file)).result["metrics"]
     assert found["unpaired"]["all"]["count"] == 6 and found["unpaired"]["lower_body"]["count"] == 2
     assert set(found["unpaired"]["all"]) == {"count", "fid", "kid"}
     assert found["paired"]["all"]["count"] == 9
@@ -123,11 +123,11 @@ def test_unpaired_people_count_for_the_distances_alone(folders, inception_file):
 
 
 def test_distances_are_zero_where_the_results_are_the_photos(folders, inception_file):
-    class Truth(Dresser):
+    class Truth(TryOn):
         def __call__(self, reference, garment, agnostic):
             return self.people.pop(0)
 
-    perfect = Truth(Shows(0), facts=dresser(0).facts)
+    perfect = Truth(Shows(0), facts=predictor(0).facts)
     from model.data.dataset import TryOnDataset
 
     perfect.people = [sample["person"][None] for sample in TryOnDataset(folders)]
@@ -143,7 +143,7 @@ def test_putting_back_visible_pixels_leaves_errors_inside_only(folders):
         def forward(self, reference, garment, agnostic):
             return torch.zeros_like(agnostic)
 
-    noisy = Dresser(Noise(), facts=dresser(0).facts)
+    noisy = TryOn(Noise(), facts=predictor(0).facts)
     own, put_back = (evaluate(noisy, folders[:1], composited=c) for c in (False, True))
     assert (
         put_back.result["metrics"]["paired"]["all"]["l1"]
@@ -157,14 +157,14 @@ def test_lpips_is_the_mean_over_people(folders):
     network = Lpips()
     for i in range(len(WIDTHS)):
         getattr(network, f"linear{i}").fill_(0.1)
-    found = evaluate(dresser(0.0), folders[:1], lpips=network)
+    found = evaluate(predictor(0.0), folders[:1], lpips=network)
     values = [row["lpips"] for row in found.rows]
     assert min(values) > 0
     assert found.result["metrics"]["paired"]["all"]["lpips"] == pytest.approx(np.mean(values))
 
 
 def test_best_median_and_worst_are_in_order(folders):
-    people = pick(evaluate(dresser(0.0), folders[:1]))
+    people = pick(evaluate(predictor(0.0), folders[:1]))
     assert set(people) == {str(c) for c in Category}
     for shown in people.values():
         assert [name for name, _ in shown] == ["best", "median", "worst"]
@@ -173,7 +173,7 @@ def test_best_median_and_worst_are_in_order(folders):
 
 
 def test_page_holds_table_pictures_and_settings_and_loads_nothing(folders):
-    found = evaluate(dresser(0.0), folders)
+    found = evaluate(predictor(0.0), folders)
     page = render_page(found)
     heads, rows = figure_table(found.result["metrics"])
     assert all(f"<th>{head}</th>" in page for head in heads) and all(

@@ -15,7 +15,7 @@ from cli import main
 from model.network.checkpoint import load_network
 from model.network.daflow import DAFlow
 from model.tryon.export import save_onnx
-from model.tryon.predictor import Dresser
+from model.tryon.predictor import TryOn
 from pipeline.base.errors import DataError
 
 
@@ -119,10 +119,10 @@ def test_onnx_agrees_with_torch_on_other_pictures_and_leaves_the_network_as_it_w
 ):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
-    dresser = Dresser.load(checkpoint, "cpu")
-    before = dresser.network.dafnet.lean, dresser.network.dafnet.warp_method
-    assert save_onnx(dresser, tmp_path / "tryon.onnx", (64, 64)) < 1e-4
-    assert (dresser.network.dafnet.lean, dresser.network.dafnet.warp_method) == before
+    predictor = TryOn.load(checkpoint, "cpu")
+    before = predictor.network.dafnet.lean, predictor.network.dafnet.warp_method
+    assert save_onnx(predictor, tmp_path / "tryon.onnx", (64, 64)) < 1e-4
+    assert (predictor.network.dafnet.lean, predictor.network.dafnet.warp_method) == before
     session = onnxruntime.InferenceSession(
         str(tmp_path / "tryon.onnx"), providers=["CPUExecutionProvider"]
     )
@@ -141,7 +141,7 @@ def test_onnx_that_disagrees_is_not_written(checkpoint, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr("model.tryon.export.LARGEST_ONNX_ERROR", -1.0)
     with pytest.raises(DataError, match="off by"):
-        save_onnx(Dresser.load(checkpoint, "cpu"), tmp_path / "tryon.onnx", (64, 64))
+        save_onnx(TryOn.load(checkpoint, "cpu"), tmp_path / "tryon.onnx", (64, 64))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -38,7 +38,9 @@ def people(source):
     mine = source_people(source, tuple(Category), ["train"], PER_CATEGORY)["train"]
     for i, who in enumerate(mine.names):
         person = mine.load(i, pictures=True)
-        mask = render_agnostic_mask(who.category, person.keypoints, person.dense, person.label_map)
+        mask = render_agnostic_mask(
+            who.category, person.keypoints, person.dense_i, person.label_map
+        )
         found[str(who.category), who.person_id] = (person, mask)
     return found
 
@@ -120,10 +122,10 @@ def test_idm_vton_reads_the_viton_hd_form(written, people):
             assert names[garment][0]["tag_name"] == "item"
     for (_, number), (person, mask) in people.items():
         drawn = opened(root / "train/image-densepose" / f"{number}_00.jpg", "RGB").astype(int)
-        apart = np.abs(drawn[person.dense == 0]).mean()
+        apart = np.abs(drawn[person.dense_i == 0]).mean()
         assert apart < 1  # black ground
         for part, colour in ((1, (37, 60, 163)), (2, (20, 80, 194)), (24, (249, 251, 14))):
-            here = person.dense == part
+            here = person.dense_i == part
             if here.sum() > 2000:
                 assert np.abs(np.median(drawn[here], 0) - colour).max() <= 4
         found = opened(root / "train/agnostic-mask" / f"{number}_00_mask.png", "RGB")
@@ -223,7 +225,7 @@ def test_plain_folders_hold_what_their_names_say(written, people):
         assert (read("photo", "RGB") == person.photo).all()
         assert (read("mask", "L") == mask * np.uint8(255)).all()
         assert (read("agnostic", "RGB") == person.photo * ~mask[..., None]).all()
-        assert (read("densepose", "L") == person.dense).all()
+        assert (read("densepose", "L") == person.dense_i).all()
         assert (read("label_map", "P") == person.label_map).all()
     lines = (root / "pairs.csv").read_text().splitlines()
     assert lines[0] == "split,category,person,garment" and len(lines) == 1 + 3 * 3 * PER_CATEGORY
@@ -242,7 +244,7 @@ def test_webdataset_groups_each_persons_files(written, people):
         found = np.asarray(Image.open(io.BytesIO(sample["mask.png"])))
         assert ((found > 0) == mask).all() and len(about["keypoints"]) == 18
         dense = np.asarray(Image.open(io.BytesIO(sample["densepose.png"])))
-        assert (dense == person.dense).all()
+        assert (dense == person.dense_i).all()
     with tarfile.open(tars[0]) as tar:
         assert all(entry.mtime == 0 and entry.isfile() for entry in tar)
 
@@ -268,7 +270,7 @@ def test_masks_out_of_shards_are_the_shards_own(sample_shards, tmp_path):
     assert export(shards, out, "--layout", "folder", "--style", "loose").exit_code == 0
     folder = ShardFolder(shards)
     for sample in (folder[i] for i in range(len(folder))):
-        path = out / sample.category / "mask" / f"{sample.person_id}.png"
+        path = out / sample.category / "mask" / f"{sample.who.person_id}.png"
         assert ((opened(path, "L") > 0) == sample.masks["loose"]).all()
 
 
@@ -341,7 +343,7 @@ def test_what_cannot_be_had_is_told(source, tmp_path, words, told):
 
 def test_cihp_classes_follow_atr(people):
     for person, _ in people.values():
-        classes = encode.to_cihp(person.label_map, person.dense)
+        classes = encode.to_cihp(person.label_map, person.dense_i)
         assert (classes[person.label_map == 2] == 2).all()
         assert (classes[person.label_map == 14] == 14).all()
         head = person.label_map == 11

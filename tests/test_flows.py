@@ -114,7 +114,7 @@ def test_shards_hold_the_flows_of_the_dataset(drawn, packed):
     folder = ShardFolder(packed)
     assert folder.flows and len(folder) == 15
     for sample in folder:
-        path = drawn / str(sample.category) / "flows" / f"{sample.person_id}_flow.png"
+        path = drawn / str(sample.category) / "flows" / f"{sample.who.person_id}_flow.png"
         np.testing.assert_array_equal(sample.flow, read_flow(path, SIZE))
 
 

@@ -14,9 +14,10 @@ from tiny_dresscode import write_dataset
 from cli import main
 from pipeline.base.labels import Category
 from pipeline.dataset.index import index_pairs, read_exclude
+from pipeline.dataset.person import Identity
 from pipeline.inspect.inspection import Question, Verdict, choose, iou, judge_all
+from pipeline.people.open import open_people
 from pipeline.preprocess.run import preprocess
-from pipeline.shards.people import Who, open_people
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_everybody_is_scored_with_the_definitions_of_the_scores(dataset, tmp_pat
     assert len(people) == 9
     for i, who in enumerate(open_people(dataset, size_hw=(256, 192)).names):
         person = open_people(dataset, size_hw=(256, 192)).load(i)
-        parts = (who.category, person.keypoints, person.dense, person.label_map)
+        parts = (who.category, person.keypoints, person.dense_i, person.label_map)
         expected = score_mask(*parts, render_agnostic_mask(*parts))
         for name, value in expected.items():
             told = people[who.key]["scores"][name]
@@ -178,7 +179,7 @@ def test_worst_people_come_first_in_report_and_list(dataset, tmp_path):
 
 def test_worst_is_lowest_where_high_is_good():
     verdicts = [
-        Verdict(i, Who(Category.DRESSES, f"{i:06}", "", "train"), {"id": v})
+        Verdict(i, Identity(Category.DRESSES, "train", f"{i:06}", ""), {"id": v})
         for i, v in enumerate((0.99, float("nan"), 0.5, 1.0))
     ]
     assert [v.row for v in choose(verdicts, worst=4, by="id")] == [2, 0, 3, 1]

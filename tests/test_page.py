@@ -24,15 +24,16 @@ import numpy as np
 import psutil
 import pytest
 from fastapi.testclient import TestClient
-from page_server import serving, tiny_dresser, tiny_studio
+from page_server import serving, tiny_predictor, tiny_studio
 from PIL import Image
 
 from model.page.app import build_app
 from model.page.queue import DeviceQueue, QueueFull
-from model.page.studio import Order, Studio
-from model.tryon.sources import DatasetSource
+from model.page.studio import Selection, Studio
 from pipeline.annotate.keypoints import Pose, pose_of
 from pipeline.base.labels import Category
+from pipeline.masks.person import person_masks
+from pipeline.people.in_dataset import DatasetPeople
 
 DATA = Path(__file__).parent / "data"
 PERSON, GARMENT = "upper_body/048392", "upper_body/048393"
@@ -135,8 +136,8 @@ def test_preview_shows_what_is_hidden(page, sample_dataset):
         decoded(answer["agnostic"]).astype(int),
         decoded(answer["person"]).astype(int),
     )
-    sitter = DatasetSource(sample_dataset).sitter(PERSON)
-    mask = sitter.mask(Category.UPPER_BODY, "standard")
+    shown = DatasetPeople(sample_dataset).person(PERSON)
+    mask = person_masks(shown)["standard"]
     assert answer["hidden"] == pytest.approx(mask.mean(), abs=1e-3)
     inner = cv2.erode(mask.astype(np.uint8), np.ones((9, 9))) > 0
     outer = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9))) == 0
@@ -157,11 +158,11 @@ def test_styles_hide_more_or_less(page):
 def test_result_keeps_every_visible_pixel(page, sample_dataset):
     answer = page.post("/api/dress", data=ORDER).json()
     after = decoded(answer["after"])
-    sitter = DatasetSource(sample_dataset).sitter(PERSON)
-    mask = sitter.mask(Category.UPPER_BODY, "standard")
-    assert answer["size"] == list(sitter.photo.shape[:2])
-    np.testing.assert_array_equal(after[~mask], sitter.photo[~mask])
-    assert np.abs(after[mask].astype(int) - sitter.photo[mask]).mean() > 5
+    shown = DatasetPeople(sample_dataset).person(PERSON)
+    mask = person_masks(shown)["standard"]
+    assert answer["size"] == list(shown.photo.shape[:2])
+    np.testing.assert_array_equal(after[~mask], shown.photo[~mask])
+    assert np.abs(after[mask].astype(int) - shown.photo[mask]).mean() > 5
 
 
 def test_own_photo_and_garment_are_dressed_and_limits_told(page, photo):
@@ -424,7 +425,7 @@ def test_ten_times_as_many_as_there_is_room_for_lose_nothing(studio):
         studio.gallery("garment", Category.UPPER_BODY),
     )
     expected = {
-        (p, g): studio.dress(Order(Category.UPPER_BODY, person_id=p, garment_id=g))["after"]
+        (p, g): studio.dress(Selection(Category.UPPER_BODY, person_id=p, garment_id=g))["after"]
         for p in people
         for g in garments
     }
@@ -469,11 +470,11 @@ def test_ten_times_as_many_as_there_is_room_for_lose_nothing(studio):
 def test_command_serves_on_this_machine_alone_and_ends_on_a_signal(sample_dataset, tmp_path):
     import torch
 
-    dresser = tiny_dresser()
+    predictor = tiny_predictor()
     torch.save(
         {
-            "network": dresser.network.state_dict(),
-            "config": {"network": dresser.network.config.to_dict()},
+            "network": predictor.network.state_dict(),
+            "config": {"network": predictor.network.config.to_dict()},
         },
         tmp_path / "net.pt",
     )

@@ -16,7 +16,7 @@ from pipeline.inspect import overlays, report, report_pictures
 from pipeline.inspect.inspection import Question, judge_all
 from pipeline.inspect.report import About, make_sheet, write_report, write_sheet
 from pipeline.inspect.thresholds import LIMITS, concern, tell
-from pipeline.shards.people import open_people
+from pipeline.people.open import open_people
 
 SIZE = (256, 192)
 
@@ -154,12 +154,13 @@ def test_tiles_hold_maps_and_masks_to_the_pixel(people, row):
         report_pictures.make_pictures(person, question, SIZE, 999), report_pictures.COMPARED_LAYERS
     )
     masks = render_agnostic_masks(
-        person.who.category, person.keypoints, person.dense, person.label_map, question.styles
+        person.who.category, person.keypoints, person.dense_i, person.label_map, question.styles
     )
     assert np.array_equal(made["labels"], person.label_map)
-    assert np.array_equal(made["dense"] > 0, person.dense > 0)
+    assert np.array_equal(made["dense"] > 0, person.dense_i > 0)
     assert np.array_equal(
-        made["dense"][person.dense > 0] - report_pictures.DENSE_FROM, person.dense[person.dense > 0]
+        made["dense"][person.dense_i > 0] - report_pictures.DENSE_FROM,
+        person.dense_i[person.dense_i > 0],
     )
     for name, style in (("mask", "tight"), ("mask2", "loose")):
         assert np.array_equal(made[name] == report_pictures.HIDDEN, masks[style])
@@ -181,7 +182,7 @@ def test_a_leak_of_one_pixel_survives_shrinking(people):
     mask = person.label_map > 0
     ys, xs = np.nonzero(person.label_map == Atr.UPPER_CLOTHES)
     mask[ys[100], xs[100]] = False
-    person.stored = {"standard": mask}
+    person.masks = {"standard": mask}
     small = layers_of(
         report_pictures.make_pictures(person, Question(), SIZE, 96),
         report_pictures.LAYERS,

@@ -15,9 +15,11 @@ from browser_kit import ask, complaints, eventually, headless, needs_browser, op
 from tiny_dresscode import write_dataset
 
 from pipeline.base.labels import Category
-from pipeline.inspect.inspection import Question, Verdict, iou, judge_all, masks_of
+from pipeline.dataset.person import Identity
+from pipeline.inspect.inspection import Question, Verdict, iou, judge_all
 from pipeline.inspect.report import About, build_page, write_report
-from pipeline.shards.people import Who, open_people
+from pipeline.masks.person import person_masks
+from pipeline.people.open import open_people
 
 pytestmark = needs_browser
 BROKEN, BARE = "lower_body/013564", "upper_body/000001"
@@ -132,7 +134,7 @@ def test_title_and_description_are_text_not_markup(page):
 def test_pixels_on_screen_are_those_of_the_mask(page, dataset):
     """The agnostic picture is black inside the mask and the photo elsewhere: read from a
     screenshot."""
-    mask = masks_of(open_people(dataset, size_hw=(256, 192)).load(0), Question())["standard"]
+    mask = person_masks(open_people(dataset, size_hw=(256, 192)).load(0))["standard"]
     assert eventually(page, "[...document.querySelectorAll('.row img')].every((i) => i.complete)")
     page.execute_script("document.querySelector('.row').scrollIntoView({block: 'end'})")
     pictures = {}
@@ -373,7 +375,10 @@ def crowd(dataset, tmp_path_factory) -> Path:
         many.append({k: rows[i % len(rows)][k] for k in "pljadxe"})
         found.append(
             replace(
-                template, row=i, who=Who(category, f"{i:06}", f"{i:06}", "train"), scores=scores
+                template,
+                row=i,
+                who=Identity(category, "train", f"{i:06}", f"{i:06}"),
+                scores=scores,
             )
         )
     assert isinstance(found[0], Verdict)

@@ -40,7 +40,7 @@ def run(*words) -> tuple[int, str]:
 def test_a_packed_person_is_what_the_readers_and_the_renderer_give(dataset, finished, category):
     sample = ShardFolder(finished, [category])[2]
     base, number = dataset / str(category), f"{FIRST[category, 'train'] + 2:06d}"
-    assert sample.person_id == sample.garment_id == number
+    assert sample.who.person_id == sample.who.garment_id == number
     keypoints = read_keypoints(base / f"keypoints/{number}_2.json", SIZE)
     labels = read_label_map(base / f"label_maps/{number}_4.png", SIZE)
     dense = read_dense(base / f"dense/{number}_5.png", SIZE)
@@ -52,8 +52,7 @@ def test_a_packed_person_is_what_the_readers_and_the_renderer_give(dataset, fini
             sample.masks[style], render_agnostic_mask(category, keypoints, dense, labels, style)
         )
     assert (
-        cv2.PSNR(sample.person, read_image(base / f"images/{number}_0.jpg", SIZE, reduced=True))
-        > 38
+        cv2.PSNR(sample.photo, read_image(base / f"images/{number}_0.jpg", SIZE, reduced=True)) > 38
     )
     assert (
         cv2.PSNR(sample.garment, read_image(base / f"images/{number}_1.jpg", SIZE, reduced=True))
@@ -65,9 +64,11 @@ def test_a_packed_person_is_what_the_readers_and_the_renderer_give(dataset, fini
 def test_unpaired_people_come_with_the_garment_of_another(dataset, tmp_path):
     preprocess(dataset, tmp_path / "out", split="test_unpaired", **SMALL)
     for sample in ShardFolder(tmp_path / "out"):
-        assert sample.garment_id != sample.person_id and sample.split == "test_unpaired"
+        assert not sample.who.paired and sample.who.split == "test_unpaired"
         own = read_image(
-            dataset / str(sample.category) / f"images/{sample.garment_id}_1.jpg", SIZE, reduced=True
+            dataset / str(sample.category) / f"images/{sample.who.garment_id}_1.jpg",
+            SIZE,
+            reduced=True,
         )
         assert cv2.PSNR(sample.garment, own) > 38
 
@@ -75,8 +76,8 @@ def test_unpaired_people_come_with_the_garment_of_another(dataset, tmp_path):
 def test_raw_images_are_exact(dataset, tmp_path):
     preprocess(dataset, tmp_path / "out", images="raw", limit=1, **SMALL)
     for sample in ShardFolder(tmp_path / "out"):
-        path = dataset / str(sample.category) / f"images/{sample.person_id}_0.jpg"
-        assert np.array_equal(sample.person, read_image(path, SIZE))
+        path = dataset / str(sample.category) / f"images/{sample.who.person_id}_0.jpg"
+        assert np.array_equal(sample.photo, read_image(path, SIZE))
 
 
 def test_a_shard_holds_one_category_and_at_most_so_many_people(finished):
@@ -90,7 +91,7 @@ def test_the_limit_counts_people_that_are_there(copy, tmp_path):
         path.unlink()
     summary = preprocess(copy, tmp_path / "out", limit=2, **SMALL)
     assert (summary.packed, summary.skipped) == (6, ())
-    assert [r.person_id for r in ShardFolder(tmp_path / "out", [Category.DRESSES]).records] == [
+    assert [r.person_id for r in ShardFolder(tmp_path / "out", [Category.DRESSES]).names] == [
         "020715",
         "020716",
     ]
@@ -239,7 +240,7 @@ def test_excluded_people_are_left_out(dataset, tmp_path):
         1,
     )
     assert code == 0 and "13 packed, 0 skipped" in told
-    keys = {record.key for record in ShardFolder(tmp_path / "out").records}
+    keys = {record.key for record in ShardFolder(tmp_path / "out").names}
     assert keys.isdisjoint({"dresses/020714", "upper_body/000002"})
 
 
@@ -333,7 +334,7 @@ def test_the_synthetic_dataset_goes_through_every_split(sample_shards):
         "test_unpaired": 6,
     }
     for sample in people["test_unpaired"]:
-        assert sample.garment_id != sample.person_id
+        assert sample.who.garment_id != sample.who.person_id
         assert 0.03 < sample.masks["standard"].mean() < 0.8
 
 

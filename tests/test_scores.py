@@ -11,10 +11,10 @@ import pytest
 from test_agnostic import SMALL, people, standing
 
 from pipeline.base.labels import Atr, Category
+from pipeline.dataset.person import Identity, Person
 from pipeline.inspect.inspection import Question, judge
 from pipeline.inspect.scores import joints_outside, oddities, score_mask
 from pipeline.masks.render import render_agnostic_mask
-from pipeline.shards.people import Person, Who
 
 GOLDEN = Path(__file__).parent / "data" / "mask_scores.json"
 
@@ -171,11 +171,11 @@ def test_oddities_tell_a_missing_garment_and_a_skirt_called_upper_clothes():
 
 def test_inspection_tells_oddities_of_a_person():
     keypoints, dense, labels, _ = figure(Category.LOWER_BODY)
-    who = Who(Category.LOWER_BODY, "000001", "000001", "train")
+    who = Identity(Category.LOWER_BODY, "train", "000001", "000001")
     before = judge(
-        Person(who, keypoints=keypoints, label_map=labels.copy(), dense=dense), 0, Question()
+        Person(who, keypoints=keypoints, label_map=labels.copy(), dense_i=dense), 0, Question()
     )
     labels[labels == Atr.PANTS] = 0
-    after = judge(Person(who, keypoints=keypoints, label_map=labels, dense=dense), 0, Question())
+    after = judge(Person(who, keypoints=keypoints, label_map=labels, dense_i=dense), 0, Question())
     told = "almost no garment of the category in the label map"
     assert told not in before.notes and told in after.notes and told in after.reasons

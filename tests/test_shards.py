@@ -20,10 +20,10 @@ from tiny_dresscode import write_dataset
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.dataset.person import Identity, Person
 from pipeline.preprocess.run import preprocess
 from pipeline.shards import format as shard_format
 from pipeline.shards.folder import (
-    Sample,
     ShardFolder,
     ShardInfo,
     ShardReader,
@@ -43,24 +43,21 @@ SIZE = (64, 96)
 STYLES = ("standard", "tight")
 
 
-def sample(number: int, size=SIZE) -> Sample:
+def sample(number: int, size=SIZE) -> Person:
     rng = np.random.default_rng(number)
     picture = lambda: cv2.resize(
         rng.integers(0, 256, (4, 6, 3), np.uint8), size[::-1], interpolation=cv2.INTER_CUBIC
     )
     joints = rng.uniform(0, 60, (18, 3)).astype(np.float32)
     joints[number % 18] = np.nan, np.nan, 0
-    return Sample(
-        picture(),
-        picture(),
-        {s: rng.random(size) < 0.3 for s in STYLES},
-        joints,
-        rng.integers(0, 18, size, np.uint8) if number % 2 else None,
-        rng.integers(0, 25, size, np.uint8) if number % 3 else None,
-        f"{number:06d}",
-        f"{number + 7:06d}",
-        Category.DRESSES,
-        "test_unpaired",
+    return Person(
+        Identity(Category.DRESSES, "test_unpaired", f"{number:06d}", f"{number + 7:06d}"),
+        photo=picture(),
+        garment=picture(),
+        masks={s: rng.random(size) < 0.3 for s in STYLES},
+        keypoints=joints,
+        label_map=rng.integers(0, 18, size, np.uint8) if number % 2 else None,
+        dense_i=rng.integers(0, 25, size, np.uint8) if number % 3 else None,
     )
 
 
@@ -92,8 +89,7 @@ def test_every_sample_comes_back_as_it_was_packed(shard):
     assert len(reader) == 5
     for number in range(5):
         packed, read = sample(number), reader[number]
-        assert (read.person_id, read.garment_id) == (f"{number:06d}", f"{number + 7:06d}")
-        assert (read.category, read.split) == (Category.DRESSES, "test_unpaired")
+        assert read.who == packed.who
         assert np.array_equal(read.keypoints, packed.keypoints, equal_nan=True)
         for style in STYLES:
             assert read.masks[style].dtype == bool and np.array_equal(
@@ -104,7 +100,7 @@ def test_every_sample_comes_back_as_it_was_packed(shard):
             assert (there is None) == (expected is None) and (
                 expected is None or np.array_equal(there, expected)
             )
-        for name in ("person", "garment"):
+        for name in ("photo", "garment"):
             error = np.abs(getattr(read, name).astype(int) - getattr(packed, name))
             assert error.max() <= (0 if reader.info.images == "raw" else 12)
 
@@ -126,7 +122,7 @@ def test_jpeg_keeps_the_edges_of_coloured_cloth():
 @pytest.mark.parametrize("size", [(64, 96), (61, 35)])
 def test_every_decoder_gives_the_same_pixels_where_they_are_wanted(monkeypatch, size, sampling):
     pytest.importorskip("simplejpeg")
-    picture = sample(3, size).person
+    picture = sample(3, size).photo
     data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])[1].reshape(
         -1
     )
@@ -175,16 +171,16 @@ def test_a_damaged_mask_is_an_error(code):
 
 def test_pictures_can_be_read_into_given_memory(shard):
     reader, place = ShardReader(shard), np.zeros((*SIZE, 3), np.uint8)
-    for read in (reader.person, reader.garment):
+    for read in (reader.photo, reader.garment):
         assert read(2, out=place) is place and np.array_equal(place, read(2))
 
 
 def test_parts_can_be_read_alone_and_from_the_end(shard):
     reader = ShardReader(shard)
-    assert np.array_equal(reader.person(-1), reader[4].person)
+    assert np.array_equal(reader.photo(-1), reader[4].photo)
     assert np.array_equal(reader.mask(-2, "tight"), reader[3].masks["tight"])
     assert reader.label_map(0) is None and reader.dense(0) is None
-    assert [record.key for record in reader.index] == [f"dresses/{n:06d}" for n in range(5)]
+    assert [who.key for who in reader.names] == [f"dresses/{n:06d}" for n in range(5)]
     with pytest.raises(IndexError):
         reader[5]
     with pytest.raises(DataError, match="loose.*standard or tight"):
@@ -211,7 +207,7 @@ def test_a_shard_without_people_can_be_read(tmp_path):
 
 
 def test_an_error_while_packing_leaves_no_file(tmp_path):
-    with pytest.raises(ValueError, match="person of 000001 has shape"):
+    with pytest.raises(ValueError, match="photo of 000001 has shape"):
         write_one_of_another_size(tmp_path / "shard.h5")
     assert list(tmp_path.iterdir()) == []
 
@@ -237,9 +233,7 @@ def test_a_shard_that_other_software_has_written_anew_reads_the_same(
                 name, data=old[name][()], chunks=chunks if name.endswith("/bytes") else None
             )
     for one, other in zip(ShardReader(shard), ShardReader(tmp_path / "new.h5"), strict=True):
-        assert np.array_equal(one.person, other.person) and np.array_equal(
-            one.garment, other.garment
-        )
+        assert np.array_equal(one.photo, other.photo) and np.array_equal(one.garment, other.garment)
         assert all(np.array_equal(one.masks[style], other.masks[style]) for style in STYLES)
 
 
@@ -247,15 +241,15 @@ def test_a_shard_that_is_cut_while_it_is_open_is_an_error(tmp_path):
     path = write(tmp_path / "shard.h5", "jpeg")
     reader = ShardReader(path)
     os.truncate(path, reader._places["garment"] + 9)
-    reader.person(4)
+    reader.photo(4)
     with pytest.raises(DataError, match=r"shard\.h5: garment picture .* has been cut off"):
         reader.garment(0)
 
 
 def test_a_reader_travels_to_other_processes(shard):
     reader = ShardReader(shard)
-    reader.person(0)  # open by now
-    assert np.array_equal(pickle.loads(pickle.dumps(reader)).person(1), reader.person(1))
+    reader.photo(0)  # open by now
+    assert np.array_equal(pickle.loads(pickle.dumps(reader)).photo(1), reader.photo(1))
     children = [
         in_process(lambda: [reader[i] for _ in range(20) for i in range(5)]) for _ in range(2)
     ]
@@ -320,7 +314,7 @@ def test_damaged_bytes_are_an_error_or_a_picture_of_the_right_size(
         monkeypatch.setattr(shard_format, "simplejpeg", None)
     good = sample(1)
     for encode, decode, value, shape in (
-        (encode_jpeg, decode_jpeg, good.person, (*SIZE, 3)),
+        (encode_jpeg, decode_jpeg, good.photo, (*SIZE, 3)),
         (encode_png, decode_png, good.label_map, SIZE),
         (encode_mask, decode_mask, good.masks["tight"], SIZE),
     ):
@@ -345,16 +339,16 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
 def test_a_folder_is_one_sequence_in_the_order_of_its_index(folder):
     shards = ShardFolder(folder)
     assert len(shards) == 15 and shards.size_hw == (64, 64) and shards.split == "train"
-    assert [r.key for r in shards.records] == [f"{s.category}/{s.person_id}" for s in shards]
+    assert [r.key for r in shards.names] == [s.who.key for s in shards]
     assert shards.styles == ShardReader(folder / "dresses-00002.h5").styles
-    assert shards[-1].person_id == ShardReader(folder / "dresses-00002.h5").record(0).person_id
+    assert shards[-1].who.person_id == ShardReader(folder / "dresses-00002.h5").who(0).person_id
     with pytest.raises(IndexError):
         shards[15]
 
 
 def test_a_folder_can_be_narrowed_to_a_category_and_sent_on(folder):
     dresses = pickle.loads(pickle.dumps(ShardFolder(folder, [Category.DRESSES])))
-    assert len(dresses) == 5 and {r.category for r in dresses.records} == {Category.DRESSES}
+    assert len(dresses) == 5 and {r.category for r in dresses.names} == {Category.DRESSES}
 
 
 def test_a_folder_keeps_few_files_open(folder, monkeypatch):
@@ -362,8 +356,8 @@ def test_a_folder_keeps_few_files_open(folder, monkeypatch):
     monkeypatch.setattr("pipeline.shards.folder.KEPT_READERS", 4)
     shards, before = ShardFolder(folder), len(os.listdir("/proc/self/fd"))
     order = np.random.default_rng(0).permutation(len(shards))
-    assert sorted(shards[int(i)].person_id for i in order) == sorted(
-        r.person_id for r in shards.records
+    assert sorted(shards[int(i)].who.person_id for i in order) == sorted(
+        r.person_id for r in shards.names
     )
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
@@ -400,7 +394,7 @@ def test_the_example_of_the_format_page_reads_a_shard_without_this_package(folde
     names: dict = {"path": str(folder / "dresses-00000.h5")}
     exec(compile(code, "docs/shards.md", "exec"), names)
     expected = ShardReader(folder / "dresses-00000.h5")[0]
-    assert np.array_equal(names["photo"], expected.person) and np.array_equal(
+    assert np.array_equal(names["photo"], expected.photo) and np.array_equal(
         names["garment"], expected.garment
     )
     assert np.array_equal(names["hidden"], expected.masks["standard"])

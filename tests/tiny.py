@@ -8,7 +8,8 @@ import numpy as np
 
 from pipeline.base.labels import Category
 from pipeline.base.storage import file_sha256, write_json
-from pipeline.shards.folder import Sample, ShardInfo, ShardWriter
+from pipeline.dataset.person import Identity, Person
+from pipeline.shards.folder import ShardInfo, ShardWriter
 
 SIZE = (64, 64)
 BOXES = {Category.UPPER_BODY: (16, 36), Category.LOWER_BODY: (34, 58), Category.DRESSES: (16, 54)}
@@ -16,7 +17,7 @@ BOXES = {Category.UPPER_BODY: (16, 36), Category.LOWER_BODY: (34, 58), Category.
 
 def tiny_sample(
     category: Category, number: int, size_hw=SIZE, split="train", garment: int | None = None
-) -> Sample:
+) -> Person:
     """A figure on a plain ground in a garment of one colour; its mask is the garment's box, a
     little larger."""
     rng = np.random.default_rng((category.index, number))
@@ -42,24 +43,20 @@ def tiny_sample(
     joints[rng.integers(18)] = (np.nan, np.nan, 0)
     loose = np.zeros(size_hw, bool)
     loose[max(top - 4, 0) : bottom + 4, left - 4 : right + 4] = True
-    return Sample(
-        person,
-        flat,
-        {"standard": mask, "loose": loose},
-        joints,
-        None,
-        None,
-        f"{number:06d}",
-        f"{number if garment is None else garment:06d}",
-        category,
-        split,
+    shown = number if garment is None else garment
+    return Person(
+        Identity(category, split, f"{number:06d}", f"{shown:06d}"),
+        photo=person,
+        garment=flat,
+        keypoints=joints,
+        masks={"standard": mask, "loose": loose},
     )
 
 
-def write_shards(folder: Path, samples: list[Sample], size_hw=SIZE) -> Path:
+def write_shards(folder: Path, samples: list[Person], size_hw=SIZE) -> Path:
     """A finished folder of shards, one a category, as ``preprocess`` leaves it."""
     folder.mkdir(parents=True)
-    split, styles, shards = samples[0].split, tuple(samples[0].masks), []
+    split, styles, shards = samples[0].who.split, tuple(samples[0].masks), []
     for category in Category:
         mine = [sample for sample in samples if sample.category == category]
         if not mine:

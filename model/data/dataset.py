@@ -22,6 +22,7 @@ from model.data.packing import FLOW, PIXEL, flow_part, parts, to_levels, widen
 from pipeline.base.errors import DataError
 from pipeline.base.labels import MIRROR_JOINTS, Category
 from pipeline.dataset.flows import mirror
+from pipeline.dataset.person import Identity
 from pipeline.dataset.pose import draw_pose
 from pipeline.shards.folder import ShardFolder
 
@@ -45,24 +46,12 @@ class Batch(TypedDict):
     index: torch.Tensor  # row of the dataset
 
 
-@dataclass(frozen=True)
-class Row:
-    """One pair of the dataset: where it lies and who it is."""
+@dataclass(frozen=True, slots=True)
+class Row(Identity):
+    """One pair of the dataset: who it is and where it lies."""
 
     folder: int
     position: int
-    category: Category
-    person_id: str
-    garment_id: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.category}/{self.person_id}"
-
-    @property
-    def name(self) -> str:
-        """A file name for the pair, without suffix."""
-        return f"{self.category}-{self.person_id}-{self.garment_id}"
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
@@ -117,7 +106,7 @@ def jitter_colours(
     return changed
 
 
-def luck(seed: int, epoch: int, index: int) -> tuple[float, float]:
+def sample_random(seed: int, epoch: int, index: int) -> tuple[float, float]:
     """Two numbers in [0, 1) that look random: a hash's, as to seed a generator takes as long as to
     draw a pose."""
     digest = hashlib.blake2b(f"{seed} {epoch} {index}".encode(), digest_size=16).digest()
@@ -257,10 +246,10 @@ class TryOnDataset(Dataset):
         ``model.data.packing`` orders its parts."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         row = self.rows[index]
-        mirrored, style_at = luck(self.seed, epoch, index)
+        mirrored, style_at = sample_random(self.seed, epoch, index)
         shard, at = self.folders[row.folder].reader(row.position)
         pose, garment, person, mask = parts(packed, self.size_hw)
-        shard.person(at, out=person)
+        shard.photo(at, out=person)
         shard.garment(at, out=garment)
         mask[:] = shard.mask(at, self.styles[int(style_at * len(self.styles))])
         keypoints = shard.keypoints(at)
@@ -322,13 +311,13 @@ class TryOnDataset(Dataset):
     def _list_rows(self, limit: int | None) -> list[Row]:
         rows, taken = [], dict.fromkeys(Category, 0)
         for number, folder in enumerate(self.folders):
-            for position, record in enumerate(folder.records):
-                category = Category(record.category)
-                if limit is None or taken[category] < limit:
-                    taken[category] += 1
-                    rows.append(
-                        Row(number, position, category, record.person_id, record.garment_id)
+            for position, who in enumerate(folder.names):
+                if limit is None or taken[who.category] < limit:
+                    taken[who.category] += 1
+                    row = Row(
+                        who.category, who.split, who.person_id, who.garment_id, number, position
                     )
+                    rows.append(row)
         return rows
 
     def _part(self, rows: list[Row], part: str, share: float) -> list[Row]:

@@ -22,7 +22,8 @@ from model.evaluation.fid import RESIZE, FeatureSet, Inception, fid, kid
 from model.evaluation.metrics import PAIR_METRICS, pair_metrics
 from model.loss.vgg import Lpips
 from model.tryon.figures import PAIRED, UNPAIRED
-from model.tryon.predictor import Dresser, composite
+from model.tryon.predictor import TryOn
+from model.tryon.step import composite
 from pipeline import __version__
 from pipeline.base.labels import Category
 from pipeline.masks.render import MASK_VERSION
@@ -45,12 +46,12 @@ class Evaluation:
     result: dict[str, Any]
     rows: list[dict]
     dataset: TryOnDataset
-    dresser: Dresser
+    predictor: TryOn
     composited: bool = False
 
 
 def evaluate(
-    dresser: Dresser,
+    predictor: TryOn,
     shards: Sequence[Path],
     *,
     mask_style: str = "standard",
@@ -77,7 +78,7 @@ def evaluate(
     Args:
         shards: folders that ``preprocess`` wrote, of one size.
         limit: people per category and split at most.
-        lpips: on the dresser's device; None leaves LPIPS out.
+        lpips: on the predictor's device; None leaves LPIPS out.
         composited: measure the result with the visible pixels of the photo put back, not the
             network's own picture.
         workers: processes that read shards; threads: for SSIM.
@@ -88,12 +89,12 @@ def evaluate(
     begin(len(dataset))
     rows: list[dict] = []
     sets: dict[tuple[str, str, str], FeatureSet] = defaultdict(FeatureSet)
-    loader = Loader(dataset, in_batches(range(len(dataset)), batch_size), dresser.device, workers)
+    loader = Loader(dataset, in_batches(range(len(dataset)), batch_size), predictor.device, workers)
     waiting: list[tuple[int, Future]] = []
     with ThreadPoolExecutor(threads) as pool:
         for batch in loader:
-            results, truths, masks = _pictures(dresser, batch, composited)
-            distances = _lpips(lpips, results, truths, dresser.device)
+            results, truths, masks = _pictures(predictor, batch, composited)
+            distances = _lpips(lpips, results, truths, predictor.device)
             _collect(waiting, rows)  # the batch before this one: its SSIM ran beside the network
             for at, index in enumerate(batch["index"].tolist()):
                 row = dataset.rows[index]
@@ -116,10 +117,10 @@ def evaluate(
     _add_distances(metrics, sets)
     if not inception:
         _count_unpaired(metrics, dataset)
-    result = describe(dresser, dataset, mask_style, composited, inception, lpips) | {
+    result = describe(predictor, dataset, mask_style, composited, inception, lpips) | {
         "metrics": _plain(metrics)
     }
-    return Evaluation(result, rows, dataset, dresser, composited)
+    return Evaluation(result, rows, dataset, predictor, composited)
 
 
 def _first(dataset: TryOnDataset, limit: int | None) -> list[Row]:
@@ -132,7 +133,7 @@ def _first(dataset: TryOnDataset, limit: int | None) -> list[Row]:
 
 
 def describe(
-    dresser: Dresser,
+    predictor: TryOn,
     dataset: TryOnDataset,
     mask_style: str,
     composited: bool,
@@ -151,7 +152,7 @@ def describe(
         if composited
         else "the network's own picture",
         "truth": "the shard's own photo at the same size, not resized",
-        "precision": dresser.precision,
+        "precision": predictor.precision,
         "ssim, psnr": f"scikit-image {version('scikit-image')}: Gaussian window, sigma 1.5, biased "
         f"covariance",
         "torch": torch.__version__,
@@ -164,7 +165,7 @@ def describe(
             "sha256": file_sha256(inception.path),
             "resize": RESIZE,
         }
-    weights = {key: value for key, value in dresser.facts.items() if key != "config"}
+    weights = {key: value for key, value in predictor.facts.items() if key != "config"}
     folders = [
         {
             "folder": path.name,
@@ -179,7 +180,7 @@ def describe(
         "version": 1,
         "software": f"fittingroom {__version__}",
         "weights": weights,
-        "config": dresser.facts.get("config") or {},
+        "config": predictor.facts.get("config") or {},
         "shards": folders,
         "settings": settings,
     }
@@ -206,13 +207,13 @@ def pick(evaluation: Evaluation) -> dict[str, list[tuple[str, dict]]]:
 def pictures_of(evaluation: Evaluation, row: dict) -> list[np.ndarray]:
     """Person, garment, agnostic and result of one row, dressed again: (H, W, 3) uint8 RGB."""
     batch = next(iter(DataLoader(Subset(evaluation.dataset, [row["row"]]))))
-    results, truths, _ = _pictures(evaluation.dresser, batch, evaluation.composited)
+    results, truths, _ = _pictures(evaluation.predictor, batch, evaluation.composited)
     return [truths[0], to_image(batch["garment"][0]), to_image(batch["agnostic"][0]), results[0]]
 
 
-def _pictures(dresser: Dresser, batch: dict, composited: bool) -> tuple[list, list, list]:
+def _pictures(predictor: TryOn, batch: dict, composited: bool) -> tuple[list, list, list]:
     """Results and truths as (H, W, 3) uint8, masks as (H, W) bool."""
-    output = dresser(batch["reference"], batch["garment"], batch["agnostic"])
+    output = predictor(batch["reference"], batch["garment"], batch["agnostic"])
     results, truths = (
         [to_image(image) for image in output],
         [to_image(image) for image in batch["person"]],

@@ -44,7 +44,7 @@ def load_weights(network: torch.nn.Module, path: Path | str) -> dict[str, Any]:
         DataError: the file cannot be read as a checkpoint, or was made for another network.
     """
     weights, rest = read_checkpoint(path)
-    _check_fit(network, weights, path)
+    check_fit(network, weights, path)
     network.load_state_dict(
         weights, strict=False
     )  # not strict: what may be absent has been checked
@@ -65,7 +65,7 @@ def load_network(path: Path | str, device: torch.device | str = "cpu") -> DAFlow
     network = DAFlow(
         NetworkConfig.from_dict(config["network"]) if "network" in config else NetworkConfig()
     )
-    _check_fit(network, weights, path)
+    check_fit(network, weights, path)
     network.load_state_dict(weights, strict=False)
     return network.to(device, memory_format=torch.channels_last).eval()
 
@@ -158,7 +158,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _check_fit(network: torch.nn.Module, weights: dict[str, Tensor], path: Path | str) -> None:
+def check_fit(network: torch.nn.Module, weights: dict[str, Tensor], path: Path | str) -> None:
     """Refuse weights of another network, naming what differs; and weights that a diverged training
     left."""
     own = network.state_dict()

@@ -20,7 +20,7 @@ from starlette.formparsers import MultiPartParser
 
 from model.page.guard import Guard, refusal
 from model.page.queue import DeviceQueue, Job, QueueFull
-from model.page.studio import Order, Studio, Unknown
+from model.page.studio import Selection, Studio, Unknown
 from pipeline import __version__
 from pipeline.annotate.photos import LEAST_PIXELS
 from pipeline.base.errors import DataError
@@ -158,8 +158,8 @@ def _add_galleries(
     async def about() -> Answer:
         facts = (
             {}
-            if studio.dresser is None
-            else {k: v for k, v in studio.dresser.facts.items() if k != "config"}
+            if studio.predictor is None
+            else {k: v for k, v in studio.predictor.facts.items() if k != "config"}
         )
         uploads = {
             "people": studio.find_pose is not None,
@@ -226,8 +226,8 @@ def _add_work(
         person_id: Text = None,
         style: Annotated[str, Form()] = "standard",
     ) -> Answer:
-        order = await _order(category, style, most_bytes, person=(person, person_id))
-        return await _finished(looking.submit(lambda: studio.preview(order)))
+        selection = await _selection(category, style, most_bytes, person=(person, person_id))
+        return await _finished(looking.submit(lambda: studio.preview(selection)))
 
     @app.post(
         "/api/dress",
@@ -245,13 +245,16 @@ def _add_work(
         garment_id: Text = None,
         style: Annotated[str, Form()] = "standard",
     ) -> Answer:
-        order = await _order(
+        selection = await _selection(
             category, style, most_bytes, person=(person, person_id), garment=(garment, garment_id)
         )
-        for key, items in ((order.person_id, studio.people), (order.garment_id, studio.garments)):
+        for key, items in (
+            (selection.person_id, studio.people),
+            (selection.garment_id, studio.garments),
+        ):
             if key is not None and key not in items:
                 raise Unknown(key)
-        job = dressing.submit(lambda: studio.dress(order))
+        job = dressing.submit(lambda: studio.dress(selection))
         if STREAM in request.headers.get("accept", ""):
             return StreamingResponse(
                 _told_on_the_way(job),
@@ -261,8 +264,8 @@ def _add_work(
         return await _finished(job, request.is_disconnected)
 
 
-async def _order(category: Category, style: str, most_bytes: int, **sources) -> Order:
-    """The order of a form; exactly one of file and id for each source. Raises DataError."""
+async def _selection(category: Category, style: str, most_bytes: int, **sources) -> Selection:
+    """The selection of a form; exactly one of file and id for each source. Raises DataError."""
     if style not in ALL_STYLES:
         raise DataError("style", f"{style[:30]!r}", " or ".join(ALL_STYLES))
     values: dict[str, str | bytes] = {}
@@ -283,7 +286,7 @@ async def _order(category: Category, style: str, most_bytes: int, **sources) -> 
         if not data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")):
             raise DataError(name, "neither JPEG nor PNG", "", "Convert the picture first")
         values[name] = data
-    return Order(category, style, **values)  # type: ignore[arg-type]
+    return Selection(category, style, **values)  # type: ignore[arg-type]
 
 
 async def _finished(job: Job, gone: Callable | None = None) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,17 +13,19 @@ import cv2
 import numpy as np
 import torch
 
-from model.data.dataset import to_image
-from model.tryon.predictor import Dresser, composite, network_inputs
-from model.tryon.sources import DatasetSource, Sitter, fitted, resized
+from model.tryon.predictor import TryOn
+from model.tryon.step import prepare_step
 from pipeline.annotate.keypoints import SETUP, Pose
 from pipeline.annotate.person import SIZE_HW, Finder, UnusablePhoto, annotate
-from pipeline.annotate.photos import decode_photo, frame_garment
+from pipeline.annotate.photos import decode_photo, fit_garment, read_garment
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.dataset.index import PairRecord, index_pairs
+from pipeline.dataset.person import Person
 from pipeline.inspect.overlays import draw_keypoints, mask_overlay
+from pipeline.masks.person import person_masks
 from pipeline.masks.render import apply_mask
+from pipeline.people.in_dataset import DatasetPeople
 
 SPLITS = ("test_unpaired", "test_paired", "train")
 """The gallery shows the first of them that a category has."""
@@ -35,7 +37,7 @@ class Unknown(Exception):
 
 
 @dataclass(frozen=True)
-class Order:
+class Selection:
     """What somebody asked for: of person and garment either the id in a gallery or an uploaded
     file's bytes."""
 
@@ -51,7 +53,7 @@ class Studio:
     """A network and the pictures to use it on.
 
     Args:
-        dresser: the network on its device; None shows masks alone.
+        predictor: the network on its device; None shows masks alone.
         data: folder in Dress Code's layout for the gallery, or None.
         find_pose: joints of uploaded photos; None refuses them.
         parser, dense_finder: models for uploaded photos, or None.
@@ -61,7 +63,7 @@ class Studio:
 
     def __init__(
         self,
-        dresser: Dresser | None,
+        predictor: TryOn | None,
         data: Path | None = None,
         *,
         find_pose: Callable[[np.ndarray], Pose] | None = None,
@@ -70,9 +72,9 @@ class Studio:
         network_hw: tuple[int, int] = (512, 384),
         most_pixels: int = 24_000_000,
     ):
-        self.dresser, self.find_pose, self.network_hw = dresser, find_pose, network_hw
+        self.predictor, self.find_pose, self.network_hw = predictor, find_pose, network_hw
         self.parser, self.dense_finder, self.most_pixels = parser, dense_finder, most_pixels
-        self.source = DatasetSource(data) if data is not None else None
+        self.source = DatasetPeople(data) if data is not None else None
         self.people: dict[str, PairRecord] = {}
         self.garments: dict[str, Category] = {}
         if data is not None:
@@ -100,30 +102,29 @@ class Studio:
             )
 
     def gallery(self, kind: str, category: Category) -> list[str]:
-        """Ids of "person" or "garment" of a category, in the list's order."""
+        """Ids of "person" or "garment" of a category, in the list's selection."""
         items = self.people if kind == "person" else self.garments
         return [key for key in items if key.startswith(f"{category}/")]
 
     def _thumbnail(self, kind: str, key: str) -> bytes:
         """A small JPEG of a picture in the gallery. Raises Unknown."""
-        image = self._picture(kind, key)
-        return _jpeg(resized(image, THUMBNAIL_HW), 85)
+        source = self._source_of(key, self.people if kind == "person" else self.garments)
+        return _jpeg(source.thumbnail(kind, key, THUMBNAIL_HW), 85)
 
-    def _picture(self, kind: str, key: str) -> np.ndarray:
-        if self.source is None or key not in (self.people if kind == "person" else self.garments):
+    def _source_of(self, key: str, gallery: Container[str]) -> DatasetPeople:
+        if self.source is None or key not in gallery:
             raise Unknown(key)
-        return self.source.sitter(key).photo if kind == "person" else self.source.garment(key)
+        return self.source
 
-    def sitter(self, order: Order) -> tuple[Sitter, tuple[str, ...]]:
-        """The person with annotations, and sentences about what limits the result.
+    def person(self, selection: Selection) -> Person:
+        """The person with annotations, and notes on what limits the result.
 
         Raises:
             Unknown: no such id. DataError: a photo that cannot be used.
         """
-        if order.person is None:
-            if self.source is None or order.person_id not in self.people:
-                raise Unknown(order.person_id)
-            return self.source.sitter(order.person_id), ()
+        if selection.person is None:
+            key = str(selection.person_id)
+            return self._source_of(key, self.people).person(key)
         if self.find_pose is None:
             raise UnusablePhoto(
                 "no_annotator",
@@ -132,66 +133,59 @@ class Studio:
                 "",
                 f"{SETUP}, then start the page again",
             )
-        photo = decode_photo(order.person, "photo", self.most_pixels)
-        found = annotate(
+        photo = decode_photo(selection.person, "photo", self.most_pixels)
+        return annotate(
             photo,
             self.find_pose(photo),
-            order.category,
+            selection.category,
             parser=self.parser,
             dense_finder=self.dense_finder,
             size_hw=SIZE_HW,
         )
-        return Sitter(found.image, found.keypoints, found.label_map, found.dense), found.notes
 
-    def garment(self, order: Order) -> np.ndarray:
-        """(h, w, 3) uint8 at the network's size. Raises as ``sitter``."""
-        if order.garment is None:
-            return fitted(self._picture("garment", str(order.garment_id)), self.network_hw)
-        return frame_garment(
-            decode_photo(order.garment, "garment", self.most_pixels), self.network_hw
-        )
+    def garment(self, selection: Selection) -> np.ndarray:
+        """(h, w, 3) uint8 at the network's size. Raises as ``person``."""
+        if selection.garment is None:
+            key = str(selection.garment_id)
+            return fit_garment(self._source_of(key, self.garments).garment(key), self.network_hw)
+        return read_garment(selection.garment, self.network_hw, most_pixels=self.most_pixels)
 
-    def preview(self, order: Order) -> dict:
+    def preview(self, selection: Selection) -> dict:
         """Everything but the network: the person's picture and its layers as data URIs. Raises as
-        ``sitter``."""
-        sitter, notes = self.sitter(order)
-        small = sitter if sitter.photo.shape[0] <= SHOWN_HW[0] else sitter.at(SHOWN_HW)
-        mask = small.mask(order.category, order.style)
+        ``person``."""
+        person = self.person(selection)
+        small = person if person.size_hw[0] <= SHOWN_HW[0] else person.at(SHOWN_HW)
+        mask = person_masks(small, (selection.style,), selection.category)[selection.style]
+        assert small.photo is not None and small.keypoints is not None
         return {
             "size": list(mask.shape),
             "hidden": round(float(mask.mean()), 4),
-            "notes": list(notes),
+            "notes": person.notes,
             "person": _uri(_jpeg(small.photo), "jpeg"),
             "keypoints": _uri(_jpeg(draw_keypoints(small.photo, small.keypoints)), "jpeg"),
             "mask": _uri(_jpeg(mask_overlay(small.photo, mask)), "jpeg"),
             "agnostic": _uri(_jpeg(apply_mask(small.photo, mask)), "jpeg"),
         }
 
-    def dress(self, order: Order) -> dict:
+    def dress(self, selection: Selection) -> dict:
         """The person in the garment: PNGs as data URIs, before and after, of one size. Raises as
-        ``sitter``."""
+        ``person``."""
         began = time.monotonic()
-        if self.dresser is None:
+        if self.predictor is None:
             raise UnusablePhoto(
                 "no_network", "network", "this page has no network", "", "Start it with weights"
             )
-        sitter, notes = self.sitter(order)
-        garment = self.garment(order)
-        small = sitter.at(self.network_hw)
-        inputs = network_inputs(
-            small.photo, garment, small.mask(order.category, order.style), small.keypoints
-        )
+        person, garment = self.person(selection), self.garment(selection)
+        small = person.at(self.network_hw)
+        step = prepare_step(person, garment, selection.category, selection.style, small=small)
         ready = time.monotonic()
-        output = to_image(self.dresser(*(values[None] for values in inputs))[0])
+        output = self.predictor.draw(step)
         made = time.monotonic()
-        size_hw = sitter.photo.shape[:2]
-        picture = composite(
-            sitter.photo, resized(output, size_hw), sitter.mask(order.category, order.style)
-        )
+        picture = step.finish(output)
         return {
-            "size": list(size_hw),
-            "notes": list(notes),
-            "before": _uri(_jpeg(sitter.photo), "jpeg"),
+            "size": list(person.size_hw),
+            "notes": person.notes,
+            "before": _uri(_jpeg(step.picture), "jpeg"),
             "after": _uri(_png(picture), "png"),
             "garment": _uri(_jpeg(garment), "jpeg"),
             "seconds": {
@@ -204,9 +198,9 @@ class Studio:
     def warm_up(self) -> None:
         """Runs the network once on nothing, so that the first person does not wait longer than
         others."""
-        if self.dresser is not None:
+        if self.predictor is not None:
             empty = torch.zeros(1, 3, *self.network_hw)
-            self.dresser(torch.cat([empty, empty], 1), empty, empty)
+            self.predictor(torch.cat([empty, empty], 1), empty, empty)
 
 
 def _jpeg(image: np.ndarray, quality: int = 92) -> bytes:
@@ -221,4 +215,4 @@ def _uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-__all__ = ["Order", "Studio", "Unknown"]
+__all__ = ["Selection", "Studio", "Unknown"]

@@ -14,26 +14,17 @@ import cv2
 import numpy as np
 import torch
 
-from model.data.dataset import to_image
-from model.tryon.predictor import Dresser, composite, network_inputs
-from model.tryon.sources import (
-    DatasetSource,
-    Order,
-    Piece,
-    ShardSource,
-    Sitter,
-    garment_picture,
-    resized,
-    resolve,
-)
+from model.tryon.orders import Order, garment_picture, resolve
+from model.tryon.predictor import DEFAULT_SIZE, TryOn
+from model.tryon.step import Step, prepare_step
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.storage import write_whole
+from pipeline.dataset.person import Person
+from pipeline.dataset.readers import resize_image
 from pipeline.inspect.overlays import grid
 from pipeline.masks.render import apply_mask
-
-DEFAULT_SIZE = (512, 384)
-CATEGORY_WORDS = {str(c): c for c in Category} | {str(c.index): c for c in Category}
+from pipeline.people.source import People
 
 
 @dataclass(frozen=True)
@@ -58,39 +49,51 @@ class Dressed:
     """One person, before, between and after the pieces of an order.
 
     Attributes:
-        sitter: as photographed, at the result's size; small: at the network's.
+        person: as photographed, at the result's size; small: at the network's.
         picture: the result so far, (H, W, 3) uint8.
         garments: pictures at the network's size, one for each piece.
-        mask: of the last piece, at the result's size.
+        step: the piece that is put on now.
+        masks: of the pieces so far, at the result's size.
     """
 
     order: Order
-    sitter: Sitter
-    small: Sitter
+    person: Person
+    small: Person
     picture: np.ndarray
     garments: list[np.ndarray]
-    inputs: tuple[torch.Tensor, ...] = ()
-    mask: np.ndarray | None = None
+    step: Step | None = None
     masks: list[np.ndarray] = field(default_factory=list)
 
-    def prepare(self, step: int, look: Look) -> None:
-        """Inputs of a step. Masks come from the photo's annotations: nothing tells how the last
-        step's garment lies."""
-        category = self.order.pieces[step].category
+    def prepare(self, number: int, look: Look) -> None:
+        """Makes the step of piece ``number``."""
+        category = self.order.pieces[number].category
         assert category is not None
-        photo = self.small.photo if step == 0 else resized(self.picture, look.network_hw)
-        mask = self.small.mask(category, look.style)
-        self.inputs = network_inputs(photo, self.garments[step], mask, self.small.keypoints)
-        self.mask = self.sitter.mask(category, look.style)
-        self.masks.append(self.mask)
+        self.step = prepare_step(
+            self.person,
+            self.garments[number],
+            category,
+            look.style,
+            small=self.small,
+            picture=self.picture if number else None,
+        )
+        self.masks.append(self.step.mask)
 
-    def take(self, step: int, output: torch.Tensor, look: Look) -> None:
+    def take(self, number: int, output: torch.Tensor, look: Look) -> None:
         """Puts the network's output (3, H, W) into the picture."""
-        assert self.mask is not None
-        own = resized(to_image(output), self.picture.shape[:2])
-        last = step == len(self.order.pieces) - 1
-        self.picture = own if look.raw and last else composite(self.picture, own, self.mask)
-        self.inputs = ()
+        assert self.step is not None
+        last = number == len(self.order.pieces) - 1
+        self.picture = self.step.finish(output, raw=look.raw and last)
+        self.step = None
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool: of the last piece, at the result's size."""
+        return self.masks[-1]
+
+    @property
+    def photo(self) -> np.ndarray:
+        assert self.person.photo is not None  # ``start`` has looked
+        return self.person.photo
 
     def panel(self) -> np.ndarray:
         """Person, garments, masked person and result side by side; for the garment in the photo the
@@ -108,12 +111,12 @@ class Dressed:
             else [f"garment {n + 1}" for n in range(len(pieces))]
         )
         columns = {
-            "person": self.sitter.photo,
+            "person": self.photo,
             **dict(zip(heads if len(heads) > 1 else ["garment"], self.garments)),
-            "masked": apply_mask(self.sitter.photo, hidden),
+            "masked": apply_mask(self.photo, hidden),
             "result": self.picture,
         }
-        return columns | ({"truth": self.sitter.photo} if self.order.paired else {})
+        return columns | ({"truth": self.photo} if self.order.paired else {})
 
 
 class Sheet:
@@ -135,7 +138,7 @@ class Sheet:
                 round(self.height * dressed.picture.shape[1] / dressed.picture.shape[0]),
             )
             rows.append(
-                {head: resized(picture, size) for head, picture in dressed.columns().items()}
+                {head: resize_image(picture, size) for head, picture in dressed.columns().items()}
             )
 
     def picture(self) -> np.ndarray:
@@ -147,20 +150,21 @@ class Sheet:
         return grid([list(row.values()) for row in rows], list(longest), height=self.height)
 
 
-def start(source: DatasetSource | ShardSource, order: Order, look: Look) -> Dressed:
+def start(people: People, order: Order, look: Look) -> Dressed:
     """Everything of an order read and the first step prepared. Raises DataError."""
-    order = resolve(source, order)
-    whole = source.sitter(order.person, order.pieces[0].category)
-    sitter = whole.at(look.size_hw or whole.photo.shape[:2])
-    garments = [garment_picture(source, piece, look.network_hw) for piece in order.pieces]
-    dressed = Dressed(order, sitter, whole.at(look.network_hw), sitter.photo, garments)
+    order = resolve(people, order)
+    whole = people.person(order.person, order.pieces[0].category)
+    person = whole.at(look.size_hw or whole.size_hw)
+    assert person.photo is not None  # of whoever has no photo nobody is told by name
+    garments = [garment_picture(people, piece, look.network_hw) for piece in order.pieces]
+    dressed = Dressed(order, person, whole.at(look.network_hw), person.photo, garments)
     dressed.prepare(0, look)
     return dressed
 
 
 def try_on(
-    dresser: Dresser,
-    source: DatasetSource | ShardSource,
+    predictor: TryOn,
+    people: People,
     orders: Iterable[Order],
     look: Look,
     *,
@@ -187,7 +191,7 @@ def try_on(
 
         def read_ahead() -> None:
             for order in islice(waiting, 3 * batch_size - len(reading)):
-                reading.append((order, pool.submit(start, source, order, look)))
+                reading.append((order, pool.submit(start, people, order, look)))
 
         read_ahead()
         while reading or writing:
@@ -201,7 +205,7 @@ def try_on(
                         raise
                     failed(order, error)
                 read_ahead()
-            _dress(dresser, batch, look, pool)
+            _dress(predictor, batch, look, pool)
             writing.extend((dressed.order, pool.submit(finish, dressed)) for dressed in batch)
             while writing and (len(writing) > 2 * batch_size or not reading):
                 order, task = writing.popleft()
@@ -210,14 +214,16 @@ def try_on(
 
 
 def _dress(
-    dresser: Dresser, batch: Sequence[Dressed], look: Look, pool: ThreadPoolExecutor
+    predictor: TryOn, batch: Sequence[Dressed], look: Look, pool: ThreadPoolExecutor
 ) -> None:
     """All steps of a batch; people with fewer pieces are done earlier."""
     for step in range(max((len(d.order.pieces) for d in batch), default=0)):
         members = [d for d in batch if len(d.order.pieces) > step]
         if step:
             list(pool.map(lambda d: d.prepare(step, look), members))  # noqa: B023
-        output = dresser(*(torch.stack(parts) for parts in zip(*(d.inputs for d in members)))).cpu()
+        output = predictor(
+            *(torch.stack(parts) for parts in zip(*(d.step.inputs for d in members if d.step)))
+        ).cpu()
         list(pool.map(lambda d, o: d.take(step, o, look), members, output))  # noqa: B023
 
 
@@ -226,57 +232,3 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     Raises DataError."""
     jpeg = path.suffix.lower() in (".jpg", ".jpeg")
     write_whole(path, cv2.imencode(".jpg" if jpeg else ".png", picture[..., ::-1])[1].tobytes())
-
-
-def read_orders(path: Path, category: Category | None = None) -> list[Order]:
-    """Orders of a list: on each line a person, then garments, each followed by its category where
-    that is not clear.
-
-    Names are ids (``000123``, ``dresses/000123``), Dress Code's file names, or picture files of
-    garments. A category is its name or 0, 1, 2, so Dress Code's pair lists and its list of triplets
-    can be used as they are. ``#`` starts a comment.
-
-    Args:
-        category: of garments that come without one.
-
-    Raises:
-        DataError: no such file, nothing in it, or a line without a garment.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            path,
-            f"cannot be read as a list ({getattr(error, 'strerror', None) or 'not UTF-8 text'})",
-            "a person and garments on each line",
-        ) from None
-    orders = []
-    for number, line in enumerate(lines, start=1):
-        words = line.split("#")[0].split()
-        if not words:
-            continue
-        pieces: list[Piece] = []
-        for word in words[1:]:
-            if word in CATEGORY_WORDS and pieces:
-                pieces[-1] = Piece(pieces[-1].garment, CATEGORY_WORDS[word])
-            else:
-                pieces.append(Piece(word, category))
-        if not pieces:
-            raise DataError(
-                f"{path}, line {number}", "no garment", "a person, then one or more garments"
-            )
-        orders.append(Order(words[0], tuple(pieces)))
-    if not orders:
-        raise DataError(path, "an empty list", "a person and garments on each line")
-    return orders
-
-
-def trained_size(dresser: Dresser) -> tuple[int, int] | None:
-    """(height, width) that the network was trained at, where its file says so."""
-    text = str((dresser.facts.get("config") or {}).get("data", {}).get("size", ""))
-    sides = text.split("x")
-    return (
-        (int(sides[0]), int(sides[1]))
-        if len(sides) == 2 and all(s.isdigit() for s in sides)
-        else None
-    )

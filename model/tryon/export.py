@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from model.network.checkpoint import save_official
 from model.tryon.figures import figure_table
-from model.tryon.predictor import Dresser
+from model.tryon.predictor import TryOn
 from pipeline import __version__
 from pipeline.base.errors import DataError
 from pipeline.base.storage import write_whole
@@ -27,23 +27,23 @@ each other."""
 INPUTS = ("reference", "garment", "agnostic")
 
 
-def facts_of(dresser: Dresser, evaluation: dict | None = None) -> dict[str, Any]:
+def facts_of(predictor: TryOn, evaluation: dict | None = None) -> dict[str, Any]:
     """What a model card tells, as plain values: configuration, data, mask style, metrics."""
-    config = dresser.facts.get("config") or {}
+    config = predictor.facts.get("config") or {}
     train, own = config.get("train") or {}, evaluation or {}
-    if own and own.get("weights", {}).get("sha256") != dresser.facts["sha256"]:
+    if own and own.get("weights", {}).get("sha256") != predictor.facts["sha256"]:
         measured = own.get("weights", {}).get("file", "something else")
         raise DataError(
             "--evaluation",
             f"measures {measured}, with another checksum",
-            f"an evaluation of {dresser.facts['file']}",
+            f"an evaluation of {predictor.facts['file']}",
             "Evaluate these weights first",
         )
     return {
         "software": f"fittingroom {__version__}",
-        "network": dresser.network.config.to_dict(),
-        "parameters": sum(p.numel() for p in dresser.network.parameters()),
-        "weights": {key: dresser.facts[key] for key in ("file", "sha256", "choice")},
+        "network": predictor.network.config.to_dict(),
+        "parameters": sum(p.numel() for p in predictor.network.parameters()),
+        "weights": {key: predictor.facts[key] for key in ("file", "sha256", "choice")},
         "data": config.get("data") or {},
         "training": train,
         "mask_style": train.get("mask_style"),
@@ -51,7 +51,7 @@ def facts_of(dresser: Dresser, evaluation: dict | None = None) -> dict[str, Any]
     }
 
 
-def save_weights(dresser: Dresser, path: Path, facts: dict[str, Any]) -> None:
+def save_weights(predictor: TryOn, path: Path, facts: dict[str, Any]) -> None:
     """Writes safetensors; the header holds ``config`` (the network can be built from it) and
     ``card``.
 
@@ -60,14 +60,14 @@ def save_weights(dresser: Dresser, path: Path, facts: dict[str, Any]) -> None:
     """
     weights = {
         name: value.detach().cpu().contiguous()
-        for name, value in dresser.network.state_dict().items()
+        for name, value in predictor.network.state_dict().items()
     }
     config = {"network": facts["network"], "data": facts["data"], "train": facts["training"]}
     header = {"format": "pt", "config": json.dumps(config), "card": json.dumps(facts)}
     _whole(path, lambda part: save_file(weights, part, header))
 
 
-def save_onnx(dresser: Dresser, path: Path, size_hw: tuple[int, int]) -> float:
+def save_onnx(predictor: TryOn, path: Path, size_hw: tuple[int, int]) -> float:
     """Writes ONNX for one person at one size and checks it with onnxruntime.
 
     Inputs are those of the network, float32 (1, 6, H, W), (1, 3, H, W), (1, 3, H, W); the output is
@@ -86,7 +86,7 @@ def save_onnx(dresser: Dresser, path: Path, size_hw: tuple[int, int]) -> float:
         raise DataError(
             "ONNX", f"needs the package {error.name}", "", "pip install 'fittingroom[onnx]'"
         ) from None
-    network = dresser.network.cpu().float()
+    network = predictor.network.cpu().float()
     height, width = size_hw
     generator = torch.Generator().manual_seed(0)
     inputs = tuple(
@@ -134,10 +134,10 @@ def save_onnx(dresser: Dresser, path: Path, size_hw: tuple[int, int]) -> float:
         return differences[-1]
     finally:
         cascade.lean, cascade.warp_method = before
-        dresser.network.to(dresser.device)
+        predictor.network.to(predictor.device)
 
 
-def save_official_form(dresser: Dresser, path: Path) -> None:
+def save_official_form(predictor: TryOn, path: Path) -> None:
     """Writes a bare state_dict with the published checkpoint's names, for other programs."""
     if path.suffix == ".safetensors":
         raise DataError(
@@ -146,7 +146,7 @@ def save_official_form(dresser: Dresser, path: Path) -> None:
             "a name that ends in .pt for the official form",
             "Leave --official out for safetensors",
         )
-    save_official(dresser.network, path)
+    save_official(predictor.network, path)
 
 
 def _whole(path: Path, write) -> None:

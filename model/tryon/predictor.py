@@ -1,5 +1,5 @@
-"""A trained network ready for use: weights chosen, device and number format settled, pictures in
-and out."""
+"""A trained network ready for use: weights chosen, device and number format settled; a person and
+a garment in, a picture out."""
 
 from __future__ import annotations
 
@@ -7,30 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from model.data.dataset import to_image, to_tensor
-from model.network.checkpoint import _check_fit, load_network, read_checkpoint
+from model.network.checkpoint import check_fit, load_network, read_checkpoint
 from model.network.devices import check_device
+from model.tryon.step import Step, prepare_step
+from pipeline.annotate.photos import fit_garment, read_garment
 from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
 from pipeline.base.storage import file_sha256
-from pipeline.dataset.pose import render_pose
-from pipeline.masks.render import apply_mask
+from pipeline.dataset.person import Person
 
-WEIGHT_CHOICES = ("auto", "ema", "raw")
-SEAM_ROWS = 64
-"""The seam is a 64th of the picture's height wide."""
-SHADING = 24.0
-"""Levels of 255: up to this a difference across the seam is shading, to be evened out; from twice
-this it is another thing beside the mask (a hand before a shirt), which must not tint the result."""
+DEFAULT_SIZE = (512, 384)
 
 
 @dataclass
-class Dresser:
-    """A network on its device.
+class TryOn:
+    """A trained network ready for use, on its device.
 
     Attributes:
         facts: which weights these are: file, sha256, choice, and the configuration that the file
@@ -43,7 +38,7 @@ class Dresser:
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path | str, device: str | None = None, choice: str = "auto") -> Dresser:
+    def load(cls, path: Path | str, device: str | None = None, choice: str = "auto") -> TryOn:
         """The network of a file, in evaluation mode.
 
         Args:
@@ -87,12 +82,60 @@ class Dresser:
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             return self.network(*inputs).float()
 
+    @property
+    def network_hw(self) -> tuple[int, int]:
+        """(height, width) that the network was trained at, where its file says so; else 512 x
+        384."""
+        text = str((self.facts.get("config") or {}).get("data", {}).get("size", ""))
+        sides = text.split("x")
+        if len(sides) == 2 and all(side.isdigit() for side in sides):
+            return int(sides[0]), int(sides[1])
+        return DEFAULT_SIZE
+
+    def draw(self, step: Step) -> Tensor:
+        """(3, h, w) float32: the network's own picture of one step."""
+        return self(*(values[None] for values in step.inputs))[0]
+
     def dress(
-        self, photo: np.ndarray, garment: np.ndarray, mask: np.ndarray, keypoints: np.ndarray
+        self,
+        person: Person,
+        garment: np.ndarray | Path | str | None = None,
+        *,
+        category: Category | None = None,
+        style: str = "standard",
+        raw: bool = False,
     ) -> np.ndarray:
-        """The network's picture of one person: (H, W, 3) uint8 RGB; see ``network_inputs``."""
-        inputs = network_inputs(photo, garment, mask, keypoints)
-        return to_image(self(*(values[None] for values in inputs))[0])
+        """The person in the garment; every pixel that the mask leaves visible is the photo's own.
+
+        Args:
+            person: with photo, keypoints and at least one of label map and DensePose.
+            garment: (H, W, 3) uint8 RGB as the dataset has them, or a JPEG or PNG file of any
+                garment; None takes the person's own.
+            category: of the garment; by default the person's.
+            style: of the mask.
+            raw: the network's own picture instead of the composite.
+
+        Returns:
+            (H, W, 3) uint8 RGB at the person's size.
+
+        Raises:
+            DataError: something of the person is missing, or the file is no usable picture.
+        """
+        garment = person.garment if garment is None else garment
+        if garment is None:
+            raise DataError(person.who.key, "no garment", "one to put on")
+        if isinstance(garment, np.ndarray):
+            fitted = fit_garment(garment, self.network_hw)
+        else:
+            fitted = read_garment(garment, self.network_hw)
+        step = prepare_step(
+            person,
+            fitted,
+            category or person.category,
+            style,
+            small=person.at(self.network_hw),
+        )
+        return step.finish(self.draw(step), raw)
 
 
 def _choose(network: torch.nn.Module, rest: dict, path: Path | str, choice: str) -> str:
@@ -108,76 +151,7 @@ def _choose(network: torch.nn.Module, rest: dict, path: Path | str, choice: str)
             )
         return "raw"
     if choice == "raw":
-        _check_fit(network, trained, path)
+        check_fit(network, trained, path)
         network.load_state_dict(trained, strict=False)
         return "raw"
     return "ema"
-
-
-def network_inputs(
-    photo: np.ndarray, garment: np.ndarray, mask: np.ndarray, keypoints: np.ndarray
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What the network takes: reference (6, H, W), garment and agnostic (3, H, W), float32 in [-1,
-    1].
-
-    Args:
-        photo, garment: (H, W, 3) uint8 RGB, H and W multiples of 32.
-        mask: (H, W) bool, True = hidden.
-        keypoints: (18, 3) in pixels of the photo; NaN, NaN, 0 where missing.
-    """
-    agnostic = to_tensor(apply_mask(photo, mask))
-    return (
-        torch.cat([to_tensor(render_pose(keypoints, photo.shape[:2])), agnostic]),
-        to_tensor(garment),
-        agnostic,
-    )
-
-
-def composite(
-    photo: np.ndarray, result: np.ndarray, mask: np.ndarray, seam_px: int | None = None
-) -> np.ndarray:
-    """The photo with the hidden region redrawn; every visible pixel is the photo's own, to the bit.
-
-    At the seam the result's colours are shifted towards the photo's by what the two differ by on
-    the visible side, fading out over ``seam_px`` into the hidden region. Nothing of the hidden
-    photo is used: it shows the old garment.
-
-    Args:
-        photo, result: (H, W, 3) uint8 RGB of one size.
-        mask: (H, W) bool, True = hidden.
-        seam_px: width of the seam; None for a 64th of the height.
-    """
-    seam = max(1, photo.shape[0] // SEAM_ROWS) if seam_px is None else seam_px
-    out = photo.copy()
-    if not mask.any():
-        return out
-    if mask.all() or seam < 1:
-        out[mask] = result[mask]
-        return out
-    depth = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, 5)
-    top, left, bottom, right = _bounds(mask, 3 * seam)
-    box = np.s_[top:bottom, left:right]
-    visible = (~mask[box]).astype(np.float32)
-    difference = (photo[box].astype(np.float32) - result[box]) * visible[..., None]
-    spread = lambda values: cv2.GaussianBlur(
-        values, (0, 0), seam / 2, borderType=cv2.BORDER_REPLICATE
-    )
-    near = (
-        spread(difference) / np.maximum(spread(visible), 1e-4)[..., None]
-    )  # mean over the visible pixels around
-    fade = np.clip(1 - depth[box] / (seam + 1), 0, 1)[..., None]
-    alike = np.clip(2 - np.abs(near).max(2, keepdims=True) / SHADING, 0, 1)
-    shifted = result[box] + near * alike * fade
-    out[box][mask[box]] = shifted[mask[box]].round().clip(0, 255).astype(np.uint8)
-    return out
-
-
-def _bounds(mask: np.ndarray, margin: int) -> tuple[int, int, int, int]:
-    """top, left, bottom, right of the hidden region, with a margin, inside of the picture."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return (
-        max(0, rows[0] - margin),
-        max(0, columns[0] - margin),
-        min(mask.shape[0], rows[-1] + margin + 1),
-        min(mask.shape[1], columns[-1] + margin + 1),
-    )

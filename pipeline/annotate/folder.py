@@ -15,6 +15,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
 from pipeline.base.storage import write_json
+from pipeline.dataset.person import Person
 from pipeline.dataset.pose import render_skeleton
 from pipeline.inspect.overlays import ATR_COLOURS
 
@@ -65,32 +66,27 @@ class DatasetFolder:
             self.out.rmdir()
         self.root.replace(self.out)
 
-    def write_person(
-        self,
-        category: Category,
-        person_id: str,
-        image: np.ndarray | bytes,
-        keypoints: np.ndarray,
-        label_map: np.ndarray | None,
-        dense: np.ndarray | None,
-    ) -> None:
-        """All files of one person.
+    def write_person(self, person: Person, photo: bytes | None = None) -> None:
+        """All files of one person but the garment.
 
         Args:
-            image: (H, W, 3) uint8 RGB, or a JPEG file's bytes, which are kept as they are.
-            keypoints: (18, 3) in pixels of the photo.
-            label_map, dense: (H, W) uint8, or None.
+            person: with keypoints, in pixels of the dataset's frame, and with a photo.
+            photo: a JPEG file's bytes, which are kept as they are; else the person's is encoded.
         """
         size_hw = load_manifest().image_hw
-        self._put(
-            "image", category, person_id, image if isinstance(image, bytes) else encode_jpeg(image)
-        )
-        self._put("keypoints", category, person_id, keypoint_file(keypoints, size_hw))
-        self._put("skeleton", category, person_id, encode_jpeg(render_skeleton(keypoints, size_hw)))
-        if label_map is not None:
-            self._put("label_map", category, person_id, encode_map(label_map, palette=True))
-        if dense is not None:
-            self._put("dense", category, person_id, encode_map(dense))
+        category, person_id = person.category, person.who.person_id
+        if photo is None:
+            assert person.photo is not None
+            photo = encode_jpeg(person.photo)
+        assert person.keypoints is not None
+        self._put("image", category, person_id, photo)
+        self._put("keypoints", category, person_id, keypoint_file(person.keypoints, size_hw))
+        skeleton = render_skeleton(person.keypoints, size_hw)
+        self._put("skeleton", category, person_id, encode_jpeg(skeleton))
+        if person.label_map is not None:
+            self._put("label_map", category, person_id, encode_map(person.label_map, palette=True))
+        if person.dense_i is not None:
+            self._put("dense", category, person_id, encode_map(person.dense_i))
 
     def write_garment(self, category: Category, garment_id: str, image: np.ndarray | bytes) -> None:
         """The garment's picture, (H, W, 3) uint8 RGB or a JPEG file's bytes."""

@@ -13,7 +13,7 @@ from pipeline.annotate.folder import FIRST_ID, DatasetFolder
 from pipeline.annotate.imports import partner, read_dense_index, read_openpose, read_parse
 from pipeline.annotate.keypoints import Pose
 from pipeline.annotate.person import SIZE_HW, Finder, annotate
-from pipeline.annotate.photos import frame_garment, read_photo
+from pipeline.annotate.photos import read_garment, read_photo
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 
@@ -100,7 +100,7 @@ def annotate_folder(
         for path in garments:
             identity = f"{next(numbers):06d}"
             try:
-                folder.write_garment(category, identity, frame_garment(read_photo(path), SIZE_HW))
+                folder.write_garment(category, identity, read_garment(path, SIZE_HW))
                 outcome.garments[str(path)] = identity
                 folder.record[f"{category}/{identity}"] = {"file": path.name, "kind": "garment"}
             except DataError as error:
@@ -171,18 +171,17 @@ def _one_person(
             dense_finder=sources.dense_finder,
             whole=whole,
             several=several,
+            person_id=identity,
         )
     except DataError as error:
         outcome.left_out[str(path)] = str(error)
         return
-    folder.write_person(
-        category, identity, person.image, person.keypoints, person.label_map, person.dense
-    )
+    folder.write_person(person)
     outcome.people[str(path)] = identity
-    outcome.notes[str(path)] = person.notes
+    outcome.notes[str(path)] = tuple(person.notes)
     folder.record[f"{category}/{identity}"] = {
         "file": path.name,
         "kind": "person",
         "sources": person.sources,
-        "notes": list(person.notes),
+        "notes": person.notes,
     }

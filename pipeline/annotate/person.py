@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from pipeline.annotate.keypoints import Pose
 from pipeline.annotate.photos import Frame, person_frame, whole_frame
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Atr, Category, Joint
+from pipeline.dataset.person import Identity, Person
 from pipeline.masks.body import find_body
 
 SIZE_HW = (1024, 768)
@@ -33,26 +33,6 @@ class UnusablePhoto(DataError):
     def __init__(self, kind: str, path, found: str, expected: str, remedy: str):
         super().__init__(path, found, expected, remedy)
         self.kind, self.args = kind, (kind, str(path), found, expected, remedy)
-
-
-@dataclass(frozen=True)
-class Annotated:
-    """A person at the dataset's size.
-
-    Attributes:
-        image: (H, W, 3) uint8 RGB.
-        keypoints: (18, 3) float32 in its pixels; NaN, NaN, 0 where missing.
-        label_map, dense: (H, W) uint8.
-        sources: what each annotation comes from.
-        notes: what limits the result, in sentences.
-    """
-
-    image: np.ndarray
-    keypoints: np.ndarray
-    label_map: np.ndarray
-    dense: np.ndarray
-    sources: dict[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 def check_pose(pose: Pose, name: str, category: Category, several: bool = False) -> None:
@@ -143,7 +123,8 @@ def annotate(
     several: bool = False,
     size_hw: tuple[int, int] = SIZE_HW,
     sources: dict[str, str] | None = None,
-) -> Annotated:
+    person_id: str = "",
+) -> Person:
     """Frames a photo and gives it all annotations, the best that there are.
 
     Args:
@@ -155,6 +136,12 @@ def annotate(
         parser, dense_finder: models that make them from the framed picture.
         whole: keep the whole photo and pad it, instead of framing the person.
         several: take the most prominent of several people.
+        sources: what annotations come from, where the caller knows better.
+        person_id: of the person.
+
+    Returns:
+        The person at ``size_hw``, with photo, keypoints, label map and DensePose, what each comes
+        from, and notes on what limits the result.
 
     Raises:
         UnusablePhoto: nobody, more than one person, too small, or too little of the person.
@@ -204,8 +191,14 @@ def annotate(
         guessed = guess_parts(keypoints, size_hw, silhouette) if silhouette is not None else parts
         labels, origin["label_map"] = guess_labels(image, keypoints, guessed, category), "geometry"
         notes.append(NOTE)
-    return Annotated(
-        image, keypoints, labels, parts, origin, tuple(notes + _limits(keypoints, category))
+    return Person(
+        Identity(category, "", person_id, ""),
+        photo=image,
+        keypoints=keypoints,
+        label_map=labels,
+        dense_i=parts,
+        sources=origin,
+        notes=notes + _limits(keypoints, category),
     )
 
 
@@ -231,4 +224,4 @@ def _limits(keypoints: np.ndarray, category: Category) -> list[str]:
     return notes
 
 
-__all__ = ["Annotated", "Frame", "UnusablePhoto", "annotate", "check_pose", "person_box"]
+__all__ = ["Frame", "UnusablePhoto", "annotate", "check_pose", "person_box"]

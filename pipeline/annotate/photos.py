@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from pipeline.base.errors import DataError
 from pipeline.base.files import (
+    MAX_PIXELS,
     PICTURES,
     ReadError,
     brief,
@@ -20,7 +21,7 @@ from pipeline.base.files import (
     picture_header,
     read_bytes,
 )
-from pipeline.dataset.readers import resize_map
+from pipeline.dataset.readers import has_aspect, resize_image, resize_map
 
 ASPECT = 4 / 3
 """Height over width of every picture in the dataset."""
@@ -57,12 +58,12 @@ def list_pictures(place: Path) -> list[Path]:
     return found
 
 
-def read_photo(path: Path, most_pixels: int = 50_000_000) -> np.ndarray:
+def read_photo(path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
     """``decode_photo`` of a file."""
     return decode_photo(read_bytes(Path(path)), path, most_pixels)
 
 
-def decode_photo(data: bytes, name: Path | str, most_pixels: int = 50_000_000) -> np.ndarray:
+def decode_photo(data: bytes, name: Path | str, most_pixels: int = MAX_PIXELS) -> np.ndarray:
     """A photo as it was meant to be seen.
 
     Args:
@@ -228,6 +229,39 @@ def _frame(size_hw, box, margin: float) -> Frame:
         width,
         height,
     )
+
+
+def read_garment(
+    source: Path | str | bytes,
+    size_hw: tuple[int, int],
+    *,
+    name: str = "garment",
+    most_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """(h, w, 3) uint8 RGB: any picture of a garment, upright, in the frame as the dataset's are.
+
+    Args:
+        source: a JPEG or PNG file, or the bytes of one.
+        size_hw: of the result.
+        name: what errors call bytes.
+        most_pixels: larger pictures are refused.
+
+    Raises:
+        DataError: as ``decode_photo``.
+    """
+    if isinstance(source, bytes):
+        return frame_garment(decode_photo(source, name, most_pixels), size_hw)
+    return frame_garment(read_photo(Path(source), most_pixels), size_hw)
+
+
+def fit_garment(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """(h, w, 3) uint8 RGB: a garment's picture of a dataset at another size.
+
+    Pictures of the dataset's shape lie in the frame already; any other is put into it.
+    """
+    if has_aspect(image.shape[:2]):
+        return resize_image(image, size_hw)
+    return frame_garment(image, size_hw)
 
 
 def frame_garment(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:

@@ -21,6 +21,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.files import ReadError, picture_header, read_bytes
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
+from pipeline.dataset.person import Identity, Person
 from pipeline.dataset.readers import check_aspect, read_image
 
 SPLITS = {"train": "train", "test": "test_unpaired"}
@@ -169,4 +170,6 @@ def _write_person(folder: DatasetFolder, base: Path, name: str) -> None:
         [size_hw[1] / stored_hw[1], size_hw[0] / stored_hw[0], 1], np.float32
     )
     dense = guess_parts(pose.keypoints, stored_hw, labels > 0)
-    folder.write_person(Category.UPPER_BODY, _id(name), data, keypoints, labels, dense)
+    who = Identity(Category.UPPER_BODY, "", _id(name), _id(name))
+    person = Person(who, keypoints=keypoints, label_map=labels, dense_i=dense)
+    folder.write_person(person, photo=data)

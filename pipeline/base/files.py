@@ -29,6 +29,12 @@ _MAY_FOLLOW = frozenset([0xC4, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 
 """Markers that can end coded data: tables, another scan, the height, comments, application data,
 the end."""
 
+_SHRUNK = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 PICTURES = ("JPEG", "PNG")
 """Formats of photos. Not WebP: opening one allocates its canvas before its size can be looked
 at."""
@@ -111,17 +117,14 @@ def picture_header(
 
 
 def decode_jpeg(
-    path: Path, data: bytes, stored_hw: tuple[int, int], mode: str, halve: bool
+    path: Path, data: bytes, stored_hw: tuple[int, int], mode: str, shrink: int = 1
 ) -> np.ndarray:
-    """(H, W, 3) uint8 BGR; half the size if ``halve``."""
+    """(H, W, 3) uint8 BGR, decoded to a ``shrink``-th (1, 2, 4, 8) of height and width."""
     if mode not in ("RGB", "L"):
         raise ReadError("mode", path, f"a JPEG of mode {mode}", "RGB", "Convert it to RGB")
     check_jpeg_is_whole(path, data, stored_hw)
-    flags = (
-        cv2.IMREAD_REDUCED_COLOR_2 if halve else cv2.IMREAD_COLOR
-    ) | cv2.IMREAD_IGNORE_ORIENTATION
-    image = imdecode(path, data, flags)
-    shape = tuple(-(-n // 2) for n in stored_hw) if halve else stored_hw
+    image = imdecode(path, data, _SHRUNK[shrink] | cv2.IMREAD_IGNORE_ORIENTATION)
+    shape = tuple(-(-n // shrink) for n in stored_hw)
     if image.shape[:2] != shape:
         raise ReadError(
             "unreadable", path, "a JPEG that contradicts itself about its size", "one size"

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
+from pipeline.dataset.person import Identity
 
 PERSON_NAME = re.compile(r"(\d{1,12})_0(\.jpg)?")
 GARMENT_NAME = re.compile(r"(\d{1,12})_1(\.jpg)?")
@@ -21,22 +22,17 @@ MAX_LIST_BYTES = 64 << 20
 LISTS_REMEDY = "Copy the list from the dataset, or choose another --split or --category"
 
 
-@dataclass(frozen=True)
-class PairRecord:
+@dataclass(frozen=True, slots=True)
+class PairRecord(Identity):
     """One row of a pair list, with its files.
 
     Attributes:
-        person_id, garment_id: such as ``000123``; they differ in unpaired lists.
         image, garment, keypoints: always set, whether or not the file is there.
         label_map, dense, dense_uv, skeleton: None where the file is not there.
         absent: no file of the person, or of the garment's person, is there: the row lies outside of
             a copied part of the dataset, nothing is damaged.
     """
 
-    category: Category
-    split: str
-    person_id: str
-    garment_id: str
     image: Path
     garment: Path
     keypoints: Path
@@ -46,22 +42,11 @@ class PairRecord:
     skeleton: Path | None = None
     absent: bool = False
 
-    @property
-    def key(self) -> str:
-        return f"{self.category}/{self.person_id}"
-
-    @property
-    def paired(self) -> bool:
-        return self.person_id == self.garment_id
-
 
 @dataclass(frozen=True, slots=True)
-class PairRow:
+class PairRow(Identity):
     """One line of a list: ids, the list it stands in, its line number."""
 
-    category: Category
-    person_id: str
-    garment_id: str
     list_path: Path
     line: int
 
@@ -112,7 +97,7 @@ class Tree:
             and n[len(start) : len(n) - len(end)].isdigit()
         }
 
-    def record(self, row: PairRow, split: str) -> PairRecord:
+    def record(self, row: Identity) -> PairRecord:
         facts, person, garment = load_manifest(), row.person_id, row.garment_id
         absent = not any(self.has(m, person) for m in (*facts.required, *facts.one_of)) or not any(
             self.has(m, garment) for m in ("image", "garment")
@@ -123,7 +108,7 @@ class Tree:
         shop = facts.path(self.root, "garment", self.category, garment)
         return PairRecord(
             self.category,
-            split,
+            row.split,
             person,
             garment,
             image,
@@ -135,6 +120,32 @@ class Tree:
             dense_uv=self.find("dense_uv", person),
             skeleton=self.find("skeleton", person),
         )
+
+
+def find_record(root: Path, who: Identity) -> PairRecord:
+    """The files of one person, looked for one by one: for a few people, of whom no list need
+    tell."""
+    facts = load_manifest()
+
+    def path(modality: str) -> Path:
+        return facts.path(root, modality, who.category, who.person_id)
+
+    def there(modality: str) -> Path | None:
+        return path(modality) if path(modality).is_file() else None
+
+    return PairRecord(
+        who.category,
+        who.split,
+        who.person_id,
+        who.garment_id,
+        path("image"),
+        facts.path(root, "garment", who.category, who.garment_id),
+        path("keypoints"),
+        label_map=there("label_map"),
+        dense=there("dense"),
+        dense_uv=there("dense_uv"),
+        skeleton=there("skeleton"),
+    )
 
 
 def index_pairs(
@@ -187,7 +198,7 @@ def iter_records(
     for category, rows in _rows_by_category(root, categories, split):
         tree = Tree(root, category)
         kept = (row for row in rows if not _is_excluded(row, exclude))
-        yield from (tree.record(row, split) for row in islice(kept, limit))
+        yield from (tree.record(row) for row in islice(kept, limit))
 
 
 def present_categories(root: Path, categories: Sequence[Category], split: str) -> list[Category]:
@@ -219,10 +230,10 @@ def _rows_by_category(
 ) -> list[tuple[Category, list[PairRow]]]:
     name = load_manifest().lists[split]
     lists = {c: root / c.value / name for c in categories}
-    own = {c: read_pairs(path, c) for c, path in lists.items() if path.is_file()}
+    own = {c: read_pairs(path, c, split) for c, path in lists.items() if path.is_file()}
     shared: list[PairRow] = []
     if len(own) < len(categories) and (root / name).is_file():
-        shared = read_pairs(root / name)
+        shared = read_pairs(root / name, split=split)
     found = [(c, own.get(c) or [row for row in shared if row.category is c]) for c in categories]
     found = [(c, rows) for c, rows in found if rows]
     if not found:
@@ -235,7 +246,7 @@ def _rows_by_category(
     return found
 
 
-def read_pairs(path: Path, category: Category | None = None) -> list[PairRow]:
+def read_pairs(path: Path, category: Category | None = None, split: str = "") -> list[PairRow]:
     """Rows of one list, each once, split at any white space; with ``category`` None from the third
     column.
 
@@ -244,14 +255,14 @@ def read_pairs(path: Path, category: Category | None = None) -> list[PairRow]:
             root, 0, 1 or 2.
     """
     rows: dict[tuple, PairRow] = {}
-    for row in iter_pairs(path, category):
+    for row in iter_pairs(path, category, split):
         rows.setdefault((row.category, row.person_id, row.garment_id), row)
     if not rows:
         raise DataError(path, "an empty list", "a person and a garment a line", LISTS_REMEDY)
     return list(rows.values())
 
 
-def iter_pairs(path: Path, category: Category | None = None) -> Iterator[PairRow]:
+def iter_pairs(path: Path, category: Category | None = None, split: str = "") -> Iterator[PairRow]:
     """Every row of one list, repeated ones too; see ``read_pairs``."""
     by_index = {str(index): c for c, index in load_manifest().category_index.items()}
     for number, line in enumerate(_read_text(path).splitlines(), 1):
@@ -268,7 +279,7 @@ def iter_pairs(path: Path, category: Category | None = None) -> Iterator[PairRow
             raise DataError(
                 f"{path}:{number}", f"{line.strip()[:60]!r}", expected, "Mend or remove the line"
             )
-        yield PairRow(row_category, person[1], garment[1], path, number)
+        yield PairRow(row_category, split, person[1], garment[1], path, number)
 
 
 def read_exclude(path: Path) -> frozenset[str]:
@@ -294,8 +305,9 @@ def read_exclude(path: Path) -> frozenset[str]:
 
 
 def _is_excluded(row: PairRow, exclude: AbstractSet) -> bool:
-    key = f"{row.category}/{row.person_id}"
-    return key in exclude or row.person_id in exclude or (row.person_id, row.garment_id) in exclude
+    return (
+        row.key in exclude or row.person_id in exclude or (row.person_id, row.garment_id) in exclude
+    )
 
 
 def _read_text(path: Path) -> str:

@@ -33,7 +33,7 @@ MAX_UV_PIXELS = 2048 * 1536
 
 
 def read_image(
-    path: Path,
+    path: Path | str,
     size_hw: tuple[int, int] | None = None,
     *,
     reduced: bool = False,
@@ -61,26 +61,38 @@ def read_image(
     if framed:
         check_aspect(path, stored_hw)
     if format_name in ("JPEG", "MPO"):
-        image = decode_jpeg(
-            path, data, stored_hw, mode, bool(reduced and size_hw and _halves(stored_hw, size_hw))
-        )
+        shrink = 2 if reduced and size_hw and _halves(stored_hw, size_hw) else 1
+        image = decode_jpeg(path, data, stored_hw, mode, shrink)
     else:
         image = decode_png(path, data)
-    if size_hw is not None and image.shape[:2] != tuple(size_hw):
-        shrinks = image.shape[0] >= size_hw[0] and image.shape[1] >= size_hw[1]
-        image = cv2.resize(
-            image, size_hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-        )
+    if size_hw is not None:
+        image = resize_image(image, size_hw)
     if format_name in ("JPEG", "MPO"):
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # after shrinking: fewer pixels
     return image
+
+
+def read_thumbnail(path: Path | str, size_hw: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: a photo at a small size, decoded no larger than needed.
+
+    For people to look at: its pixels are near those of ``read_image``, not the same. Raises
+    DataError as ``read_image``.
+    """
+    path = Path(path)
+    data = read_bytes(path)
+    stored_hw, format_name, mode = picture_header(path, data, PICTURES)
+    if format_name not in ("JPEG", "MPO"):
+        return read_image(path, size_hw)
+    fits = [n for n in (8, 4, 2) if all(s >= n * t for s, t in zip(stored_hw, size_hw))]
+    image = decode_jpeg(path, data, stored_hw, mode, fits[0] if fits else 1)
+    return cv2.cvtColor(resize_image(image, size_hw), cv2.COLOR_BGR2RGB)
 
 
 def _halves(stored_hw: tuple[int, int], size_hw: tuple[int, int]) -> bool:
     return stored_hw[0] >= 2 * size_hw[0] and stored_hw[1] >= 2 * size_hw[1]
 
 
-def read_label_map(path: Path, size_hw: tuple[int, int] | None = None) -> np.ndarray:
+def read_label_map(path: Path | str, size_hw: tuple[int, int] | None = None) -> np.ndarray:
     """Human parsing classes of one person.
 
     Args:
@@ -98,7 +110,7 @@ def read_label_map(path: Path, size_hw: tuple[int, int] | None = None) -> np.nda
     return _read_map(Path(path), size_hw, N_ATR - 1, ("P", "L"), "a palette PNG of class numbers")
 
 
-def read_dense(path: Path, size_hw: tuple[int, int] | None = None) -> np.ndarray:
+def read_dense(path: Path | str, size_hw: tuple[int, int] | None = None) -> np.ndarray:
     """DensePose part labels of one person.
 
     Args:
@@ -152,16 +164,31 @@ def _read_map(
 
 def resize_map(labels: np.ndarray, size_hw: tuple[int, int] | None) -> np.ndarray:
     """A map of labels at another size: nearest pixel, in the way that agrees with Pillow's."""
-    if size_hw is None or labels.shape == tuple(size_hw):
+    if size_hw is None or labels.shape[:2] == tuple(size_hw):
         return labels
     return cv2.resize(labels, size_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
 
-def check_aspect(path: Path, hw: tuple[int, int]) -> None:
-    """ReadError unless height : width is the dataset's (4 : 3) to a pixel; any size of that shape
-    will do."""
+def resize_image(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 at another size: areas averaged where it shrinks, cubic where it grows."""
+    if image.shape[:2] == tuple(size_hw):
+        return image
+    shrinks = image.shape[0] >= size_hw[0] and image.shape[1] >= size_hw[1]
+    return cv2.resize(
+        image, size_hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    )
+
+
+def has_aspect(hw: tuple[int, int]) -> bool:
+    """Whether height : width is the dataset's (4 : 3) to a pixel."""
     height, width = load_manifest().image_hw
-    if abs(hw[0] * width - hw[1] * height) > max(height, width):
+    return abs(hw[0] * width - hw[1] * height) <= max(height, width)
+
+
+def check_aspect(path: Path, hw: tuple[int, int]) -> None:
+    """ReadError unless ``has_aspect``; any size of that shape will do."""
+    if not has_aspect(hw):
+        height, width = load_manifest().image_hw
         raise ReadError(
             "size",
             path,
@@ -171,7 +198,7 @@ def check_aspect(path: Path, hw: tuple[int, int]) -> None:
         )
 
 
-def read_keypoints(path: Path, size_hw: tuple[int, int]) -> np.ndarray:
+def read_keypoints(path: Path | str, size_hw: tuple[int, int]) -> np.ndarray:
     """Joint positions of one person, scaled to an image of ``size_hw``.
 
     Args:
@@ -250,7 +277,7 @@ def _is_finite(value: float) -> bool:
     return -1e9 < value < 1e9  # also false for NaN; Python's whole numbers may exceed any float
 
 
-def read_dense_uv(path: Path) -> np.ndarray:
+def read_dense_uv(path: Path | str) -> np.ndarray:
     """DensePose surface coordinates of one person.
 
     Args:

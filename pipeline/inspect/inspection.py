@@ -17,10 +17,11 @@ from joblib import Parallel, delayed
 from pipeline.base.errors import DataError
 from pipeline.base.storage import write_json, write_whole
 from pipeline.dataset.index import PairRecord
+from pipeline.dataset.person import Identity, Person, read_person
 from pipeline.inspect.scores import oddities, score_mask
 from pipeline.inspect.thresholds import LIMITS, concern, higher_is_better, limit_of, tell, trouble
-from pipeline.masks.render import render_agnostic_masks
-from pipeline.shards.people import DatasetPeople, People, Person, Who
+from pipeline.masks.person import person_masks
+from pipeline.people.source import People
 
 CHUNK = 16
 """People a task: long enough that sending it costs nothing, short enough for a lively progress
@@ -60,7 +61,7 @@ class Verdict:
     """
 
     row: int
-    who: Who
+    who: Identity
     scores: dict[str, float] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -84,28 +85,6 @@ class Verdict:
         return [*self.problems, *told, *self.notes]
 
 
-def masks_of(person: Person, question: Question) -> dict[str, np.ndarray]:
-    """Masks by style: the asked one and the one to compare with; those stored in a shard are taken
-    from there.
-
-    Raises:
-        DataError: a mask has to be drawn, and keypoints or both maps are missing.
-    """
-    drawn = [s for s in question.styles if s not in person.stored]
-    fresh: dict[str, np.ndarray] = {}
-    if drawn:
-        if person.keypoints is None or (person.label_map is None and person.dense is None):
-            raise DataError(
-                person.who.key,
-                "keypoints, or both label map and DensePose, are missing",
-                "a mask's sources",
-            )
-        fresh = render_agnostic_masks(
-            person.who.category, person.keypoints, person.dense, person.label_map, drawn
-        )
-    return {s: person.stored[s] if s in person.stored else fresh[s] for s in question.styles}
-
-
 def iou(a: np.ndarray, b: np.ndarray) -> float:
     """Overlap of two masks, 0 to 1; two empty ones are equal."""
     union = np.count_nonzero(a | b)
@@ -116,12 +95,12 @@ def judge(person: Person, row: int, question: Question) -> Verdict:
     """Scores of one person. Whatever goes wrong becomes one of its problems."""
     verdict = Verdict(row, person.who, missing=list(person.missing), problems=list(person.problems))
     try:
-        masks = masks_of(person, question)
+        masks = person_masks(person, question.styles)
         mask = masks[question.style]
         verdict.scores = _scores(person, mask)
         if person.keypoints is not None:
             verdict.notes += oddities(
-                person.who.category, person.keypoints, person.label_map, person.dense
+                person.who.category, person.keypoints, person.label_map, person.dense_i
             )
         if question.against:
             verdict.scores["iou"] = iou(mask, masks[question.against])
@@ -143,7 +122,9 @@ def _scores(person: Person, mask: np.ndarray) -> dict[str, float]:
             "area": np.count_nonzero(mask) / mask.size,
             "pieces": float(cv2.connectedComponents(mask.astype(np.uint8))[0] - 1),
         }
-    scores = score_mask(person.who.category, person.keypoints, person.dense, person.label_map, mask)
+    scores = score_mask(
+        person.who.category, person.keypoints, person.dense_i, person.label_map, mask
+    )
     return {name: float(value) for name, value in scores.items()}
 
 
@@ -154,9 +135,9 @@ def _compare_with_dataset(verdict: Verdict, mask: np.ndarray, question: Question
     if record is None:
         verdict.notes.append("not in the dataset's pair lists")
         return
-    twin = DatasetPeople([record], mask.shape).load(0)
+    twin = read_person(record, mask.shape, pictures=(), tolerant=True)
     try:
-        fresh = masks_of(twin, Question(question.style))[question.style]
+        fresh = person_masks(twin, (question.style,))[question.style]
     except DataError as error:
         twin.problems.append(str(error))
     if twin.problems:
@@ -168,7 +149,7 @@ def _compare_with_dataset(verdict: Verdict, mask: np.ndarray, question: Question
         verdict.notes.append(f"mask differs from the dataset's in {different:,} pixels")
 
 
-def load(people: People, i: int, who: Who, pictures: bool = False) -> Person:
+def load(people: People, i: int, who: Identity, pictures: bool = False) -> Person:
     """Person ``i``; where not even that is possible (a shard that broke since it was listed), one
     with the reason."""
     try:
@@ -178,7 +159,7 @@ def load(people: People, i: int, who: Who, pictures: bool = False) -> Person:
 
 
 def _judge_part(
-    people: People, rows: Sequence[int], names: Sequence[Who], question: Question
+    people: People, rows: Sequence[int], names: Sequence[Identity], question: Question
 ) -> list[Verdict]:
     cv2.setNumThreads(1)
     return [
@@ -218,7 +199,7 @@ def judge_all(
     return sorted(found, key=lambda v: v.row)
 
 
-def _only(question: Question, names: Sequence[Who]) -> Question:
+def _only(question: Question, names: Sequence[Identity]) -> Question:
     """The question with the twins of these people alone: what a worker needs."""
     if question.twins is None:
         return question

@@ -24,10 +24,12 @@ from joblib import Parallel, delayed
 from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, Category, Joint, is_in
 from pipeline.base.storage import unwritable, write_whole
+from pipeline.dataset.person import Identity, Person
 from pipeline.inspect import overlays, report_pictures
-from pipeline.inspect.inspection import CHUNK, Question, Verdict, load, masks_of, score_names
+from pipeline.inspect.inspection import CHUNK, Question, Verdict, load, score_names
 from pipeline.inspect.thresholds import higher_is_better, limit_of
-from pipeline.shards.people import People, Person, Who
+from pipeline.masks.person import person_masks
+from pipeline.people.source import People
 
 EMBEDDED = 60
 """Up to so many people the pictures are part of the page."""
@@ -159,7 +161,7 @@ def _rows(
 def _draw_part(
     people: People,
     numbers: Sequence[int],
-    names: Sequence[Who],
+    names: Sequence[Identity],
     question: Question,
     scratch: Path | None,
     name: str,
@@ -373,11 +375,11 @@ def _sheet_row(person: Person, question: Question, size_hw: tuple[int, int]) -> 
     row = [
         photo,
         grey if person.label_map is None else overlays.colour_labels(person.label_map),
-        grey if person.dense is None else overlays.colour_dense(person.dense),
+        grey if person.dense_i is None else overlays.colour_dense(person.dense_i),
         photo if person.keypoints is None else overlays.draw_keypoints(photo, person.keypoints),
     ]
     try:
-        masks = list(masks_of(person, question).values())
+        masks = list(person_masks(person, question.styles).values())
     except DataError:
         masks = []
     row += [overlays.mask_overlay(photo, mask, garment, identity) for mask in masks] or [

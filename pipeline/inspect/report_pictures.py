@@ -18,10 +18,11 @@ from PIL import Image
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, N_ATR, N_DENSE, is_in
+from pipeline.dataset.person import Person
 from pipeline.inspect import overlays
-from pipeline.inspect.inspection import Question, masks_of
+from pipeline.inspect.inspection import Question
 from pipeline.inspect.score_zones import find_zones
-from pipeline.shards.people import Person
+from pipeline.masks.person import person_masks
 
 GUTTER = 8
 """Empty pixels between tiles, so that enlarging one does not show the edge of the next."""
@@ -106,7 +107,7 @@ def make_pictures(
         png,
         _joints(person.keypoints, size_hw[0]),
         name_places(person.label_map),
-        name_places(person.dense),
+        name_places(person.dense_i),
         lacks,
         problems,
     )
@@ -119,15 +120,17 @@ def _layers(
     empty, lacks, problems = np.zeros(size_hw, np.uint8), [], list(person.problems)
     layers = [
         empty if person.label_map is None else person.label_map,
-        empty if person.dense is None else np.where(person.dense > 0, person.dense + DENSE_FROM, 0),
+        empty
+        if person.dense_i is None
+        else np.where(person.dense_i > 0, person.dense_i + DENSE_FROM, 0),
     ]
     lacks += [
         name
-        for name, source in (("labels", person.label_map), ("dense", person.dense))
+        for name, source in (("labels", person.label_map), ("dense", person.dense_i))
         if source is None
     ]
     try:
-        masks = masks_of(person, question)
+        masks = person_masks(person, question.styles)
     except Exception as error:  # as in judge: told, not thrown
         told = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
         problems += [] if problems else [told]
@@ -160,7 +163,7 @@ def identity_region(person: Person) -> np.ndarray:
     assert labels is not None
     zones = None
     if person.keypoints is not None:
-        zones = find_zones(person.who.category, person.keypoints, person.dense, labels)
+        zones = find_zones(person.who.category, person.keypoints, person.dense_i, labels)
     return np.zeros(labels.shape, bool) if zones is None else zones.identity
 
 

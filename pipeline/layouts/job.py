@@ -13,14 +13,17 @@ import cv2
 from pipeline import __version__
 from pipeline.base.errors import DataError
 from pipeline.base.storage import only_run_in, read_json, write_json, write_whole
+from pipeline.dataset.person import Person
 from pipeline.layouts import archives
 from pipeline.layouts.card import render_card
 from pipeline.layouts.lists import Row, write_lists
 from pipeline.layouts.subject import Subject
 from pipeline.layouts.tables import LAYOUTS, OOTD_NAMES, Layout
 from pipeline.masks.render import MASK_VERSION
+from pipeline.people.in_dataset import DatasetPeople
+from pipeline.people.in_shards import ShardPeople
+from pipeline.people.source import People
 from pipeline.preprocess.backends import run_tasks
-from pipeline.shards.people import DatasetPeople, People, Person
 
 CHUNK = 32
 ARCHIVE_CHUNK = 256
@@ -222,8 +225,8 @@ def _digest(people: People) -> str:
             for path in (*places, record.label_map, record.dense):
                 told = path.stat() if path is not None and path.exists() else None
                 facts.append([told.st_size, told.st_mtime_ns] if told else None)
-    else:
-        facts.append([s["sha256"] for s in people.shards.shards])
+    elif isinstance(people, ShardPeople):
+        facts.append([s["sha256"] for folder in people.folders for s in folder.shards])
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

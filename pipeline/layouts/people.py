@@ -10,7 +10,8 @@ from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
 from pipeline.layouts.tables import Layout
 from pipeline.masks.render import STYLES
-from pipeline.shards.people import People, open_people
+from pipeline.people.open import open_people
+from pipeline.people.source import People
 
 
 def check_style(style: str) -> None:

@@ -13,11 +13,12 @@ from PIL import Image, UnidentifiedImageError
 from pipeline.annotate.folder import keypoint_file
 from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, is_in
+from pipeline.dataset.person import Person
 from pipeline.dataset.pose import render_pose, render_skeleton
 from pipeline.inspect.overlays import ATR_COLOURS
 from pipeline.layouts import encode
-from pipeline.masks.render import apply_mask, render_agnostic_masks
-from pipeline.shards.people import Person
+from pipeline.masks.person import person_masks
+from pipeline.masks.render import apply_mask
 
 GREY_VITON, GREY_OOTD = 128, 127
 EXIF_ORIENTATION = 274
@@ -45,15 +46,8 @@ class Subject:
     @cached_property
     def mask(self) -> np.ndarray:
         """(H, W) bool, True = hidden. Drawn or stored at the source's size, scaled by nearest."""
-        person = self.person
-        if self.style in person.stored:
-            return self._resized_map(person.stored[self.style].astype(np.uint8)) > 0
-        if person.keypoints is None or (person.label_map is None and person.dense is None):
-            raise self._lacks("keypoints, and a label map or DensePose")
-        drawn = render_agnostic_masks(
-            person.who.category, person.keypoints, person.dense, person.label_map, [self.style]
-        )
-        return self._resized_map(drawn[self.style].astype(np.uint8)) > 0
+        mask = person_masks(self.person, (self.style,))[self.style]
+        return self._resized_map(mask.view(np.uint8)) > 0
 
     @cached_property
     def photo_pixels(self) -> np.ndarray:
@@ -80,13 +74,13 @@ class Subject:
 
     @cached_property
     def dense_i(self) -> np.ndarray:
-        if self.person.dense is None:
+        if self.person.dense_i is None:
             raise self._lacks("DensePose map")
-        return self._resized_map(self.person.dense)
+        return self._resized_map(self.person.dense_i)
 
     @cached_property
     def cihp(self) -> np.ndarray:
-        dense_i = None if self.person.dense is None else self.dense_i
+        dense_i = None if self.person.dense_i is None else self.dense_i
         return encode.to_cihp(self.label_map, dense_i)
 
     # Layers: what a row of the table names.
@@ -168,11 +162,10 @@ class Subject:
         return picture
 
     def _source_hw(self) -> tuple[int, int]:
-        person = self.person
-        for layer in (person.photo, person.label_map, person.dense):
-            if layer is not None:
-                return layer.shape[0], layer.shape[1]
-        raise self._lacks("photo, label map or DensePose map")
+        try:
+            return self.person.size_hw
+        except ValueError:
+            raise self._lacks("photo, label map or DensePose map") from None
 
     def _resized_photo(self, image: np.ndarray | None, name: str) -> np.ndarray:
         if image is None:

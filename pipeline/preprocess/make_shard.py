@@ -11,14 +11,14 @@ from pathlib import Path
 import cv2
 
 from pipeline.base.errors import DataError
-from pipeline.base.manifest import load_manifest
 from pipeline.base.storage import file_sha256, read_json, write_json, write_whole
 from pipeline.dataset.flows import flow_path, read_flow
 from pipeline.dataset.index import PairRecord
-from pipeline.dataset.readers import read_dense, read_image, read_keypoints, read_label_map
-from pipeline.masks.render import STYLES, render_agnostic_masks
+from pipeline.dataset.person import Person, read_person
+from pipeline.masks.person import person_masks
+from pipeline.masks.render import STYLES
 from pipeline.preprocess.plan import SOFTWARE, ShardPlan
-from pipeline.shards.format import Sample, ShardInfo
+from pipeline.shards.format import ShardInfo
 from pipeline.shards.writer import ShardWriter
 
 PROGRESS_NAME = ".progress"
@@ -69,7 +69,7 @@ def make_shard(task: Task) -> tuple[dict, bool]:
         return record, False
     skipped: list[dict] = []
     writer = ShardWriter(task.path, task.info)
-    for outcome in _samples(task):
+    for outcome in _people(task):
         skipped.append(outcome) if isinstance(outcome, dict) else writer.add(outcome)
     people, data = len(writer), writer.finish()
     record = {
@@ -86,14 +86,14 @@ def make_shard(task: Task) -> tuple[dict, bool]:
     return record, True
 
 
-def read_sample(
+def read_masked(
     pair: PairRecord,
     size_hw: tuple[int, int],
     styles: Sequence[str] = STYLES,
     *,
     reduced: bool = False,
     flows: bool = False,
-) -> Sample:
+) -> Person:
     """One person read from the dataset's files and masked, everything at ``size_hw``.
 
     Args:
@@ -103,46 +103,23 @@ def read_sample(
     Raises:
         DataError: a file of the person or garment is missing or bad.
     """
-    person = read_image(pair.image, size_hw, reduced=reduced, framed=True)
-    garment = read_image(pair.garment, size_hw, reduced=reduced)
-    keypoints = read_keypoints(pair.keypoints, size_hw)
-    label_map = read_label_map(pair.label_map, size_hw) if pair.label_map else None
-    dense = read_dense(pair.dense, size_hw) if pair.dense else None
-    if label_map is None and dense is None:
-        missing = load_manifest().path(Path(), "label_map", pair.category, pair.person_id)
-        raise DataError(
-            pair.image.parents[2] / missing, "no such file", "a label map or a DensePose map"
-        )
-    masks = render_agnostic_masks(pair.category, keypoints, dense, label_map, styles)
-    return Sample(
-        person,
-        garment,
-        masks,
-        keypoints,
-        label_map,
-        dense,
-        pair.person_id,
-        pair.garment_id,
-        pair.category,
-        pair.split,
-        read_flow(flow_path(pair.image), size_hw) if flows and _own_garment(pair) else None,
-    )
+    person = read_person(pair, size_hw, reduced=reduced)
+    person.masks = person_masks(person, styles)
+    if flows and pair.paired:
+        person.flow = read_flow(flow_path(pair.image), size_hw)
+    return person
 
 
-def _own_garment(pair: PairRecord) -> bool:
-    return pair.person_id == pair.garment_id
+def _people(task: Task) -> Iterator[Person | dict]:
+    return (_person_or_skip(pair, task) for pair in task.shard.pairs(task.root))
 
 
-def _samples(task: Task) -> Iterator[Sample | dict]:
-    return (_sample_or_skip(pair, task) for pair in task.shard.pairs(task.root))
-
-
-def _sample_or_skip(pair: PairRecord, task: Task) -> Sample | dict:
-    """The pair's sample, or an entry for the index that says why there is none."""
+def _person_or_skip(pair: PairRecord, task: Task) -> Person | dict:
+    """The pair's person, or an entry for the index that says why there is none."""
     try:
         # Halving while decoding loses 0.2 dB more than JPEG does anyway, and saves a fifth of the
         # time.
-        return read_sample(
+        return read_masked(
             pair,
             task.info.size_hw,
             task.info.styles,
@@ -185,7 +162,7 @@ def _finished(task: Task) -> dict | None:
         ):
             bad = {entry["person_id"] + entry["garment_id"] for entry in record["skipped"]}
             again = [
-                _sample_or_skip(pair, task)
+                _person_or_skip(pair, task)
                 for pair in task.shard.pairs(task.root)
                 if pair.person_id + pair.garment_id in bad
             ]

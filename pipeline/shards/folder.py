@@ -15,13 +15,12 @@ import numpy as np
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.storage import read_json
-from pipeline.shards.format import FORMAT, FORMAT_VERSION, Record, Sample, ShardInfo
+from pipeline.dataset.person import Identity, Person
+from pipeline.shards.format import FORMAT, FORMAT_VERSION, ShardInfo
 from pipeline.shards.reader import REMAKE, ShardReader
 from pipeline.shards.writer import ShardWriter
 
 __all__ = [
-    "Record",
-    "Sample",
     "ShardFolder",
     "ShardInfo",
     "ShardReader",
@@ -35,7 +34,7 @@ KEPT_READERS = 1024  # with their small tables, 50 KB each; opening a file again
 
 
 class ShardFolder:
-    """All samples of a folder of shards, as one sequence, in the index's order.
+    """Everybody in a folder of shards, as one sequence, in the index's order.
 
     Holds a few numbers a shard; files are opened when they are read, at most ``OPEN_FILES`` at a
     time. May be sent to other processes and forked.
@@ -48,7 +47,7 @@ class ShardFolder:
         DataError: no finished index there, or no such category.
     """
 
-    def __init__(self, folder: Path, categories: Sequence[Category] | None = None):
+    def __init__(self, folder: Path | str, categories: Sequence[Category] | None = None):
         self.folder = Path(folder)
         self.index = read_index(self.folder)
         self.configuration = self.index["configuration"]
@@ -67,7 +66,7 @@ class ShardFolder:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, i: int) -> Sample:
+    def __getitem__(self, i: int) -> Person:
         reader, row = self.reader(i)
         return reader[row]
 
@@ -89,11 +88,9 @@ class ShardFolder:
         return bool(self.configuration.get("flows", False))
 
     @cached_property
-    def records(self) -> list[Record]:
+    def names(self) -> list[Identity]:
         """Who is in the folder, in order. Reads every shard's ids once."""
-        return [
-            record for number in range(len(self.shards)) for record in self._shard(number).index
-        ]
+        return [who for number in range(len(self.shards)) for who in self._shard(number).names]
 
     def reader(self, i: int) -> tuple[ShardReader, int]:
         """The shard that holds sample ``i`` and its row there, for reading only a part of it."""
@@ -133,7 +130,7 @@ class ShardFolder:
         return {**self.__dict__, "_readers": OrderedDict(), "_open": OrderedDict()}
 
 
-def read_index(folder: Path) -> dict:
+def read_index(folder: Path | str) -> dict:
     """The index of a finished folder: ``configuration``, ``shards``, ``skipped``; see
     docs/shards.md.
 

@@ -80,46 +80,6 @@ class ShardInfo:
             raise ValueError(f"images is {self.images!r}, expected one of {', '.join(IMAGE_KINDS)}")
 
 
-@dataclass
-class Sample:
-    """One person and garment, everything at the shard's size.
-
-    Args:
-        person, garment: (H, W, 3) uint8 RGB.
-        masks: style -> (H, W) bool, True = hidden.
-        keypoints: (18, 3) float32: x, y in pixels, score; NaN, NaN, 0 where a joint is missing.
-        label_map, dense_i: (H, W) uint8, or None where the dataset has none.
-        person_id, garment_id: ids as in the pair list.
-        flow: (H, W, 2) uint16, codes of ``dataset.flows``, or None where none is known.
-    """
-
-    person: np.ndarray
-    garment: np.ndarray
-    masks: dict[str, np.ndarray]
-    keypoints: np.ndarray
-    label_map: np.ndarray | None
-    dense_i: np.ndarray | None
-    person_id: str
-    garment_id: str
-    category: Category
-    split: str
-    flow: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Record:
-    """Who a sample is, without its pictures."""
-
-    person_id: str
-    garment_id: str
-    category: Category
-    split: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.category}/{self.person_id}"
-
-
 def encode_jpeg(image: np.ndarray) -> np.ndarray:
     """(n,) uint8: JPEG of quality 95 with full chroma, from (H, W, 3) uint8 RGB."""
     return _encoded(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _JPEG_OPTIONS)

@@ -10,14 +10,13 @@ import numpy as np
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.dataset.person import Identity, Person
 from pipeline.shards.format import (
     FORMAT,
     FORMAT_VERSION,
     KEYPOINT_SHAPE,
     MAX_SAMPLES,
     MAX_SIDE,
-    Record,
-    Sample,
     ShardInfo,
     columns,
 )
@@ -35,7 +34,7 @@ class ShardReader:
         DataError: missing, cut off, damaged, or no such file. Reads raise it too.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | str):
         self.path = Path(path)
         self._file: h5py.File | None = None
         self._datasets: dict[str, h5py.Dataset] = {}
@@ -46,29 +45,30 @@ class ShardReader:
     def __len__(self) -> int:
         return len(self._person_ids)
 
-    def __getitem__(self, i: int) -> Sample:
+    def __getitem__(self, i: int) -> Person:
         """Everything about person ``i``; negative numbers count from the end. Raises IndexError,
         DataError."""
+        return self.read(i)
+
+    def read(self, i: int, *, garment: bool = True) -> Person:
+        """Person ``i`` with all stored masks; without the garment's picture where it is not asked
+        for."""
         i = self._row(i)
-        who = self.record(i)
-        return Sample(
-            self.person(i),
-            self.garment(i),
-            {s: self.mask(i, s) for s in self.styles},
-            self.keypoints(i),
-            self.label_map(i),
-            self.dense(i),
-            who.person_id,
-            who.garment_id,
-            who.category,
-            who.split,
-            self.flow(i),
+        return Person(
+            self.who(i),
+            photo=self.photo(i),
+            garment=self.garment(i) if garment else None,
+            keypoints=self.keypoints(i),
+            label_map=self.label_map(i),
+            dense_i=self.dense(i),
+            masks={style: self.mask(i, style) for style in self.styles},
+            flow=self.flow(i) if garment else None,
         )
 
     @property
-    def index(self) -> list[Record]:
+    def names(self) -> list[Identity]:
         """Who is in the shard, in order."""
-        return [self.record(i) for i in range(len(self))]
+        return [self.who(i) for i in range(len(self))]
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -78,23 +78,23 @@ class ShardReader:
     def size_hw(self) -> tuple[int, int]:
         return self.info.size_hw
 
-    def record(self, i: int) -> Record:
+    def who(self, i: int) -> Identity:
         """Ids, category and split of person ``i``."""
         i = self._row(i)
-        return Record(
-            self._person_ids[i].decode(),
-            self._garment_ids[i].decode(),
+        return Identity(
             self.info.category,
             self.info.split,
+            self._person_ids[i].decode(),
+            self._garment_ids[i].decode(),
         )
 
-    def person(self, i: int, out: np.ndarray | None = None) -> np.ndarray:
-        """(H, W, 3) uint8 RGB: the photo; written into ``out``, C-contiguous, or without it into
+    def photo(self, i: int, out: np.ndarray | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: the person; written into ``out``, C-contiguous, or without it into
         new memory."""
         return self._picture("person", i, out)
 
     def garment(self, i: int, out: np.ndarray | None = None) -> np.ndarray:
-        """(H, W, 3) uint8 RGB: the garment alone; written like ``person``."""
+        """(H, W, 3) uint8 RGB: the garment alone; written like ``photo``."""
         return self._picture("garment", i, out)
 
     def mask(self, i: int, style: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Stage 4, pack: samples -> one HDF5 file. The format is told in docs/shards.md."""
+"""Stage 4, pack: people -> one HDF5 file. The format is told in docs/shards.md."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import h5py
 import numpy as np
 
 from pipeline.base.storage import write_whole
+from pipeline.dataset.person import Person
 from pipeline.shards.format import (
     FORMAT,
     FORMAT_VERSION,
     KEYPOINT_SHAPE,
-    Sample,
     ShardInfo,
     columns,
 )
 
 
 class ShardWriter:
-    """Collects samples and puts them under a name as one whole file.
+    """Collects people and puts them under a name as one whole file.
 
     The file is built in memory (some 100 KB a person as JPEG at 512 x 384) and written at the end:
-    so a full disc is an ordinary error, and equal samples give equal bytes. Used as a context; an
+    so a full disc is an ordinary error, and equal people give equal bytes. Used as a context; an
     error inside leaves no file.
 
     Args:
         path: final name.
-        info: what all samples share.
+        info: what all people share.
         scratch: folder for the unfinished file, on the same file system.
     """
 
@@ -56,16 +56,17 @@ class ShardWriter:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, sample: Sample) -> None:
-        """Appends one person. Raises ValueError where the sample does not fit the shard."""
-        self._check(sample)
+    def add(self, person: Person) -> None:
+        """Appends one person, masks included. Raises ValueError where something lacks or does not
+        fit the shard."""
+        self._check(person)
         values = {
-            "person": sample.person,
-            "garment": sample.garment,
-            "label_map": sample.label_map,
-            "dense": sample.dense_i,
-            "flow": sample.flow,
-            **{f"mask/{s}": sample.masks[s] for s in self.info.styles},
+            "person": person.photo,
+            "garment": person.garment,
+            "label_map": person.label_map,
+            "dense": person.dense_i,
+            "flow": person.flow,
+            **{f"mask/{s}": person.masks[s] for s in self.info.styles},
         }
         encoded = {name: column.encode(values[name]) for name, column in self._columns.items()}
         for name, data in encoded.items():
@@ -73,8 +74,9 @@ class ShardWriter:
         for pixels in self._pixels:
             pixels.resize(len(self) + 1, axis=0)
             pixels[len(self)] = values[pixels.name.split("/")[1]]
-        self._keypoints.append(sample.keypoints)
-        self._ids.append((sample.person_id, sample.garment_id))
+        assert person.keypoints is not None  # _check has looked
+        self._keypoints.append(person.keypoints)
+        self._ids.append((person.who.person_id, person.who.garment_id))
 
     def finish(self) -> memoryview:
         """The whole file's bytes; nothing can be added afterwards."""
@@ -122,20 +124,27 @@ class ShardWriter:
             }
         )
 
-    def _check(self, sample: Sample) -> None:
-        size = self.info.size_hw
-        maps = {"label map": sample.label_map, "DensePose map": sample.dense_i, **sample.masks}
-        shapes = {
-            "person": (sample.person, (*size, 3)),
-            "garment": (sample.garment, (*size, 3)),
-            "keypoints": (sample.keypoints, KEYPOINT_SHAPE),
-            **({} if sample.flow is None else {"flow": (sample.flow, (*size, 2))}),
-            **{name: (array, size) for name, array in maps.items() if array is not None},
+    def _check(self, person: Person) -> None:
+        size, name = self.info.size_hw, person.who.person_id
+        if missing := set(self.info.styles) - set(person.masks):
+            raise ValueError(f"{name} has no mask {', '.join(sorted(missing))}")
+        needed = {
+            "photo": (person.photo, (*size, 3)),
+            "garment": (person.garment, (*size, 3)),
+            "keypoints": (person.keypoints, KEYPOINT_SHAPE),
+            **{style: (mask, size) for style, mask in person.masks.items()},
         }
-        for name, (array, shape) in shapes.items():
-            if array.shape != shape:
-                raise ValueError(
-                    f"{name} of {sample.person_id} has shape {array.shape}, expected {shape}"
-                )
-        if missing := set(self.info.styles) - set(sample.masks):
-            raise ValueError(f"{sample.person_id} has no mask {', '.join(sorted(missing))}")
+        for what, (array, shape) in needed.items():
+            if array is None:
+                raise ValueError(f"{name} has no {what}")
+            _check_shape(name, what, array, shape)
+        for what, labels in (("label map", person.label_map), ("DensePose map", person.dense_i)):
+            if labels is not None:
+                _check_shape(name, what, labels, size)
+        if person.flow is not None:
+            _check_shape(name, "flow", person.flow, (*size, 2))
+
+
+def _check_shape(name: str, what: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{what} of {name} has shape {array.shape}, expected {shape}")

@@ -1,0 +1,134 @@
+"""One garment put on one person: what the network gets, and what its picture becomes.
+
+Every way to try on (the command, lists and outfits, the page, ``TryOn.dress``) goes through here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from model.data.dataset import to_image
+from model.data.people import network_inputs
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
+from pipeline.dataset.person import Person
+from pipeline.dataset.readers import resize_image
+from pipeline.masks.person import person_masks
+
+SEAM_ROWS = 64
+"""The seam is a 64th of the picture's height wide."""
+SHADING = 24.0
+"""Levels of 255: up to this a difference across the seam is shading, to be evened out; from twice
+this it is another thing beside the mask (a hand before a shirt), which must not tint the result."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One garment about to be put on.
+
+    Attributes:
+        picture: (H, W, 3) uint8 RGB, the person before, at the result's size.
+        mask: (H, W) bool of that size, True = hidden.
+        inputs: what the network takes, see ``people.network_inputs``.
+    """
+
+    picture: np.ndarray
+    mask: np.ndarray
+    inputs: tuple[Tensor, Tensor, Tensor]
+
+    def finish(self, output: Tensor, raw: bool = False) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of the network's output (3, h, w).
+
+        Args:
+            raw: the network's own picture, enlarged, instead of the composite.
+        """
+        own = resize_image(to_image(output), self.picture.shape[:2])
+        return own if raw else composite(self.picture, own, self.mask)
+
+
+def prepare_step(
+    person: Person,
+    garment: np.ndarray,
+    category: Category,
+    style: str = "standard",
+    *,
+    small: Person,
+    picture: np.ndarray | None = None,
+) -> Step:
+    """A step with masks from the photo's annotations: nothing tells how an earlier garment lies.
+
+    Args:
+        person: at the result's size, with a photo.
+        garment: (h, w, 3) uint8 RGB at the network's size.
+        category: of the garment.
+        style: of the masks.
+        small: the same person at the network's size.
+        picture: the result of the step before, where there was one.
+
+    Raises:
+        DataError: photo, keypoints or both maps are missing.
+    """
+    if person.photo is None or small.photo is None or small.keypoints is None:
+        missing = "photo" if person.photo is None else "keypoints"
+        raise DataError(person.who.key, f"no {missing}", "a person with photo and keypoints")
+    before = small.photo if picture is None else resize_image(picture, small.size_hw)
+    hidden = person_masks(small, (style,), category)[style]
+    return Step(
+        person.photo if picture is None else picture,
+        person_masks(person, (style,), category)[style],
+        network_inputs(before, garment, hidden, small.keypoints),
+    )
+
+
+def composite(
+    photo: np.ndarray, result: np.ndarray, mask: np.ndarray, seam_px: int | None = None
+) -> np.ndarray:
+    """The photo with the hidden region redrawn; every visible pixel is the photo's own, to the bit.
+
+    At the seam the result's colours are shifted towards the photo's by what the two differ by on
+    the visible side, fading out over ``seam_px`` into the hidden region. Nothing of the hidden
+    photo is used: it shows the old garment.
+
+    Args:
+        photo, result: (H, W, 3) uint8 RGB of one size.
+        mask: (H, W) bool, True = hidden.
+        seam_px: width of the seam; None for a 64th of the height.
+    """
+    seam = max(1, photo.shape[0] // SEAM_ROWS) if seam_px is None else seam_px
+    out = photo.copy()
+    if not mask.any():
+        return out
+    if mask.all() or seam < 1:
+        out[mask] = result[mask]
+        return out
+    depth = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, 5)
+    top, left, bottom, right = _bounds(mask, 3 * seam)
+    box = np.s_[top:bottom, left:right]
+    visible = (~mask[box]).astype(np.float32)
+    difference = (photo[box].astype(np.float32) - result[box]) * visible[..., None]
+    spread = lambda values: cv2.GaussianBlur(
+        values, (0, 0), seam / 2, borderType=cv2.BORDER_REPLICATE
+    )
+    near = (
+        spread(difference) / np.maximum(spread(visible), 1e-4)[..., None]
+    )  # mean over the visible pixels around
+    fade = np.clip(1 - depth[box] / (seam + 1), 0, 1)[..., None]
+    alike = np.clip(2 - np.abs(near).max(2, keepdims=True) / SHADING, 0, 1)
+    shifted = result[box] + near * alike * fade
+    out[box][mask[box]] = shifted[mask[box]].round().clip(0, 255).astype(np.uint8)
+    return out
+
+
+def _bounds(mask: np.ndarray, margin: int) -> tuple[int, int, int, int]:
+    """top, left, bottom, right of the hidden region, with a margin, inside of the picture."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return (
+        max(0, rows[0] - margin),
+        max(0, columns[0] - margin),
+        min(mask.shape[0], rows[-1] + margin + 1),
+        min(mask.shape[1], columns[-1] + margin + 1),
+    )

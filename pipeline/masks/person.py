@@ -1,0 +1,37 @@
+"""Masks of a person: those that are stored with the person, and the others drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
+from pipeline.dataset.person import Person, require_map
+from pipeline.masks.render import render_agnostic_masks
+
+
+def person_masks(
+    person: Person, styles: Sequence[str] = ("standard",), category: Category | None = None
+) -> dict[str, np.ndarray]:
+    """Style -> (H, W) bool, True = hidden, in the order of ``styles``.
+
+    Args:
+        category: of the garment to be put on; by default the person's own. Stored masks are of the
+            person's own category and are taken for no other.
+
+    Raises:
+        DataError: a mask has to be drawn, and keypoints or both maps are missing.
+    """
+    category = category or person.category
+    stored = person.masks if category == person.category else {}
+    drawn: dict[str, np.ndarray] = {}
+    if lacking := [style for style in styles if style not in stored]:
+        if person.keypoints is None:
+            raise DataError(person.who.key, "no keypoints", "a mask's sources")
+        require_map(person.label_map, person.dense_i, person.who.key)
+        drawn = render_agnostic_masks(
+            category, person.keypoints, person.dense_i, person.label_map, lacking
+        )
+    return {style: stored[style] if style in stored else drawn[style] for style in styles}

@@ -1,0 +1,95 @@
+"""What a source of people can do, whichever folder it reads."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pipeline.base.labels import Category
+from pipeline.dataset.person import Identity, Person
+
+NAME = re.compile(r"(?:(?P<category>[a-z_]+)/)?(?P<id>\d+)(?:_[01])?(?:\.jpg)?")
+PERSON, GARMENT = "person", "garment"
+
+
+class People(ABC):
+    """People in a fixed order: ``len(people)``, ``people[i]``, ``for person in people``.
+
+    Attributes:
+        stored_styles: styles of masks that come with the people; none where they are drawn.
+    """
+
+    @property
+    @abstractmethod
+    def stored_styles(self) -> tuple[str, ...]: ...
+
+    @property
+    @abstractmethod
+    def size_hw(self) -> tuple[int, int]:
+        """Size at which people are read; the dataset's own where each photo keeps its size."""
+
+    @property
+    @abstractmethod
+    def names(self) -> list[Identity]:
+        """Who is here, in order, without reading their pictures."""
+
+    @abstractmethod
+    def part(self, rows: Sequence[int]) -> People:
+        """Only these people: what is sent to a worker process."""
+
+    @abstractmethod
+    def __getitem__(self, i: int) -> Person:
+        """Person ``i`` with photo and garment. Raises DataError where a file is missing or bad."""
+
+    @abstractmethod
+    def load(self, i: int, pictures: bool = False) -> Person:
+        """Person ``i`` as far as it can be read: the rest is told in its ``problems``.
+
+        Photo and garment only with ``pictures``, though their absence is told in any case.
+        """
+
+    @abstractmethod
+    def parse(self, name: str) -> tuple[Category | None, str] | None:
+        """(category or None, id) that a name means here, whether or not it is here; else None."""
+
+    @abstractmethod
+    def locate(self, kind: str, name: str, hint: Category | None = None) -> tuple[Category, str]:
+        """(category, id) of a "person" or "garment" called ``name``.
+
+        Args:
+            name: ``000123``, ``dresses/000123``, or a file's name.
+            hint: the category to look into first where the name has none.
+
+        Raises:
+            DataError: no such name here.
+        """
+
+    @abstractmethod
+    def person(self, name: str, hint: Category | None = None) -> Person:
+        """The person called ``name`` (see ``locate``), without a garment, as large as it is stored.
+        Raises DataError."""
+
+    @abstractmethod
+    def garment(
+        self, name: str, size_hw: tuple[int, int] | None = None, hint: Category | None = None
+    ) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: the in-shop picture of that name (see ``locate``). Raises
+        DataError."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Person]:
+        return (self[i] for i in range(len(self)))
+
+
+def parse_name(text: str) -> tuple[Category | None, str] | None:
+    """(category or None, id) of ``000123``, ``dresses/000123`` or ``000123_0.jpg``; None for
+    anything else."""
+    match = NAME.fullmatch(text)
+    if not match or (match["category"] and match["category"] not in set(map(str, Category))):
+        return None
+    return (Category(match["category"]) if match["category"] else None), match["id"]
