@@ -3,9 +3,11 @@ alone."""
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -23,6 +25,7 @@ from pipeline.base.labels import Category
 from pipeline.dataset.person import Identity, Person
 from pipeline.preprocess.run import preprocess
 from pipeline.shards import format as shard_format
+from pipeline.shards.checksums import content_checksum
 from pipeline.shards.folder import (
     ShardFolder,
     ShardInfo,
@@ -334,6 +337,11 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
         decode_png(huge, SIZE)
     with pytest.raises(ValueError, match="a JPEG of 3000x3000"):
         decode_jpeg(cv2.imencode(".jpg", np.zeros((3000, 3000, 3), np.uint8))[1].reshape(-1), SIZE)
+    jpeg = cv2.imencode(".jpg", sample(1).person, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert decode_jpeg(np.frombuffer(jpeg, np.uint8), SIZE).shape == (*SIZE, 3)
+    scan = jpeg[(at := jpeg.find(b"\xff\xda")) : jpeg.find(b"\xff\xda", at + 2)]
+    with pytest.raises(ValueError, match="too many scans"):
+        decode_jpeg(np.frombuffer(jpeg[:at] + scan * 200 + jpeg[at:], np.uint8), SIZE)
 
 
 def test_a_folder_is_one_sequence_in_the_order_of_its_index(folder):
@@ -362,6 +370,11 @@ def test_a_folder_keeps_few_files_open(folder, monkeypatch):
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
+def write_signed(folder: Path, index: dict) -> None:
+    index["checksum"] = content_checksum(index)
+    (folder / "index.json").write_text(json.dumps(index))
+
+
 def test_an_unfinished_folder_and_a_damaged_index_are_errors(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         ShardFolder(tmp_path / "none")
@@ -380,8 +393,9 @@ def test_an_unfinished_folder_and_a_damaged_index_are_errors(tmp_path):
 
 
 def test_an_index_cannot_point_out_of_its_folder(folder, tmp_path):
-    text = (folder / "index.json").read_text().replace("dresses-00000.h5", "../dresses-00000.h5")
-    (tmp_path / "index.json").write_text(text)
+    index = json.loads((folder / "index.json").read_text())
+    index["shards"][0]["file"] = "../" + index["shards"][0]["file"]
+    write_signed(tmp_path, index)
     with pytest.raises(DataError, match="outside of its folder"):
         ShardFolder(tmp_path)
 
@@ -403,3 +417,221 @@ def test_the_example_of_the_format_page_reads_a_shard_without_this_package(folde
     )
     assert np.array_equal(names["joints"], expected.keypoints, equal_nan=True)
     assert contents(folder) == before
+
+
+def everything(path: Path) -> list[bytes]:
+    """All that a reader gives of a shard."""
+    reader = ShardReader(path)
+    return [pickle.dumps(reader.info)] + [pickle.dumps(reader[i]) for i in range(len(reader))]
+
+
+@pytest.mark.parametrize("images", ["jpeg", "raw"])
+def test_no_flipped_bit_of_a_shard_is_used_in_silence(tmp_path, images):
+    path = write(tmp_path / "shard.h5", images, range(2))
+    good, data = everything(path), bytearray(path.read_bytes())
+    random, told = np.random.default_rng(4), 0
+    for at in random.integers(0, 8 * len(data), 250).tolist():
+        data[at // 8] ^= 1 << at % 8
+        path.write_bytes(data)
+        try:
+            assert everything(path) == good, at
+        except DataError:
+            told += 1
+        data[at // 8] ^= 1 << at % 8
+    assert told > 100
+
+
+@pytest.mark.parametrize("name", ["person_id", "keypoints", "person/offsets", "person/crc32"])
+def test_a_damaged_table_is_named(tmp_path, name):
+    path = write(tmp_path / "shard.h5", "jpeg")
+    with h5py.File(path, "a") as file:
+        values = file[name][()]
+        values.view(np.uint8).reshape(-1)[7] ^= 1
+        file[name][...] = values
+    with pytest.raises(DataError, match=f"{name} (differ|are damaged)"):
+        ShardReader(path)
+
+
+def test_a_damaged_sample_is_named_and_the_others_are_read(shard):
+    kind = ShardReader(shard).info.images
+    with h5py.File(shard, "a") as file:
+        if kind == "raw":
+            file["garment/pixels"][3, 5, 5, 1] ^= 4
+        else:
+            file["garment/bytes"][int(file["garment/offsets"][3]) + 700] ^= 4
+    reader = ShardReader(shard)
+    with pytest.raises(DataError, match="garment.*differs from its checksum.*Run preprocess"):
+        reader.garment(3)
+    assert reader.garment(2).shape == (*SIZE, 3)
+
+
+def as_version_1(path: Path) -> Path:
+    """The same shard as the first version of the format had it: without checksums."""
+    with h5py.File(path, "a") as file:
+        names: list[str] = []
+        file.visit(names.append)
+        for name in names:
+            if name.endswith("/crc32"):
+                del file[name]
+        del file.attrs["checksums"]
+        file.attrs["format_version"] = 1
+    return path
+
+
+def test_a_shard_of_version_1_is_read(shard, tmp_path):
+    old = as_version_1(Path(shutil.copy(shard, tmp_path / "old.h5")))
+    assert everything(old) == everything(shard)
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def read_all(shards: ShardFolder) -> None:
+    for i in range(len(shards)):
+        shards[i]
+
+
+def test_swapped_shards_are_noticed(copy):
+    one, other = copy / "dresses-00000.h5", copy / "dresses-00001.h5"
+    one.rename(copy / "x"), other.rename(one), (copy / "x").rename(other)
+    with pytest.raises(DataError, match=r"dresses-00000\.h5: (another shard|[\d,]+ bytes)"):
+        read_all(ShardFolder(copy))
+
+
+def test_a_shard_that_lies_there_twice_is_noticed_even_without_checksums(copy):
+    shutil.copy(copy / "dresses-00000.h5", copy / "dresses-00001.h5")
+    index = json.loads((copy / "index.json").read_text())
+    for shard in index["shards"]:
+        as_version_1(copy / shard["file"])
+        del shard["digest"]
+        shard["bytes"] = (copy / shard["file"]).stat().st_size
+    index["format_version"] = 1
+    del index["checksum"]
+    (copy / "index.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match="the same people as dresses-00000.h5"):
+        read_all(ShardFolder(copy))
+
+
+def test_an_index_that_was_changed_is_refused(copy):
+    text = (copy / "index.json").read_text()
+    (copy / "index.json").write_text(text.replace('"people": 15', '"people": 14'))
+    with pytest.raises(DataError, match="changed by hand"):
+        read_index(copy)
+
+
+def test_an_index_laid_out_anew_is_the_same_index(copy):
+    index = json.loads((copy / "index.json").read_text())
+    (copy / "index.json").write_text(json.dumps(index))
+    assert read_index(copy) == index
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        (("configuration", "size_hw"), 64),
+        (("configuration", "size_hw"), [64, "64"]),
+        (("configuration", "styles"), "standard"),
+        (("configuration", "styles"), [1]),
+        (("configuration",), []),
+        (("shards",), {"a": 1}),
+        (("shards",), [3]),
+        (("shards", 0, "samples"), True),
+        (("shards", 0, "samples"), 10**30),
+        (("shards", 0, "samples"), "2"),
+        (("shards", 0, "category"), ["dresses"]),
+        (("shards", 0, "file"), 5),
+        (("shards", 0, "file"), "dresses-00001.h5"),
+        (("shards", 0, "bytes"), -1),
+        (("shards", 0, "sha256"), 7),
+        (("skipped",), [{"shard": 3}]),
+        (("skipped",), 1),
+        (("people",), None),
+        (("format_version",), [1]),
+        (("checksum",), None),
+    ],
+    ids=str,
+)
+def test_an_index_of_another_kind_of_value_is_an_error(copy, path, value):
+    index = json.loads((copy / "index.json").read_text())
+    place = index
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    index = {key: place for key, place in index.items() if place is not None}
+    if path != ("checksum",):
+        index["checksum"] = content_checksum(index)
+    (copy / "index.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match=r"index\.json"):
+        ShardFolder(copy)
+
+
+def test_a_shard_replaced_while_it_is_read_is_noticed(tmp_path):
+    path = write(tmp_path / "shard.h5", "jpeg")
+    reader = ShardReader(path)
+    reader.close()
+    write(path, "jpeg", range(5))  # the same once more
+    assert reader.person(0).shape == (*SIZE, 3)
+    reader.close()
+    write(path, "jpeg", range(1, 6))
+    for _ in range(2):
+        with pytest.raises(DataError, match="was replaced by another shard while it was read"):
+            reader.person(0)
+
+
+def test_a_shard_overwritten_where_it_lies_is_noticed(tmp_path):
+    path, other = write(tmp_path / "a.h5", "jpeg"), write(tmp_path / "b.h5", "jpeg", range(1, 6))
+    reader = ShardReader(path)
+    with open(path, "r+b") as file:
+        file.write(other.read_bytes())
+    with pytest.raises(DataError, match="differs from its checksum"):
+        [reader[i] for i in range(5)]
+
+
+def ask_for_much(path: Path, what: str) -> None:
+    with h5py.File(path, "a") as file:
+        if what == "long ids":
+            del file["person_id"]
+            file.create_dataset("person_id", (5,), "S700000000", chunks=(1,), compression="gzip")
+        elif what == "one large piece":
+            length = len(file["person/bytes"])
+            del file["person/bytes"]
+            options = {"maxshape": (None,), "chunks": (1 << 29,), "compression": "gzip"}
+            file.create_dataset("person/bytes", (length,), np.uint8, **options)
+        elif what == "many people":
+            file.attrs["samples"] = 100_000
+            del file["keypoints"]
+            file.create_dataset("keypoints", (100_000, 18, 3), "f16", chunks=True)
+        elif what == "many attributes":
+            file.attrs.update({f"a{i}": i for i in range(70)})
+        elif what == "a long attribute":
+            file.attrs["styles"] = ["x"] * 2000
+        elif what == "a link to a pipe":
+            os.mkfifo(path.with_name("pipe"))
+            del file["dense"]
+            file["dense"] = h5py.ExternalLink("pipe", "/")
+
+
+@pytest.mark.parametrize(
+    "what, told",
+    [
+        ("long ids", "entries of 700,000,000 bytes"),
+        ("one large piece", "pieces of 536,870,912 bytes"),
+        ("many people", "not as expected"),
+        ("many attributes", "attributes"),
+        ("a long attribute", "of 2,000 values"),
+        ("a link to a pipe", "no dense/offsets in the file itself"),
+    ],
+)
+def test_a_shard_that_asks_for_much_is_refused_before_it_gets_it(tmp_path, what, told):
+    path = write(tmp_path / "shard.h5", "jpeg")
+    ask_for_much(path, what)
+    with pytest.raises(DataError, match=told):
+        ShardReader(path)
+
+
+def test_a_pipe_in_place_of_a_shard_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "shard.h5")
+    with pytest.raises(DataError, match="not a regular file"):
+        ShardReader(tmp_path / "shard.h5")

@@ -15,6 +15,7 @@ from cli import main
 from pipeline.base.storage import file_sha256
 from pipeline.preprocess.run import preprocess
 from pipeline.preprocess.verify import verify
+from pipeline.shards.checksums import content_checksum
 
 
 def run(*words) -> tuple[int, str]:
@@ -61,6 +62,7 @@ def test_verify_decodes_every_sample_even_where_the_checksum_fits(finished, tmp_
         shard["sha256"], shard["bytes"] = (
             f(out / shard["file"]) for f in (file_sha256, lambda p: p.stat().st_size)
         )
+    index["checksum"] = content_checksum(index)
     (out / "index.json").write_text(json.dumps(index))
     (problem,) = verify(out, jobs=2).problems
     assert "garment picture of 020714 can't be read" in str(problem)

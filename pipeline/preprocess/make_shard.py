@@ -78,6 +78,7 @@ def make_shard(task: Task) -> tuple[dict, bool]:
         "samples": people,
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
+        "digest": writer.digest,
         "skipped": skipped,
     }
     # The record first: without its shard it counts for nothing.
@@ -187,5 +188,5 @@ def _read_record(task: Task) -> dict | None:
         record = read_json(_record_path(task.scratch, task.shard.file))
     except DataError:
         return None
-    wanted = {"file", "category", "samples", "bytes", "sha256", "skipped"}
+    wanted = {"file", "category", "samples", "bytes", "sha256", "digest", "skipped"}
     return record if wanted <= record.keys() else None

@@ -27,6 +27,7 @@ from pipeline.masks.render import STYLES
 from pipeline.preprocess.backends import run_tasks
 from pipeline.preprocess.make_shard import PROGRESS_NAME, Task, make_shard
 from pipeline.preprocess.plan import PEOPLE_PER_SHARD, Plan, differences, make_plan
+from pipeline.shards.checksums import content_checksum
 from pipeline.shards.folder import INDEX_NAME, read_index
 from pipeline.shards.format import FORMAT, FORMAT_VERSION
 
@@ -255,20 +256,18 @@ def _finish(plan: Plan, out: Path, records: list[dict], made: int) -> Summary:
     shards = [
         {key: value for key, value in record.items() if key != "skipped"} for record in records
     ]
-    write_json(
-        out / INDEX_NAME,
-        {
-            "format": f"{FORMAT}s",
-            "format_version": FORMAT_VERSION,
-            "configuration": plan.configuration,
-            "people": packed,
-            "shards": shards,
-            "skipped": skipped,
-            "source": facts.dataset,
-            "licence": facts.licence.notice,
-        },
-        out / PROGRESS_NAME,
-    )
+    index = {
+        "format": f"{FORMAT}s",
+        "format_version": FORMAT_VERSION,
+        "configuration": plan.configuration,
+        "people": packed,
+        "shards": shards,
+        "skipped": skipped,
+        "source": facts.dataset,
+        "licence": facts.licence.notice,
+    }
+    index["checksum"] = content_checksum(index)
+    write_json(out / INDEX_NAME, index, out / PROGRESS_NAME)
     for _ in range(
         3
     ):  # a worker that outlived an earlier, killed run may put a file there meanwhile

@@ -16,7 +16,8 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.storage import read_json
 from pipeline.dataset.person import Identity, Person
-from pipeline.shards.format import FORMAT, FORMAT_VERSION, ShardInfo
+from pipeline.shards.checksums import content_checksum
+from pipeline.shards.format import FORMAT, MAX_SAMPLES, MAX_SIDE, READ_VERSIONS, ShardInfo
 from pipeline.shards.reader import REMAKE, ShardReader
 from pipeline.shards.writer import ShardWriter
 
@@ -62,6 +63,7 @@ class ShardFolder:
         self._ends = np.cumsum([s["samples"] for s in self.shards])
         self._readers: OrderedDict[int, ShardReader] = OrderedDict()
         self._open: OrderedDict[int, ShardReader] = OrderedDict()
+        self._seen: dict[str, int] = {}  # digest -> number of the shard that has it
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -116,14 +118,31 @@ class ShardFolder:
         return reader
 
     def _new_reader(self, number: int) -> ShardReader:
-        reader, expected = (
-            ShardReader(self.folder / self.shards[number]["file"]),
-            self.shards[number]["samples"],
-        )
-        if len(reader) != expected:
-            raise DataError(
-                reader.path, f"{len(reader)} people", f"{expected} as its index says", REMAKE
-            )
+        """A shard, opened and held against the index: each in its place, and in one place only."""
+        shard, options = self.shards[number], self.configuration
+        path = self.folder / shard["file"]
+        _check_size(path, shard["bytes"])
+        reader = ShardReader(path)
+        if len(reader) != shard["samples"]:
+            expected_people = f"{shard['samples']} as its index says"
+            raise DataError(path, f"{len(reader)} people", expected_people, REMAKE)
+        info = reader.info
+        facts = {
+            "category": (str(info.category), shard["category"]),
+            "split": (info.split, options["split"]),
+            "size": (info.size_hw, tuple(options["size_hw"])),
+            "images": (info.images, options["images"]),
+            "mask styles": (info.styles, tuple(options["styles"])),
+        }
+        for what, (found, expected) in facts.items():
+            if found != expected:
+                raise DataError(path, f"{what} {found}", f"{expected} as its index says", REMAKE)
+        if shard.get("digest", reader.digest) != reader.digest:
+            raise DataError(path, "another shard", "the one that its index names", REMAKE)
+        first = self._seen.setdefault(reader.digest, number)
+        if first != number and len(reader):
+            same = f"the same people as {self.shards[first]['file']}"
+            raise DataError(path, same, "people of its own", REMAKE)
         return reader
 
     def __getstate__(self) -> dict:
@@ -146,12 +165,19 @@ def read_index(folder: Path | str) -> dict:
             folder, found, remedy="Run preprocess into this folder until it ends with its summary"
         )
     index = read_json(path)
-    if index.get("format") != f"{FORMAT}s" or index.get("format_version") != FORMAT_VERSION:
+    version = index.get("format_version")
+    if index.get("format") != f"{FORMAT}s" or version not in READ_VERSIONS:
         raise DataError(
             path,
-            f"format {index.get('format')!r}, version {index.get('format_version')!r}",
-            f"{FORMAT}s, version {FORMAT_VERSION}",
+            f"format {str(index.get('format'))[:40]!r}, version {str(version)[:20]}",
+            f"{FORMAT}s, version {' or '.join(map(str, READ_VERSIONS))}",
             "Preprocess the dataset again, into a new folder",
+        )
+    if version > 1 and index.get("checksum") != content_checksum(index):
+        raise DataError(
+            path,
+            "is damaged, or was changed by hand (its checksum differs)",
+            remedy="Delete it and run preprocess again",
         )
     try:
         _check_index(index)
@@ -159,23 +185,59 @@ def read_index(folder: Path | str) -> dict:
         raise DataError(
             path,
             f"is damaged ({type(error).__name__}: {error})",
-            remedy="Delete it and run preprocess again: finished shards are kept",
+            remedy="Delete it and run preprocess again",
         ) from error
     return index
 
 
 def _check_index(index: dict) -> None:
+    """Raises KeyError, TypeError or ValueError unless all that readers use is as it should be."""
     configuration = index["configuration"]
-    for key in ("size_hw", "split", "styles", "images"):
-        configuration[key]
+    sides = configuration["size_hw"]
+    if len(sides) != 2 or not all(type(n) is int and 0 < n <= MAX_SIDE for n in sides):
+        raise ValueError(f"size_hw {str(sides)[:40]}")
+    for key in ("split", "images"):
+        if not isinstance(configuration[key], str):
+            raise ValueError(key)
+    if not _is_list(configuration["styles"], str) or not isinstance(index["people"], int):
+        raise ValueError("styles or people")
+    if not _is_list(index["shards"], dict) or not _is_list(index.get("skipped", []), dict):
+        raise ValueError("shards or skipped")
     for shard in index["shards"]:
-        Category(shard["category"])
-        if Path(shard["file"]).name != shard["file"]:
-            raise ValueError(f"shard outside of its folder: {shard['file']}")
-        if not (
-            isinstance(shard["samples"], int)
-            and shard["samples"] >= 0
-            and shard["sha256"]
-            and shard["bytes"]
-        ):
-            raise ValueError(f"shard {shard['file']}")
+        _check_entry(shard)
+    for key in ("file", "digest"):
+        values = [shard[key] for shard in index["shards"] if key in shard and shard["samples"]]
+        if len(set(values)) != len(values):
+            raise ValueError("a shard twice")
+    for entry in index.get("skipped", []):
+        for key in ("shard", "category", "person_id", "garment_id", "file", "reason"):
+            if not isinstance(entry[key], str):
+                raise ValueError(f"skipped {key}")
+
+
+def _check_entry(shard: dict) -> None:
+    """As ``_check_index``, for one shard."""
+    Category(shard["category"])
+    name = shard["file"]
+    if Path(name).name != name:
+        raise ValueError(f"shard outside of its folder: {name[:80]}")
+    if not (type(shard["samples"]) is int and 0 <= shard["samples"] <= MAX_SAMPLES):
+        raise ValueError(f"shard {name[:80]}")
+    if not (type(shard["bytes"]) is int and shard["bytes"] > 0):
+        raise ValueError(f"shard {name[:80]}")
+    if not isinstance(shard["sha256"], str) or not isinstance(shard.get("digest", ""), str):
+        raise ValueError(f"shard {name[:80]}")
+
+
+def _is_list(value: object, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(item, kind) for item in value)
+
+
+def _check_size(path: Path, expected: int) -> None:
+    """DataError where a shard's file is not as long as its index says: it is another one."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return  # the reader tells
+    if size != expected:
+        raise DataError(path, f"{size:,} bytes", f"{expected:,} as its index says", REMAKE)

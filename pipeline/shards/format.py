@@ -22,10 +22,12 @@ try:
 except ImportError:  # the extra "fast" is not installed
     simplejpeg = None
 
-FORMAT, FORMAT_VERSION = "fittingroom-shard", 1
+FORMAT, FORMAT_VERSION = "fittingroom-shard", 2
+READ_VERSIONS = (1, 2)
+"""Version 1 has no checksums; what it holds is the same."""
 IMAGE_KINDS = ("jpeg", "raw")
 JPEG_QUALITY = 95
-MAX_SIDE, MAX_SAMPLES = 8192, 1_000_000
+MAX_SIDE, MAX_SAMPLES, MAX_STYLES, MAX_SCANS = 4096, 100_000, 32, 100
 KEYPOINT_SHAPE = (N_JOINTS, 3)
 
 # Full chroma: at 512 x 384 it costs a fifth more bytes and is worth 3 dB, most of it at the edges
@@ -116,9 +118,12 @@ def decode_jpeg(
     Args:
         out: where to write the picture, C-contiguous; None takes new memory.
     """
-    announced = jpeg_size(data[:4096].tobytes())
+    announced, whole_in_one_scan = _jpeg_header(data[:4096].tobytes())
     if announced != size_hw:
         raise ValueError(f"a JPEG of {_size(announced)}")
+    # each scan is a pass over the whole picture
+    if not whole_in_one_scan and data.tobytes().count(b"\xff\xda") > MAX_SCANS:
+        raise ValueError("a JPEG of too many scans")
     out = np.empty((*size_hw, 3), np.uint8) if out is None else out
     if simplejpeg:
         image = simplejpeg.decode_jpeg(data, "RGB", buffer=out)
@@ -186,18 +191,23 @@ def _run_lengths(data: np.ndarray) -> np.ndarray:
     return lengths
 
 
-def jpeg_size(head: bytes) -> tuple[int, int]:
-    """(height, width) that the first kilobytes of a JPEG announce; (0, 0) where they announce
-    none."""
-    at = 2
-    while head[:2] == b"\xff\xd8" and at + 9 <= len(head) and head[at] == 0xFF:
+def _jpeg_header(head: bytes) -> tuple[tuple[int, int], bool]:
+    """(height, width) that the first kilobytes of a JPEG announce, (0, 0) where they announce none;
+    and whether it is a sequential one whose first scan holds all colours, after which decoders
+    stop."""
+    at, size, colours = 2, (0, 0), 0
+    while head[:2] == b"\xff\xd8" and at + 10 <= len(head) and head[at] == 0xFF:
         marker = head[at + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(head[at + 5 : at + 7], "big"), int.from_bytes(
-                head[at + 7 : at + 9], "big"
-            )
+            if size != (0, 0):  # one frame follows another: no decoder's business
+                return (0, 0), False
+            height, width = head[at + 5 : at + 7], head[at + 7 : at + 9]
+            size = int.from_bytes(height, "big"), int.from_bytes(width, "big")
+            colours = head[at + 9] if marker in (0xC0, 0xC1) else 0
+        elif marker == 0xDA:
+            return size, head[at + 4] == colours
         at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
-    return 0, 0
+    return size, False
 
 
 def _size(size_hw: tuple[int, int]) -> str:

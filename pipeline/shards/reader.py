@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,27 +15,46 @@ import numpy as np
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.dataset.person import Identity, Person
+from pipeline.shards.checksums import (
+    ATTRIBUTES,
+    attribute_checksum,
+    checksum,
+    digest,
+    table_checksum,
+)
 from pipeline.shards.format import (
     FORMAT,
-    FORMAT_VERSION,
     KEYPOINT_SHAPE,
     MAX_SAMPLES,
     MAX_SIDE,
+    MAX_STYLES,
+    READ_VERSIONS,
     ShardInfo,
     columns,
 )
+from pipeline.shards.hdf5 import dataset, open_shard, own_names, read_attributes, table
 
 REMAKE = "Run preprocess again with the same options: it makes damaged shards anew"
+_IDS = re.compile(rb"([!-.0-~]{1,64}(\n|\Z))*")
+"""Ids with a line feed between them: ASCII without spaces and slashes."""
 
 
 class ShardReader:
     """One shard, opened at the first read and again in every process that it is sent to.
 
+    What is read is compared with its checksum: tables when the file is opened, samples each time;
+    raw pictures the first time only, as summing one takes longer than reading it. Files of version
+    1 have none.
+
     Args:
         path: a file that ``ShardWriter`` wrote.
 
+    Attributes:
+        digest: tells this shard from every other.
+
     Raises:
-        DataError: missing, cut off, damaged, or no such file. Reads raise it too.
+        DataError: missing, cut off, damaged, or no such file. Reads raise it too, also where
+            another file has taken the shard's place meanwhile.
     """
 
     def __init__(self, path: Path | str):
@@ -39,6 +62,9 @@ class ShardReader:
         self._file: h5py.File | None = None
         self._datasets: dict[str, h5py.Dataset] = {}
         self._process = 0
+        self._stamp: tuple[int, ...] | None = None
+        self._sound: set[tuple[str, int]] = set()
+        self._places: dict[str, int | None] = {}
         with self._telling("is no readable shard"):
             self._read_header()
 
@@ -140,6 +166,9 @@ class ShardReader:
         i = self._row(i)
         with self._telling(f"{name} {i} can't be read"):
             self._dataset(f"{name}/pixels").read_direct(out, i)
+            if (name, i) not in self._sound:
+                self._compare(name, i, np.ascontiguousarray(out))
+                self._sound.add((name, i))
         return out
 
     def _decoded(self, name: str, i: int, *out: np.ndarray):
@@ -148,9 +177,15 @@ class ShardReader:
         with self._telling(
             f"{self._columns[name].what} of {self._person_ids[i].decode()} can't be read"
         ):
-            return self._columns[name].decode(
-                self._bytes(name, int(start), int(end)), self.size_hw, *out
-            )
+            data = self._bytes(name, int(start), int(end))
+            self._compare(name, i, data)
+            return self._columns[name].decode(data, self.size_hw, *out)
+
+    def _compare(self, name: str, i: int, data: np.ndarray) -> None:
+        """ValueError where a sample's bytes are not those that were packed."""
+        sums = self._checksums.get(name)
+        if sums is not None and checksum(data) != sums[i]:
+            raise ValueError("it differs from its checksum")
 
     def _bytes(self, name: str, start: int, end: int) -> np.ndarray:
         """A part of a flat dataset; where it lies in one piece read past HDF5, whose way takes
@@ -166,13 +201,30 @@ class ShardReader:
         return data
 
     def _open(self) -> h5py.File:
-        if (
-            self._file is None or self._process != os.getpid()
-        ):  # a forked process must not share the parent's file
-            # No chunk cache: every chunk is one picture, and read whole.
-            self._file, self._process = h5py.File(self.path, "r", rdcc_nbytes=0), os.getpid()
-            self._datasets = {}
+        if self._file is not None and self._process == os.getpid():
+            return self._file
+        # a forked process must not share the parent's file
+        self._file, self._process = open_shard(self.path), os.getpid()
+        self._datasets = {}
+        facts = os.fstat(self._file.id.get_vfd_handle())
+        stamp = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        if self._stamp not in (None, stamp):
+            self._look_again()
+        self._stamp = stamp
         return self._file
+
+    def _look_again(self) -> None:
+        """Another file lies in the shard's place: fine if it holds the same."""
+        there = ShardReader(self.path)
+        if there.digest != self.digest:
+            self.close()
+            raise DataError(
+                self.path,
+                "was replaced by another shard while it was read",
+                remedy="Start again, with what lies there now",
+            )
+        self._places, self._sound = there._places, set()
+        there.close()
 
     def _dataset(self, name: str) -> h5py.Dataset:
         """A dataset of the open file; looking one up takes longer than reading from it."""
@@ -183,20 +235,24 @@ class ShardReader:
 
     def _read_header(self) -> None:
         file = self._open()
-        attributes = file.attrs
+        attributes = read_attributes(file)
         if attributes.get("format") != FORMAT:
             raise ValueError("not a shard")
-        if (version := int(attributes["format_version"])) != FORMAT_VERSION:
-            raise ValueError(f"format version {version}, this software reads {FORMAT_VERSION}")
+        if (version := int(attributes["format_version"])) not in READ_VERSIONS:
+            known = " and ".join(map(str, READ_VERSIONS))
+            raise ValueError(f"format version {version}, this software reads {known}")
         height, width = (int(n) for n in attributes["size_hw"])
         if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
             raise ValueError(f"size {height}x{width}")
+        styles = tuple(str(s) for s in attributes["styles"])
+        if len(set(styles)) != len(styles) or len(styles) > MAX_STYLES:
+            raise ValueError(f"{len(styles)} mask styles")
         self.info = ShardInfo(
             Category(attributes["category"]),
             str(attributes["split"]),
             (height, width),
             str(attributes["images"]),
-            tuple(str(s) for s in attributes["styles"]),
+            styles,
             int(attributes["mask_version"]),
             str(attributes["source"]),
             str(attributes["software"]),
@@ -204,34 +260,60 @@ class ShardReader:
             bool(attributes.get("flows", False)),
         )
         self._columns = columns(self.info.images, self.info.styles, self.info.flows)
-        self._read_tables(file, int(attributes["samples"]))
+        samples = int(attributes["samples"])
+        tables = self._read_tables(file, samples, summed=version > 1)
+        sums = {name: table_checksum(values) for name, values in tables.items()}
+        sums[ATTRIBUTES] = attribute_checksum(self.info, samples)
+        if version > 1:
+            _compare_all(sums, json.loads(attributes["checksums"]))
+        self.digest = digest(sums)
 
-    def _read_tables(self, file: h5py.File, samples: int) -> None:
-        """The small tables, held in memory: ids, joints, offsets; each checked against the file."""
+    def _read_tables(self, file: h5py.File, samples: int, summed: bool) -> dict[str, np.ndarray]:
+        """The small tables, held in memory: ids, joints, offsets, checksums of samples; each
+        checked against the file."""
         if not 0 <= samples <= MAX_SAMPLES:
             raise ValueError(f"{samples} samples")
-        self._person_ids = dataset(file, "person_id", "S", (samples,))[:]
-        self._garment_ids = dataset(file, "garment_id", "S", (samples,))[:]
-        self._keypoints = dataset(file, "keypoints", "f", (samples, *KEYPOINT_SHAPE))[:].astype(
-            np.float32, copy=False
-        )
-        if self.info.images == "raw":
-            for name in ("person", "garment"):
-                dataset(file, f"{name}/pixels", "u", (samples, *self.size_hw, 3))
+        own = own_names(file)
+        self._person_ids = table(file, own, "person_id", "S", (samples,))
+        self._garment_ids = table(file, own, "garment_id", "S", (samples,))
+        for ids in (self._person_ids, self._garment_ids):
+            if not _IDS.fullmatch(b"\n".join(ids.tolist())):
+                raise ValueError("ids that are no plain text")
+        joints = table(file, own, "keypoints", "f", (samples, *KEYPOINT_SHAPE))
+        self._keypoints = joints.astype(np.float32, copy=False)
+        raw = ("person", "garment") if self.info.images == "raw" else ()
+        for name in raw:
+            dataset(file, own, f"{name}/pixels", "u", (samples, *self.size_hw, 3))
         self._offsets = {
-            name: dataset(file, f"{name}/offsets", "i", (samples + 1,))[:] for name in self._columns
+            name: table(file, own, f"{name}/offsets", "i", (samples + 1,)).astype(
+                np.int64, copy=False
+            )
+            for name in self._columns
         }
-        largest = (
-            6 * self.size_hw[0] * self.size_hw[1] + 65536
-        )  # no encoder makes more of one picture
-        self._places: dict[
-            str, int | None
-        ] = {}  # byte of the file where a flat dataset begins; None: in pieces
+        self._find_places(file, own)
+        self._checksums: dict[str, np.ndarray] = {}
+        if summed:
+            for name in (*raw, *self._columns):
+                found = table(file, own, f"{name}/crc32", "u", (samples,))
+                self._checksums[name] = found.astype(np.uint32, copy=False)
+        return {
+            "person_id": self._person_ids,
+            "garment_id": self._garment_ids,
+            "keypoints": self._keypoints,
+            **{f"{name}/offsets": values for name, values in self._offsets.items()},
+            **{f"{name}/crc32": values for name, values in self._checksums.items()},
+        }
+
+    def _find_places(self, file: h5py.File, own: frozenset[str]) -> None:
+        """The byte of the file where each flat dataset begins; None for one in pieces."""
+        # no encoder makes more of one picture
+        largest = 6 * self.size_hw[0] * self.size_hw[1] + 65536
+        self._places = {}
         for name, offsets in self._offsets.items():
             lengths = np.diff(offsets)
             if offsets[0] != 0 or (lengths < 0).any() or (lengths > largest).any():
                 raise ValueError(f"{name}/offsets are damaged")
-            flat = dataset(file, f"{name}/bytes", "u", (int(offsets[-1]),))
+            flat = dataset(file, own, f"{name}/bytes", "u", (int(offsets[-1]),))
             self._places[name] = flat.id.get_offset() if flat.dtype == np.uint8 else None
 
     def _telling(self, what: str) -> _Telling:
@@ -256,12 +338,9 @@ class _Telling:
             raise DataError(self.path, f"{self.what} ({reason})", remedy=REMAKE) from error
 
 
-def dataset(file: h5py.File, name: str, kind: str, shape: tuple[int, ...]) -> h5py.Dataset:
-    """A dataset of the given numpy kind and shape whose data lie in this very file. Raises
-    ValueError, KeyError."""
-    found = file[name]
-    if not isinstance(found, h5py.Dataset) or found.shape != shape or found.dtype.kind != kind:
-        raise ValueError(f"{name} is not as expected: type {kind}, shape {shape}")
-    if found.is_virtual or found.external or found.file.filename != file.filename:
-        raise ValueError(f"{name} points to another file")
-    return found
+def _compare_all(found: Mapping[str, int], stored: Any) -> None:
+    """ValueError that names the tables whose content is not what their checksum says."""
+    if not isinstance(stored, dict):
+        raise ValueError("its checksums are damaged")
+    if wrong := [name for name, value in found.items() if stored.get(name) != value]:
+        raise ValueError(f"{', '.join(wrong[:3])} differ from their checksums")

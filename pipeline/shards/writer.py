@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,14 @@ import numpy as np
 
 from pipeline.base.storage import write_whole
 from pipeline.dataset.person import Person
+from pipeline.shards.checksums import (
+    ATTRIBUTES,
+    attribute_checksum,
+    checksum,
+    digest,
+    sample_checksums,
+    table_checksum,
+)
 from pipeline.shards.format import (
     FORMAT,
     FORMAT_VERSION,
@@ -38,6 +47,8 @@ class ShardWriter:
         self._encoded: dict[str, list[np.ndarray]] = {name: [] for name in self._columns}
         self._ids: list[tuple[str, str]] = []
         self._keypoints: list[np.ndarray] = []
+        self._pixel_checksums: dict[str, list[int]] = {}
+        self.digest = ""
         self._buffer = io.BytesIO()
         self._file = h5py.File(self._buffer, "w")
         self._pixels = [
@@ -73,30 +84,47 @@ class ShardWriter:
             self._encoded[name].append(data)
         for pixels in self._pixels:
             pixels.resize(len(self) + 1, axis=0)
-            pixels[len(self)] = values[pixels.name.split("/")[1]]
+            name = pixels.name.split("/")[1]
+            picture = np.ascontiguousarray(values[name])
+            pixels[len(self)] = picture
+            self._pixel_checksums.setdefault(name, []).append(checksum(picture))
         assert person.keypoints is not None  # _check has looked
         self._keypoints.append(person.keypoints)
         self._ids.append((person.who.person_id, person.who.garment_id))
 
     def finish(self) -> memoryview:
-        """The whole file's bytes; nothing can be added afterwards."""
-        file = self._file
+        """The whole file's bytes; nothing can be added afterwards. ``digest`` then tells the shard
+        from others."""
+        file, tables = self._file, self._tables()
+        for name, table in tables.items():
+            file[name] = table
+        for name, parts in self._encoded.items():
+            file[f"{name}/bytes"] = np.concatenate(parts) if parts else np.zeros(0, np.uint8)
+            self._encoded[name] = []
+        checksums = {name: table_checksum(table) for name, table in tables.items()}
+        checksums[ATTRIBUTES] = attribute_checksum(self.info, len(self))
+        self.digest = digest(checksums)
+        self._write_attributes(checksums)
+        file.close()
+        return self._buffer.getbuffer()
+
+    def _tables(self) -> dict[str, np.ndarray]:
+        """All that a reader holds in memory: offsets, checksums of samples, joints, ids."""
+        tables: dict[str, np.ndarray] = {}
         for name, parts in self._encoded.items():
             offsets = np.zeros(len(parts) + 1, np.int64)
             np.cumsum([len(part) for part in parts], out=offsets[1:])
-            file[f"{name}/bytes"] = np.concatenate(parts) if parts else np.zeros(0, np.uint8)
-            file[f"{name}/offsets"] = offsets
-            self._encoded[name] = []
-        file["keypoints"] = np.array(self._keypoints, np.float32).reshape(-1, *KEYPOINT_SHAPE)
+            tables[f"{name}/offsets"] = offsets
+            tables[f"{name}/crc32"] = sample_checksums(parts)
+        for pixels in self._pixels:
+            name = pixels.name.split("/")[1]
+            tables[f"{name}/crc32"] = np.array(self._pixel_checksums.get(name, []), np.uint32)
+        joints = np.array(self._keypoints, np.float32).reshape(-1, *KEYPOINT_SHAPE)
+        tables["keypoints"] = joints
         for at, name in enumerate(("person_id", "garment_id")):
-            file[name] = (
-                np.array([ids[at].encode() for ids in self._ids], "S")
-                if self._ids
-                else np.zeros(0, "S1")
-            )
-        self._write_attributes()
-        file.close()
-        return self._buffer.getbuffer()
+            ids = [ids[at].encode() for ids in self._ids]
+            tables[name] = np.array(ids, "S") if ids else np.zeros(0, "S1")
+        return tables
 
     def _create_pixels(self, name: str) -> h5py.Dataset:
         size = (*self.info.size_hw, 3)
@@ -104,7 +132,7 @@ class ShardWriter:
             f"{name}/pixels", (0, *size), np.uint8, maxshape=(None, *size), chunks=(1, *size)
         )
 
-    def _write_attributes(self) -> None:
+    def _write_attributes(self, checksums: dict[str, int]) -> None:
         info = self.info
         self._file.attrs.update(
             {
@@ -121,6 +149,7 @@ class ShardWriter:
                 "software": info.software,
                 "licence": info.licence,
                 **({"flows": True} if info.flows else {}),
+                "checksums": json.dumps(checksums, sort_keys=True),
             }
         )
 
