@@ -90,12 +90,13 @@ def test_killed_again_and_again_at_random_moments(dataset, whole, tmp_path):
     well."""
     chance, kills = random.Random(5), 0
     for round_ in range(4):
-        out = tmp_path / str(round_)
+        out, longest = tmp_path / str(round_), 0.12
         while not (out / "index.json").exists() or (out / ".progress").exists():
             child = in_process(
                 preprocess, dataset, out, max_skips=1, jobs=2, backend="threading", **SMALL
             )
-            time.sleep(chance.uniform(0.005, 0.12))
+            time.sleep(chance.uniform(0.005, longest))
+            longest *= 1.05  # so that a slow machine, too, comes to an end
             os.kill(child, signal.SIGKILL)
             kills += ended(child) == -signal.SIGKILL
             assert only_whole_files(out, whole)

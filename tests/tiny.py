@@ -79,6 +79,7 @@ def write_shards(folder: Path, samples: list[Person], size_hw=SIZE) -> Path:
         {
             "format": "fittingroom-shards",
             "format_version": 1,
+            "people": len(samples),
             "shards": shards,
             "skipped": [],
             "configuration": {

@@ -21,13 +21,18 @@ MAX_NAMES = 1000
 
 
 def open_shard(path: Path) -> h5py.File:
-    """The file, to be read, without HDF5's locks: nobody writes into a shard, and many network file
-    systems refuse them. Raises OSError, ValueError."""
+    """The file, to be read; without a lock where the file system refuses one, as many network file
+    systems do: nobody writes into a shard. Raises OSError, ValueError."""
     facts = path.stat()
     if not stat.S_ISREG(facts.st_mode):  # opening a pipe would wait for ever
         raise ValueError("not a regular file")
     # No chunk cache: every chunk is one picture, and read whole.
-    return h5py.File(path, "r", rdcc_nbytes=0, locking=False)
+    try:
+        return h5py.File(path, "r", rdcc_nbytes=0)
+    except OSError:
+        # Not at once: HDF5 refuses a second opening in one process, such as a notebook's, that
+        # disagrees about locks.
+        return h5py.File(path, "r", rdcc_nbytes=0, locking=False)
 
 
 def read_attributes(file: h5py.File) -> dict[str, Any]:
