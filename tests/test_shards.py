@@ -337,7 +337,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
         decode_png(huge, SIZE)
     with pytest.raises(ValueError, match="a JPEG of 3000x3000"):
         decode_jpeg(cv2.imencode(".jpg", np.zeros((3000, 3000, 3), np.uint8))[1].reshape(-1), SIZE)
-    jpeg = cv2.imencode(".jpg", sample(1).person, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    jpeg = cv2.imencode(".jpg", sample(1).photo, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
     assert decode_jpeg(np.frombuffer(jpeg, np.uint8), SIZE).shape == (*SIZE, 3)
     scan = jpeg[(at := jpeg.find(b"\xff\xda")) : jpeg.find(b"\xff\xda", at + 2)]
     with pytest.raises(ValueError, match="too many scans"):
@@ -572,12 +572,12 @@ def test_a_shard_replaced_while_it_is_read_is_noticed(tmp_path):
     reader = ShardReader(path)
     reader.close()
     write(path, "jpeg", range(5))  # the same once more
-    assert reader.person(0).shape == (*SIZE, 3)
+    assert reader.photo(0).shape == (*SIZE, 3)
     reader.close()
     write(path, "jpeg", range(1, 6))
     for _ in range(2):
         with pytest.raises(DataError, match="was replaced by another shard while it was read"):
-            reader.person(0)
+            reader.photo(0)
 
 
 def test_a_shard_overwritten_where_it_lies_is_noticed(tmp_path):
