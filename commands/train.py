@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import time
 from dataclasses import fields
 from pathlib import Path
-from typing import get_type_hints
+from typing import NoReturn, get_type_hints
 
 import click
 
@@ -132,12 +136,17 @@ def command(
     The defaults fine-tune at the shards' size: give the published checkpoint as --init. Start it
     with torchrun for several GPUs.
 
+    Ctrl-C, SIGTERM and --max-minutes end it after the step that is being done, with a checkpoint
+    that --resume goes on from; the exit code is then 130 or 143, after --max-minutes 0.
+
     Example:
 
         fittingroom train shards/train runs/first --init ckpt_viton.pt --epochs 5
     """
+    begun = time.monotonic()
     from model.network.config import NetworkConfig
     from model.training.train import train
+    from model.training.watch import Ended
 
     if resume and init:
         raise click.UsageError("--resume goes on from the run's own weights: leave --init out.")
@@ -150,22 +159,40 @@ def command(
 
         return load_perceptual(vgg19, vgg16, lpips)
 
-    summary = train(
-        shards,
-        run,
-        config,
-        network=NetworkConfig.preset(preset) if preset else None,
-        init=init,
-        resume=resume,
-        unpaired=unpaired,
-        perceptual=perceptual,
-        device=device,
-        dry_run=dry_run,
-        note=note,
-    )
-    if summary is None:
-        return
-    click.echo(json.dumps(summary, indent=1) if as_json or dry_run else f"{summary['text']} {run}")
+    try:
+        summary = train(
+            shards,
+            run,
+            config,
+            network=NetworkConfig.preset(preset) if preset else None,
+            init=init,
+            resume=resume,
+            unpaired=unpaired,
+            perceptual=perceptual,
+            device=device,
+            dry_run=dry_run,
+            note=note,
+            begun=begun,
+        )
+    except Ended as end:
+        with contextlib.suppress(OSError):
+            note(end.text)
+        _exit(end.signal)
+    try:
+        click.echo(
+            json.dumps(summary, indent=1) if as_json or dry_run else f"{summary['text']} {run}"
+        )
+    except BrokenPipeError:  # whoever read may have been told to end too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not summary.get("signal"):
+            raise
+    if summary.get("signal"):
+        _exit(signal.Signals[summary["signal"]])
+
+
+def _exit(number: signal.Signals) -> NoReturn:
+    """Ends the command with the exit code that shells give to what a signal has ended."""
+    raise SystemExit(128 + number)
 
 
 def _of_run(ctx: click.Context, run: Path, values: dict) -> dict:

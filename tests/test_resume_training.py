@@ -17,8 +17,10 @@ from tiny import tiny_network, tiny_shards
 
 from model.training import run_state
 from model.training.config import TrainConfig
+from model.training.processes import Processes
 from model.training.run_state import read_checkpoint, write_checkpoint
 from model.training.train import Trainer, train
+from model.training.watch import Ended, Stop
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 
@@ -151,16 +153,116 @@ def test_steps_after_the_last_checkpoint_are_done_again(shards, unbroken, tmp_pa
     assert_same_run(unbroken, tmp_path / "run")
 
 
-def test_time_limit_stops_inside_an_epoch_with_tested_weights_and_resumes_exactly(shards, tmp_path):
+def stop_after(step: int, patch: pytest.MonkeyPatch) -> dict:
+    """Has the time limit come after a step, with time left for a look. Returns options."""
+
+    def needed(self):
+        return float("inf") if self.place.step == step else 0.0
+
+    patch.setattr(Trainer, "_leaving_seconds", needed)
+    return {"max_minutes": 60}
+
+
+def test_time_limit_stops_inside_an_epoch_with_tested_weights_and_resumes_exactly(
+    shards, tmp_path, monkeypatch
+):
     options = {"ema": 0.0, "statistics": "recalibrate"}
     run(shards, tmp_path / "whole", **options)
-    summary = run(shards, tmp_path / "run", max_minutes=1e-6, **options)
+    with monkeypatch.context() as patch:
+        summary = run(shards, tmp_path / "run", **options, **stop_after(1, patch))
     state = read_checkpoint(tmp_path / "run" / "last.pt")
     assert "minutes are over" in summary["stopped"] and state["place"]["update"] == 1
+    assert summary["best_epoch"] == pytest.approx(1 / 3)
     means = [name for name in state["network"] if name.endswith("running_mean")]
     assert any(not torch.equal(state["network"][name], state["trained"][name]) for name in means)
     run(shards, tmp_path / "run", resume=True, **options)
     assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_the_look_at_the_end_of_a_stopped_run_competes_for_the_best(
+    shards, unbroken, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr("model.training.train.better", lambda figure, value, than: True)
+        run(shards, tmp_path / "run", **stop_after(4, patch))
+    assert read_checkpoint(tmp_path / "run" / "best.pt")["place"]["step"] == 4
+    run(shards, tmp_path / "run", resume=True)  # compares whole epochs, as if never stopped
+    assert_same_run(unbroken, tmp_path / "run")
+
+
+def test_a_limit_that_ends_in_the_first_look_leaves_a_run_that_goes_on(shards, unbroken, tmp_path):
+    summary = run(shards, tmp_path / "run", max_minutes=1e-6)
+    assert summary["text"].startswith("Stopped after step 0 (1e-06 minutes are over)")
+    run(shards, tmp_path / "run", resume=True)
+    assert_same_run(unbroken, tmp_path / "run")
+
+
+COMMAND = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+import torch
+from model.network.config import NetworkConfig
+from tiny import tiny_network
+torch.set_num_threads(1)
+NetworkConfig.preset = classmethod(lambda cls, name: tiny_network())
+from cli import main
+main(sys.argv[3:])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_ends_with_a_checkpoint_a_sentence_and_its_exit_code(
+    shards, tmp_path, number
+):
+    arguments = ["train", str(shards), str(tmp_path / "run"), "--preset", "small"]
+    arguments += ["--perceptual", "none", "--device", "cpu", "--pictures", "0", "--workers", "1"]
+    arguments += ["--epochs", "100000", "--log-steps", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMAND, str(ROOT), str(ROOT / "tests"), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        for line in child.stderr:
+            if "step 3/" in line:
+                break
+        for _ in range(2):  # as timeout does: the process, then its group
+            os.killpg(child.pid, number)
+        said = child.stdout.read() + child.stderr.read()
+    assert child.returncode == 128 + number, said
+    assert f"({number.name} received), go on with --resume" in said and "Traceback" not in said
+    place = read_checkpoint(tmp_path / "run" / "last.pt")["place"]
+    assert f"Stopped after step {place['step']} " in said and place["step"] >= 3
+
+
+def test_a_second_request_or_one_before_the_first_step_ends_at_once():
+    stop = Stop(0.0, Processes())
+    with stop.on_signals(), pytest.raises(Ended, match="SIGTERM"):
+        signal.raise_signal(signal.SIGTERM)
+    stop = Stop(0.0, Processes())
+    stop.gentle = True
+    with stop.on_signals():
+        signal.raise_signal(signal.SIGINT)
+        assert stop.now() and stop.signal == signal.SIGINT
+        stop._told_at -= 5
+        with pytest.raises(Ended):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_lines_that_nobody_reads_any_more_end_no_run(shards, tmp_path):
+    def gone(text):
+        raise BrokenPipeError
+
+    train(
+        [shards],
+        tmp_path / "run",
+        TrainConfig(**OPTIONS | {"epochs": 1}),
+        network=tiny_network(),
+        device="cpu",
+        note=gone,
+    )
+    assert read_checkpoint(tmp_path / "run" / "last.pt")["place"]["epoch"] == 1
 
 
 def test_a_real_sigkill_leaves_a_run_that_resumes_exactly(shards, unbroken, tmp_path):

@@ -26,7 +26,7 @@ from model.training.schedule import (
     statistics_kept,
     training_mode,
 )
-from model.training.summary import overfitting_epoch, summarise_run
+from model.training.summary import Ending, judge, summarise_run
 from model.training.train import Trainer, train
 from model.training.validate import collapse, measure, mode_gap, pair_figures, summarise
 from pipeline.base.errors import DataError
@@ -373,6 +373,59 @@ def test_a_run_without_finite_gradients_warns_and_gives_up_with_advice(
     assert entries(tmp_path / "run", "warning")
 
 
+def finite(checkpoint) -> bool:
+    state = torch.load(checkpoint, weights_only=True)["network"]
+    return all(v.isfinite().all() for v in state.values() if v.is_floating_point())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", ["Cross_MFEs.1.layers.0.weight", "Refine_MFEs.4.layers.6.bias"])
+def test_weights_that_are_not_finite_end_the_run_and_spoil_no_checkpoint(
+    shards, tmp_path, monkeypatch, value, place
+):
+    update = Trainer._update
+
+    def spoil(self, *args):
+        if self.place.step == 3:
+            with torch.no_grad():
+                self.network.dafnet.get_parameter(place).fill_(value)
+        update(self, *args)
+
+    monkeypatch.setattr(Trainer, "_update", spoil)
+    with pytest.raises(DataError, match="Lower --lr.*--init .*last.pt"):
+        run(shards, tmp_path / "run", batch_size=4, save_steps=2, epochs=9)
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert state["place"]["step"] == 2 and finite(tmp_path / "run" / "last.pt")
+    assert "given up" in entries(tmp_path / "run", "warning")[-1]["text"]
+
+
+def test_a_step_without_finite_gradients_leaves_weights_and_statistics_as_they_were(
+    shards, tmp_path, monkeypatch
+):
+    forward = Trainer._forward_and_backward
+
+    def spoil(self, batch, weight):
+        if self.place.step == 1:
+            before = {n: v.clone() for n, v in self.network.state_dict().items()}
+            seen.append(before)
+            batch = batch | {"garment": batch["garment"] * math.nan}
+        elif self.place.step == 2:
+            seen.append({n: v.clone() for n, v in self.network.state_dict().items()})
+        return forward(self, batch, weight)
+
+    seen: list[dict] = []
+    monkeypatch.setattr(Trainer, "_forward_and_backward", spoil)
+    run(shards, tmp_path / "run", batch_size=4, statistics="batch")
+    assert all(torch.equal(value, seen[1][name]) for name, value in seen[0].items())
+    assert finite(tmp_path / "run" / "last.pt") and finite(tmp_path / "run" / "best.pt")
+    assert math.isfinite(entries(tmp_path / "run", "epoch")[-1]["train_loss"])
+
+
+def test_a_rate_far_too_high_ends_in_advice_and_no_crash(shards, tmp_path):
+    with pytest.raises(DataError, match="Lower --lr"):
+        run(shards, tmp_path / "run", lr=1e30, batch_size=1, epochs=3)
+
+
 def test_blank_equal_and_broken_results_are_told_apart():
     rng = np.random.default_rng(0)
     truth = rng.random((5, 48))
@@ -402,22 +455,88 @@ def test_figures_separate_inside_from_outside():
     assert math.isnan(pair_figures(result, person, np.zeros_like(mask))["l1_inside"])
 
 
-def log_of(held_out, training):
-    return [
-        {"event": "epoch", "epoch": i + 1, "l1_inside": a, "train_loss": b}
-        for i, (a, b) in enumerate(zip(held_out, training))
+def log_of(held_out, training=None, people=60, noise=0.01, start=None):
+    """A run's log: the figure's mean over people epoch by epoch, each person with noise of one's
+    own."""
+    rng = np.random.default_rng(0)
+    usual = rng.uniform(0.5, 1.5, people)
+    found = (
+        [] if start is None else [{"event": "epoch", "epoch": 0, "l1_inside": start, "count": 1}]
+    )
+    for i, mean in enumerate(held_out):
+        values = mean * usual / usual.mean() * (1 + noise * rng.standard_normal(people))
+        found.append(
+            {
+                "event": "epoch",
+                "epoch": i + 1,
+                "l1_inside": float(values.mean()),
+                "people": values.tolist(),
+                "count": people,
+                "train_loss": training[i] if training else 9 - 0.5 * i,
+            }
+        )
+    return found
+
+
+RISING = [5, 4, 3, 3.1, 3.3]
+
+
+@pytest.mark.parametrize(
+    "kind, log",
+    [
+        ("best at the end", log_of([5, 4, 3, 2.9])),
+        ("too early", log_of([5, 4, 3, 3.5])),
+        ("over-fitting", log_of(RISING)),
+        ("over-fitting", log_of([5, 4, 3.4, 3, 3.015, 3.024], noise=0.005)),  # .5 and .8 %
+        ("over-fitting", log_of([5, 4, 3, 3.1, 3.2, 3.3, 3.05])),  # the last one recovers
+        ("too few people", log_of(RISING, people=4)),
+        ("too few people", log_of([5, 4, 3, 3.2, 3.4], people=7, noise=0.1)),
+        ("unsteady", log_of([5, 4, 3, 3.3, 3.05, 3.25, 3.02])),
+        ("level", log_of([5, 4, 3, 3.001, 3.003, 3.001, 3.004])),
+        ("diverging", log_of(RISING, training=[9, 8, 7, 7.5, 8])),
+    ],
+)
+def test_the_verdict_follows_the_trend_since_the_best_epoch(kind, log):
+    verdict = judge(log, "l1_inside")
+    assert verdict.kind == kind, verdict.text
+    assert (verdict.since is not None) == (kind == "over-fitting")
+
+
+def test_figures_that_are_better_when_larger_are_judged_the_other_way_round():
+    log = [
+        e | {"ssim": -e["l1_inside"], "people": [-v for v in e["people"]]} for e in log_of(RISING)
     ]
+    assert judge(log, "ssim").kind == "over-fitting"
+    assert judge(log[::-1], "ssim").kind == judge(log_of(RISING)[::-1], "l1_inside").kind
 
 
-def test_overfitting_begins_after_the_best_epoch_where_training_still_falls():
-    assert overfitting_epoch(log_of([5, 4, 3, 3.5, 4], [9, 8, 7, 6, 5]), "l1_inside") == 4
-    assert overfitting_epoch(log_of([5, 4, 3, 2.9], [9, 8, 7, 6]), "l1_inside") is None
-    assert overfitting_epoch(log_of([5, 4, 3, 3.01], [9, 8, 7, 6]), "l1_inside") is None  # noise
-    assert (
-        overfitting_epoch(log_of([5, 3, 4], [9, 7, 8]), "l1_inside") is None
-    )  # training got worse too
-    text = summarise_run(log_of([5, 3, 4], [9, 7, 6]), TrainConfig(), None)["text"]
-    assert "over-fitting from epoch 3 on" in text and "after epoch 2" in text
+def test_runs_that_do_not_get_worse_are_seldom_called_over_fitted():
+    rng, found = np.random.default_rng(1), []
+    for _ in range(200):
+        log = log_of(
+            [5, 4, *3 * (1 + 0.005 * rng.standard_normal(7))], noise=float(rng.uniform(0, 0.05))
+        )
+        found.append(judge(log, "l1_inside").kind)
+    assert found.count("over-fitting") <= 0.15 * len(found)
+
+
+def test_the_summary_names_best_epoch_start_and_verdict():
+    told = summarise_run(log_of([5, 3, 4, 4.5], start=6.0), TrainConfig())
+    assert told["best_epoch"] == 2 and told["overfitting_from"] == 3 and told["beats_start"]
+    assert "over-fitting from epoch 3 on" in told["text"] and "after epoch 2" in told["text"]
+    beaten = summarise_run(log_of([5, 3, 4, 4.5], start=2.0), TrainConfig())
+    assert not beaten["beats_start"] and "never better than before training" in beaten["text"]
+
+
+def test_that_nothing_was_held_out_is_said_only_where_it_is_so():
+    done = {"event": "epoch", "epoch": 1, "step": 3}
+    assert "nothing was held out" in summarise_run([done], TrainConfig())["text"]
+    broken = summarise_run([done | {"count": 5}], TrainConfig())["text"]
+    assert "nothing was held out" not in broken and "never a number" in broken
+    looked = {"event": "epoch", "epoch": 0, "count": 5, "l1_inside": 1.0}
+    early = summarise_run([looked], TrainConfig(), Ending("SIGTERM received", "SIGTERM", 2, True))
+    assert "Stopped after step 2 (SIGTERM received), go on with --resume" in early["text"]
+    assert "no epoch was finished" in early["text"]
 
 
 def test_progress_with_many_epochs_keeps_first_and_last():

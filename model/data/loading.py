@@ -9,9 +9,13 @@ makes once, and only a slot's number travels.
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
+import signal
+import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -28,6 +32,7 @@ KEPT_ARRAYS = 3
 # bytes: into memory aligned to 32 libjpeg-turbo writes past the cache, and what reads it next has
 # to wait
 ASIDE = 16
+GROUP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Key = int | tuple[int, int]
 Request = tuple[int, Sequence[Key]]
@@ -60,7 +65,7 @@ class Loader:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[dict]:
+    def __iter__(self) -> Generator[dict, None, None]:
         """Each a ``model.dataset.Batch``."""
         for samples, rows in self.packed():
             categories = torch.tensor([self.dataset.rows[row].category.index for row in rows])
@@ -92,7 +97,7 @@ class Loader:
         if not self.workers:
             return map(slots.__getitems__, order)
         filled: Dataset = slots
-        return DataLoader(
+        loader = DataLoader(
             filled,
             batch_sampler=order,  # type: ignore[arg-type]
             num_workers=self.workers,
@@ -101,6 +106,40 @@ class Loader:
             worker_init_fn=_begin,
             generator=torch.Generator(),  # leaves the run's alone
         )
+        return _from_workers(loader)
+
+
+def _from_workers(loader: DataLoader) -> Iterator[Any]:
+    """What the workers answer.
+
+    A signal to the whole group (Ctrl-C, timeout, SLURM, systemd) is for the process that started
+    them: it says when they end.
+
+    Raises:
+        DataError: a worker is gone.
+    """
+    with _signals_held_back():  # workers inherit what is held back, from their first instruction on
+        answers = iter(loader)
+    try:
+        yield from answers
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            "loader process",
+            " ".join(str(error).split())[:160],
+            "",
+            "Often memory is short: go on with fewer --workers, or with --workers 0",
+        ) from error
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def in_batches(rows: Sequence[int], size: int) -> list[list[int]]:
@@ -161,4 +200,13 @@ def _as_it_is(answer: Any) -> Any:
 
 def _begin(_worker: int) -> None:
     cv2.setNumThreads(1)  # torch sets its own
+    threading.Thread(target=_end_when_told_by_parent, daemon=True).start()
     gc.freeze()  # to look through what was inherited would copy it
+
+
+def _end_when_told_by_parent() -> None:
+    """Ends this worker at its parent's SIGTERM, and at nobody else's."""
+    parent = os.getppid()
+    while signal.sigwaitinfo(GROUP_SIGNALS).si_pid != parent:
+        pass
+    os._exit(0)

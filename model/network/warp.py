@@ -68,8 +68,21 @@ def compose(grids: Tensor, flows: Tensor, exact: bool = False) -> Tensor:
     """Each of K grids sampled at identity + its flow: where the looked-up pixel itself looks. All
     (B, K, 2, h, w)."""
     places = absolute_grids(flows, exact).flatten(0, 1).permute(0, 2, 3, 1)
-    sampled = F.grid_sample(grids.flatten(0, 1), places, "bilinear", "border", align_corners=False)
-    return sampled.unflatten(0, grids.shape[:2])
+    return looked_up(grids.flatten(0, 1), places).unflatten(0, grids.shape[:2])
+
+
+def looked_up(images: Tensor, places: Tensor) -> Tensor:
+    """Bilinear samples of (N, C, H, W) at places (N, h, w, 2), border padding: (N, C, h, w).
+
+    A place that is NaN gives NaN. On a CPU torch would read and write at an arbitrary address
+    there, which ends the process: a training that diverges has to be told, not killed.
+    """
+    if places.is_cuda or torch.jit.is_tracing():  # CUDA's kernel clamps; exports stay plain
+        return F.grid_sample(images, places, "bilinear", "border", align_corners=False)
+    lost = places.isnan().any(3)[:, None]
+    places = places.nan_to_num()
+    sampled = F.grid_sample(images, places, "bilinear", "border", align_corners=False)
+    return sampled.masked_fill(lost, torch.nan)
 
 
 def warp(features: Tensor, grids: Tensor, weights: Tensor, method: str = "auto") -> Tensor:
@@ -118,9 +131,7 @@ def warp_plain(features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
     total = features.new_zeros(())
     for t in range(count):
         place = grids[:, t].permute(0, 2, 3, 1).to(features.dtype)
-        sampled = F.grid_sample(
-            images[t // per_image], place, "bilinear", "border", align_corners=False
-        )
+        sampled = looked_up(images[t // per_image], place)
         total = total + weights[:, t, None].to(features.dtype) * sampled
     return total
 

@@ -156,7 +156,8 @@ class TrainConfig:
     )
     max_minutes: float = option(
         0.0,
-        "Stop, so that it can be resumed, after this many minutes; 0 for no limit.",
+        "Stop, so that it can be resumed, before this many minutes are over, loading and "
+        "looks at held-out people included; 0 for no limit.",
         low=0,
         fixed=False,
     )

@@ -67,6 +67,10 @@ class Processes:
         dist.all_reduce(value, dist.ReduceOp.MAX)
         return bool(value.item())
 
+    def least(self, number: int) -> int:
+        """The smallest of the processes' numbers."""
+        return min(self.gather([number]))
+
     def gather(self, items: list) -> list:
         """The items of all processes, in the order of the processes; plain Python values."""
         if self.count == 1:

@@ -23,6 +23,7 @@ from pipeline.base.errors import DataError
 
 FORMAT, VERSION = "fittingroom", 1
 LAST, BEST = "last.pt", "best.pt"
+LENT = ".best-of-whole-epochs.pt"
 
 
 @dataclass
@@ -238,3 +239,15 @@ class RunFolder:
                     os.link(self.last, part)
                 except OSError:
                     part.write_bytes(self.last.read_bytes())
+
+    def lend_best(self) -> None:
+        """best.pt becomes the last checkpoint, one inside an epoch; what it was is kept for a run
+        that goes on: that one measures whole epochs only, as if it had never stopped."""
+        if self.writes:
+            os.replace(self.path / BEST, self.path / LENT)
+            self.copy_last(BEST)
+
+    def take_back_best(self) -> None:
+        """Undoes ``lend_best``, where it was done."""
+        if self.writes and (self.path / LENT).exists():
+            os.replace(self.path / LENT, self.path / BEST)

@@ -113,9 +113,11 @@ def recalibrate(network: nn.Module, inputs: Iterable[tuple[torch.Tensor, ...]]) 
         norm.reset_running_stats()
         norm.momentum = None  # cumulative
     network.train()
-    for batch in inputs:
-        network(*batch)
-    for norm, momentum in zip(norms, momenta):
-        norm.momentum = momentum
-    for module, mode in zip(network.modules(), modes):
-        module.training = mode
+    try:
+        for batch in inputs:
+            network(*batch)
+    finally:
+        for norm, momentum in zip(norms, momenta):
+            norm.momentum = momentum
+        for module, mode in zip(network.modules(), modes):
+            module.training = mode

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,9 +59,10 @@ from model.training.setup import (
     refuse_other_run,
     resolved,
 )
-from model.training.summary import summarise_run
+from model.training.sound import StatisticsKept, all_finite, diverged, sound_norm
+from model.training.summary import Ending, summarise_run
 from model.training.validate import collapse, gathered, inputs_of, measure, mode_gap, summarise
-from model.training.watch import Reporter, Stop
+from model.training.watch import LookEnded, Reporter, Stop
 from pipeline.base.errors import DataError
 from pipeline.base.storage import only_run_in
 
@@ -80,6 +82,7 @@ def train(
     device: str | None = None,
     dry_run: bool = False,
     note: Callable[[str], None] = print,
+    begun: float | None = None,
 ) -> dict:
     """Trains on shards into a run folder.
 
@@ -93,36 +96,42 @@ def train(
         device: "cpu", "cuda" or None for what is there.
         dry_run: only say what would be done; nothing is written.
         note: takes lines for the person who watches.
+        begun: ``time.monotonic()`` from which the time limit counts; None for now.
 
     Returns:
-        The summary of the run (``model.summary``), or the plan of a dry run.
+        The summary of the run (``model.training.summary``), or the plan of a dry run.
 
     Raises:
-        DataError: the data, the weights or the run folder do not fit.
+        DataError: the data, the weights or the run folder do not fit, or the run has diverged.
+        Ended: told to end before the first step, or a second time.
     """
     processes = Processes.join(device)
-    try:
-        state = read_checkpoint(Path(run) / LAST) if resume else None
-        config = resolved(config, init, state)
-        data = Data.open(shards, config, unpaired)
-        if state:
-            refuse_other_run(state, config, data.identity(), network, processes.count, Path(run))
-            network, init = NetworkConfig.from_dict(state["config"]["network"]), None
-        seed_all(config.seed)
-        built = build_network(network, init, config.start)
-        setting = build_setting(config, data, built, processes.device, perceptual())
-        if dry_run:
-            return plan(setting, data, processes.count, processes.device)
-        folder = RunFolder(Path(run), writes=processes.first)
-        if not resume and processes.first:
-            folder.refuse_used()
-        with only_run_in(folder.path) if processes.first else contextlib.nullcontext():
-            trainer = Trainer(setting, data, folder, processes, note)
+    stop = Stop(config.max_minutes, processes, begun)
+    with stop.on_signals():
+        try:
+            state = read_checkpoint(Path(run) / LAST) if resume else None
+            config = resolved(config, init, state)
+            data = Data.open(shards, config, unpaired)
             if state:
-                trainer.resume(state)
-            return trainer.fit()
-    finally:
-        processes.leave()
+                refuse_other_run(
+                    state, config, data.identity(), network, processes.count, Path(run)
+                )
+                network, init = NetworkConfig.from_dict(state["config"]["network"]), None
+            seed_all(config.seed)
+            built = build_network(network, init, config.start)
+            setting = build_setting(config, data, built, processes.device, perceptual())
+            if dry_run:
+                return plan(setting, data, processes.count, processes.device)
+            folder = RunFolder(Path(run), writes=processes.first)
+            if not resume and processes.first:
+                folder.refuse_used()
+            with only_run_in(folder.path) if processes.first else contextlib.nullcontext():
+                trainer = Trainer(setting, data, folder, processes, note, stop)
+                if state:
+                    trainer.resume(state)
+                return trainer.fit()
+        finally:
+            processes.leave()
 
 
 class Trainer:
@@ -133,6 +142,7 @@ class Trainer:
         data: training and validation pairs, and who is drawn.
         run: the folder that everything goes to.
         note: takes a line for the person who watches.
+        stop: what may end the run early.
     """
 
     def __init__(
@@ -142,6 +152,7 @@ class Trainer:
         run: RunFolder,
         processes: Processes,
         note: Callable[[str], None] = print,
+        stop: Stop | None = None,
     ):
         self.setting, self.config, self.data, self.run, self.processes = (
             setting,
@@ -155,8 +166,9 @@ class Trainer:
             run.path / "tensorboard" if self.config.tensorboard and processes.first else None
         )
         self.report = Reporter(self.config, run, board, processes, note)
-        self.stop = Stop(self.config.max_minutes, processes)
+        self.stop = stop or Stop(self.config.max_minutes, processes)
         self.model = self._wrapped()
+        self.statistics = StatisticsKept(self.network)
         groups = parameter_groups(self.network, self.config.flow_rate, self.config.light_rate)
         self.optimizer = torch.optim.AdamW(
             groups, lr=self.config.lr, weight_decay=self.config.weight_decay
@@ -169,61 +181,80 @@ class Trainer:
         self.place = Place()
         self.failures = 0  # steps without a finite gradient, one after the other
         self.saved = time.monotonic()
+        self.look_seconds = self.save_seconds = 0.0  # what the last ones took
 
     # ---- the recipe
 
     def fit(self) -> dict:
         """Trains to the last epoch, or until patience or time is over. Returns the summary of the
         run."""
-        with self.stop.on_signals():
-            self.run.write_config(self.setting.to_json())
-            if self.place.step == 0:
-                if self.config.statistics == "calibrated":
-                    self._measure_statistics()
-                    self.average = (
-                        MovingAverage(self.network, self.config.ema) if self.config.ema else None
-                    )
-                self._look(epoch=0)
-            while self.place.epoch < self.config.epochs and not self.stop.reason:
-                if self._train_epoch():
-                    self._finish_epoch()
-                else:
-                    self._leave_mid_epoch()
-        summary = summarise_run(self.run.read_log(), self.config, self.stop.reason)
+        self.run.write_config(self.setting.to_json())
+        self.stop.gentle = True
+        if self.place.step == 0:
+            self._begin()
+        while self.place.epoch < self.config.epochs and not self.stop.decided:
+            if self._train_epoch():
+                self._finish_epoch()
+            else:
+                self._leave(look=self._may_look())
+        summary = summarise_run(self.run.read_log(), self.config, self._how_it_ended())
         self.run.write_summary(summary)
         return summary
+
+    def _begin(self) -> None:
+        """Before the first step: statistics where they are measured once, and the first look."""
+        if self.config.statistics == "calibrated":
+            self._measure_statistics()
+            self.average = MovingAverage(self.network, self.config.ema) if self.config.ema else None
+        with contextlib.suppress(LookEnded):
+            self._look(epoch=0)
+        if self.stop.now(self._leaving_seconds()):
+            self._leave(look=False)
 
     def _train_epoch(self) -> bool:
         """The updates of an epoch that are left. False if training has to stop before its end."""
         updates = self._plan(self.place.epoch)
-        batches = iter(self._loader(BatchSampler(updates, self.place.epoch, self.place.update)))
+        loader = self._loader(BatchSampler(updates, self.place.epoch, self.place.update))
         self.report.start_epoch(self.place)
-        for update in updates[self.place.update :]:
-            rate = self._set_rate(len(updates))
-            self._update(update, batches)
-            self.report.step(self.place, len(updates), rate)
-            self._save_now_and_then()
-            if self.place.update < len(updates) and self.stop.now():
-                return False
+        with contextlib.closing(iter(loader)) as batches:  # its workers end here, not at some time
+            for update in updates[self.place.update :]:
+                begun = time.monotonic()
+                rate = self._set_rate(len(updates))
+                self._update(update, batches)
+                self.report.step(self.place, len(updates), rate)
+                self._save_now_and_then()
+                needed = time.monotonic() - begun + self._leaving_seconds()
+                if self.place.update < len(updates) and self.stop.now(needed):
+                    return False
         return True
+
+    def _leaving_seconds(self) -> float:
+        """What a stop inside an epoch will take: a look, and two checkpoints."""
+        return 1.1 * self.look_seconds + 2 * self.save_seconds
 
     def _update(self, update: list[MicroBatch], batches: Iterator[dict]) -> None:
         """One step of the optimiser: every micro-batch forward and backward, then the weights
         move."""
         training_mode(self.network, frozen=self.config.frozen)
+        self.statistics.keep()
         self.optimizer.zero_grad(set_to_none=True)
+        terms = []
         for micro in update:
             with self._quiet_unless(micro.last):
-                terms = self._forward_and_backward(next(batches), micro.weight)
-            self._count(terms, len(micro.indices) if micro.weight else 0)
+                found = self._forward_and_backward(next(batches), micro.weight)
+            terms.append((found, len(micro.indices) if micro.weight else 0))
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip or math.inf)
-        if self._is_sound(float(norm)):
+        sound = self._is_sound(float(norm))
+        if sound:
             self.scaler.step(self.optimizer)
+            self._count(terms)
+        else:
+            self.statistics.restore()
         self.scaler.update()
         self.place.update += 1
         self.place.step += 1
-        if self.average:
+        if self.average and sound:
             self.average.update(self.network, self.place.step)
 
     def _forward_and_backward(self, batch: dict, weight: float) -> dict[str, Tensor]:
@@ -239,63 +270,109 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         """Measures, draws, and saves an epoch that is done."""
-        place = self.place
+        place, before = self.place, replace(self.place, sums=dict(self.place.sums))
         sums = self.processes.share(place.sums | {"seen": place.seen})
         means = {name: value / sums["seen"] for name, value in sums.items() if name != "seen"}
         place.epoch, place.update, place.seen, place.sums = place.epoch + 1, 0, 0, {}
-        self._save(self._look(place.epoch, means))
+        try:
+            weights, value = self._look(place.epoch, means)
+        except LookEnded:  # the epoch will be measured when the run goes on
+            self.place = before
+            self._leave(look=False)
+            return
+        self._judge(value)
+        self._save(weights)
         if self.config.keep_every and place.epoch % self.config.keep_every == 0:
             self.run.copy_last(f"epoch-{place.epoch:04d}.pt")
         if place.best_epoch == place.epoch:
             self.run.copy_last(BEST)
         if self.config.patience and place.stale >= self.config.patience:
-            self.stop.reason = f"no better {self.config.best} in {place.stale} epochs"
-        self.stop.now()
+            self.stop.because(f"no better {self.config.best} in {place.stale} epochs")
+        elif place.epoch < self.config.epochs:
+            self.stop.now(self._leaving_seconds())
 
-    def _leave_mid_epoch(self) -> None:
-        """Saves a run that stops inside an epoch, with weights that are fit for testing beside the
-        trained ones."""
-        trained = self._weights()
-        state = self._look(
-            self.place.epoch + self.place.update / len(self._plan(self.place.epoch)), passing=True
-        )
-        self._save({"network": state["network"], "trained": trained})
+    def _may_look(self) -> bool:
+        """Whether a run that stops inside an epoch still has the time to measure what it came to:
+        after SIGTERM the system waits some seconds only."""
+        hurried = self.stop.signal not in (None, signal.SIGINT)
+        return not self.processes.any(hurried or self.stop.seconds_left() < self.look_seconds)
+
+    def _leave(self, look: bool) -> None:
+        """Saves a run that stops inside an epoch, at once.
+
+        Then, with ``look``, measures it: weights that are fit for testing go beside the trained
+        ones, and into best.pt if they are better.
+        """
+        self._save()
+        if look:
+            trained = self._weights()
+            part = self.place.update / len(self._plan(self.place.epoch))
+            try:
+                weights, value = self._look(self.place.epoch + part, passing=True)
+            except LookEnded:
+                return
+            self._save({"network": weights["network"], "trained": trained})
+            if self.place.best_epoch and better(self.config.best, value, self.place.best):
+                self.run.lend_best()
         if not self.place.best_epoch:
             self.run.copy_last(BEST)
-        self.report.note(f"Stopped: {self.stop.reason}. Go on with --resume.")
+
+    def _how_it_ended(self) -> Ending:
+        stop, place = self.stop, self.place
+        return Ending(
+            stop.reason,
+            stop.signal.name if stop.signal else None,
+            place.step,
+            place.epoch < self.config.epochs and not self._out_of_patience(),
+        )
+
+    def _out_of_patience(self) -> bool:
+        return bool(self.config.patience) and self.place.stale >= self.config.patience
 
     # ---- looking at the network
 
     def _look(
         self, epoch: float, means: dict[str, float] | None = None, passing: bool = False
-    ) -> dict:
-        """Validates and draws the network as it will be used. Returns the weights for the
-        checkpoint.
+    ) -> tuple[dict, float]:
+        """Validates and draws the network as it will be used.
 
         Args:
             epoch: epochs done, with a fraction inside one.
             means: terms of the training loss in the epoch.
             passing: True where the run stops inside an epoch: a resumed run forgets this look.
+
+        Returns:
+            The weights for the checkpoint, and the figure that chooses the best one (NaN without).
+
+        Raises:
+            LookEnded: the run has to end first; the network is as it was.
         """
-        trained = self._weights() if self.average else None
+        begun, own = time.monotonic(), self._weights()
+        ended = self.stop.over if passing else self.stop.now
         entry: dict[str, Any] = {"event": "epoch", "epoch": epoch, "step": self.place.step}
         entry |= {"passing": True} if passing else {}
         entry |= {
             "train_" + ("loss" if name == "total" else name): value
             for name, value in (means or {}).items()
         }
-        with self._as_used():
-            entry |= self._validate(epoch)
-            if self.people and self.processes.first:
-                self.people.draw(self.network, self.device, self.run.path, epoch)
-            used = self._weights()
-        if epoch and not passing:
-            self._judge(entry.get(self.config.best, math.nan))
+        try:
+            if ended():
+                raise LookEnded
+            with self._as_used():
+                entry |= self._validate(epoch, ended)
+                if self.people and self.processes.first:
+                    self.people.draw(self.network, self.device, self.run.path, epoch)
+                used = self._weights()
+        except LookEnded:
+            self.network.load_state_dict(own)
+            raise
         self.report.epoch(entry)
         if self.processes.first:
             draw_curves(self.run.read_log(), self.run.path / "curves.png")
         self.processes.wait()
-        return {"network": used, "trained": trained}
+        self.look_seconds = time.monotonic() - begun
+        weights = {"network": used, "trained": own if self.average else None}
+        return weights, entry.get(self.config.best, math.nan)
 
     @contextlib.contextmanager
     def _as_used(self) -> Iterator[None]:
@@ -317,7 +394,16 @@ class Trainer:
             self.network, (inputs_of(batch, self.device) for batch in self._loader(sampler))
         )
 
-    def _validate(self, epoch: float) -> dict:
+    def _watched(self, loader: Loader, ended: Callable[[], bool]) -> Iterator[dict]:
+        """The loader's batches, until the run has to end; asked as often in every process."""
+        fewest = self.processes.least(len(loader))
+        with contextlib.closing(iter(loader)) as batches:
+            for number, batch in enumerate(batches):
+                if number < fewest and ended():
+                    raise LookEnded
+                yield batch
+
+    def _validate(self, epoch: float, ended: Callable[[], bool]) -> dict:
         """Figures on the held-out pairs and the gap between the modes; warns where the output has
         collapsed."""
         if not len(self.data.validation):
@@ -325,21 +411,22 @@ class Trainer:
         rows = gathered(
             measure(
                 self.network,
-                self._validation_loader(),
+                self._watched(self._validation_loader(), ended),
                 self.loss.values,
                 self.device,
                 self.setting.lpips,
             ),
             self.processes,
         )
-        figures = summarise(rows)
+        figures = summarise(rows) | {"people": [round(r[self.config.best], 6) for r in rows]}
         figures |= {
             "l1_training_mode": figures["l1"],
             "l1_evaluation_mode": figures["l1"],
             "gap": 0.0,
         }
         if not self.config.frozen:
-            figures |= mode_gap(self.network, self._validation_loader(), self.device)
+            loader = self._validation_loader()
+            figures |= mode_gap(self.network, self._watched(loader, ended), self.device)
         for sign in collapse(rows) if epoch else []:
             self.report.warn(self.place, f"epoch {epoch:g}: {sign}", passing=epoch != int(epoch))
         return figures
@@ -361,12 +448,19 @@ class Trainer:
         return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
     def _save(self, weights: dict | None = None) -> None:
-        """Writes last.pt; without ``weights`` with those of this moment."""
-        own = self.network.state_dict()
+        """Writes last.pt; without ``weights`` with those of this moment.
+
+        Raises:
+            DataError: they are not finite; the file that was there is left as it was.
+        """
+        begun, own = time.monotonic(), self.network.state_dict()
         weights = weights or {
             "network": self.average.state if self.average else own,
             "trained": own if self.average else None,
         }
+        parts = (part for part in weights.values() if part)
+        if not all(all_finite(part.values()) for part in parts):
+            raise self._diverged(f"NaN or infinity in the weights after step {self.place.step}")
         self.run.save(
             {
                 "format": FORMAT,
@@ -383,6 +477,7 @@ class Trainer:
             LAST,
         )
         self.saved = time.monotonic()
+        self.save_seconds = self.saved - begun
 
     def _save_now_and_then(self) -> None:
         minutes = (time.monotonic() - self.saved) / 60
@@ -406,6 +501,7 @@ class Trainer:
             }
         restore_random_state(state["random"])
         self.run.rewind(self.place)
+        self.run.take_back_best()
         if self.processes.first:
             forget_after(self.run.path, self.place.epoch)
         self.report.note(f"Going on after step {self.place.step}, in epoch {self.place.epoch + 1}.")
@@ -463,20 +559,21 @@ class Trainer:
             group["lr"] = rate * group["part"]
         return rate
 
-    def _count(self, terms: dict[str, Tensor], pairs: int) -> None:
-        """Adds the terms of a micro-batch to the sums of the epoch."""
-        names = [name for name in terms if name in self.setting.terms]
-        values = torch.stack(
-            [terms[name].detach().float() for name in names]
-        ).tolist()  # one wait for the device
-        for name, value in zip(names, values):
-            self.place.sums[name] = self.place.sums.get(name, 0.0) + value * pairs
-        self.place.seen += pairs
+    def _count(self, found: list[tuple[dict[str, Tensor], int]]) -> None:
+        """Adds the terms of an update's micro-batches, (terms, pairs) each, to the epoch's sums."""
+        for terms, pairs in found:
+            names = [name for name in terms if name in self.setting.terms]
+            values = torch.stack(
+                [terms[name].detach().float() for name in names]
+            ).tolist()  # one wait for the device
+            for name, value in zip(names, values):
+                self.place.sums[name] = self.place.sums.get(name, 0.0) + value * pairs
+            self.place.seen += pairs
 
     def _is_sound(self, norm: float) -> bool:
         """False if the gradients hold NaN or infinity: then the step is left out. Gives up where
         that goes on."""
-        self.failures = 0 if math.isfinite(norm) else self.failures + 1
+        self.failures = 0 if sound_norm(norm) else self.failures + 1
         if not self.failures:
             return True
         self.place.skipped += 1
@@ -487,11 +584,11 @@ class Trainer:
                 self.place, f"step {self.place.step + 1}: the gradient is not finite; step left out"
             )
         if self.failures >= MOST_SKIPPED:
-            raise DataError(
-                self.run.path,
-                f"{self.failures} steps without a finite gradient",
-                "",
-                "Lower --lr, set --clip 1, or use --precision fp32; then go on from an older "
-                "checkpoint.",
-            )
+            raise self._diverged(f"{self.failures} steps without a finite gradient")
         return False
+
+    def _diverged(self, found: str) -> DataError:
+        """Logs the end of a run that can't go on; the error to raise."""
+        self.report.warn(self.place, f"{found}; training has given up")
+        last = self.run.last
+        return diverged(self.run.path, found, str(last) if last.exists() else None)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+from model.data.loading import GROUP_SIGNALS
 from model.training.board import Board
 from model.training.config import TrainConfig
 from model.training.processes import Processes
 from model.training.run_state import Place, RunFolder
 
-GENTLE_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ONE_REQUEST = 1.0  # seconds
 
 
 class Reporter:
@@ -29,9 +31,17 @@ class Reporter:
         note: Callable[[str], None],
     ):
         self.config, self.run, self.board, self.processes = config, run, board, processes
-        self.note = note if processes.first else lambda text: None
+        self._note = note if processes.first else lambda text: None
         self.begun = time.monotonic()
         self.start_epoch(Place())
+
+    def note(self, text: str) -> None:
+        """One line; where nobody takes it any more (the end of a pipe was told to end first), the
+        run goes on without."""
+        try:
+            self._note(text)
+        except OSError:
+            self._note = lambda text: None
 
     def minutes(self) -> float:
         """Since this process began."""
@@ -46,6 +56,7 @@ class Reporter:
         if place.step % self.config.log_steps:
             return
         means = {name: value / max(place.seen, 1) for name, value in place.sums.items()}
+        means.setdefault("total", math.nan)  # every step was left out
         self.run.log(
             event="step",
             epoch=place.epoch + 1,
@@ -92,42 +103,98 @@ class Reporter:
         self.note("Warning: " + text)
 
 
+class Ended(KeyboardInterrupt):
+    """A run that was told to end where nothing could be saved any more, or at once.
+
+    Args:
+        signal: the signal that said so.
+        text: a sentence for the person.
+    """
+
+    def __init__(self, signal: signal.Signals, text: str):
+        super().__init__(signal, text)
+        self.signal, self.text = signal, text
+
+
+class LookEnded(Exception):
+    """A look at the network was broken off: the run has to end."""
+
+
 class Stop:
     """Whether and why a run has to end before its last epoch. ``reason`` is None while it may go
-    on."""
+    on.
 
-    def __init__(self, max_minutes: float, processes: Processes):
+    Args:
+        max_minutes: for all that the process does; 0 for no limit.
+        begun: ``time.monotonic()`` when it began.
+    """
+
+    def __init__(self, max_minutes: float, processes: Processes, begun: float | None = None):
         self.max_minutes, self.processes = max_minutes, processes
-        self.begun = time.monotonic()
+        self.begun = time.monotonic() if begun is None else begun
         self.reason: str | None = None
+        self.signal: signal.Signals | None = None
+        self.decided = False  # True, in every process, once ``now`` has said so
+        self.gentle = False  # True once a signal is waited for, rather than ending all at once
+        self._told_at = 0.0
 
-    def now(self) -> bool:
-        """True, in every process at once, if time is over or a process was told to end."""
-        if self.max_minutes and time.monotonic() - self.begun >= 60 * self.max_minutes:
+    def seconds_left(self) -> float:
+        """Of the time limit; infinity without one."""
+        spent = time.monotonic() - self.begun
+        return 60 * self.max_minutes - spent if self.max_minutes else math.inf
+
+    def now(self, needed: float = 0.0) -> bool:
+        """True, in every process at once, if a process was told to end or has less than ``needed``
+        seconds left."""
+        if self.seconds_left() <= needed:
             self.reason = self.reason or f"{self.max_minutes:g} minutes are over"
         if self.processes.any(self.reason is not None):
-            self.reason = self.reason or "another process was told to end"
-        return self.reason is not None
+            self.reason, self.decided = self.reason or "another process was told to end", True
+        return self.decided
+
+    def because(self, reason: str) -> None:
+        """Ends the run for a reason that all processes have."""
+        self.reason, self.decided = reason, True
+
+    def over(self) -> bool:
+        """True, in every process at once, if the time limit has come."""
+        return self.processes.any(self.seconds_left() <= 0)
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Inside, Ctrl-C and SIGTERM end the run after the step that is being done; a second one
-        ends it at once."""
+        """Inside, Ctrl-C, SIGTERM and a closed terminal end the run.
+
+        Where ``gentle`` is set, after the step that is being done; a second signal, or one before
+        that, raises Ended at once. Signals within ``ONE_REQUEST`` seconds of the first are the same
+        request: ``timeout`` and torchrun tell the process and its group.
+        """
 
         def told(number, _frame):
-            if self.reason:
-                raise KeyboardInterrupt
-            self.reason = f"{signal.Signals(number).name} received"
+            named, now = signal.Signals(number), time.monotonic()
+            if self.signal is None:
+                self.signal, self._told_at = named, now
+                self.reason = self.reason or f"{named.name} received"
+                if self.gentle:
+                    return
+            elif now - self._told_at < ONE_REQUEST:
+                return
+            raise Ended(named, f"Ended at once by {named.name}.")
 
         main = (
             threading.current_thread() is threading.main_thread()
         )  # elsewhere Python takes no signals
-        before = {number: signal.signal(number, told) for number in GENTLE_SIGNALS} if main else {}
+        before = {number: signal.signal(number, told) for number in _taken()} if main else {}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _taken() -> list[signal.Signals]:
+    """Signals to act on: nohup's hangup stays ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in GROUP_SIGNALS if not (ignored and number == signal.SIGHUP)]
 
 
 def _clock(seconds: float) -> str:
