@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -168,6 +169,35 @@ def check_writable(*paths: Path | None) -> None:
 def note(text: str) -> None:
     """One line for the person at the terminal (stderr); results go to stdout with click.echo."""
     click.echo(text, err=True)
+
+
+@contextlib.contextmanager
+def live_progress() -> Iterator[
+    tuple[Callable[[str], None], Callable[[int, int, str], None] | None]
+]:
+    """How a long run speaks: ``say(line)``, and ``bar(done, total, text)`` that changes in place.
+
+    The bar is None where stderr is no terminal, or one that can't move its cursor: a file gets
+    plain lines. NO_COLOR is heeded.
+    """
+    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        yield note, None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("", total=None)
+
+        def say(text: str) -> None:
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+        def bar(done: int, total: int, text: str) -> None:
+            shown.update(task, completed=done, total=total, description=text)
+
+        yield say, bar
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import NoReturn, get_type_hints
 
 import click
 
-from commands.common import note
+from commands.common import live_progress, note
 from model.training.config import TrainConfig
 from pipeline.base.errors import DataError
 from pipeline.base.storage import read_json
@@ -160,20 +160,22 @@ def command(
         return load_perceptual(vgg19, vgg16, lpips)
 
     try:
-        summary = train(
-            shards,
-            run,
-            config,
-            network=NetworkConfig.preset(preset) if preset else None,
-            init=init,
-            resume=resume,
-            unpaired=unpaired,
-            perceptual=perceptual,
-            device=device,
-            dry_run=dry_run,
-            note=note,
-            begun=begun,
-        )
+        with live_progress() as (say, bar):
+            summary = train(
+                shards,
+                run,
+                config,
+                network=NetworkConfig.preset(preset) if preset else None,
+                init=init,
+                resume=resume,
+                unpaired=unpaired,
+                perceptual=perceptual,
+                device=device,
+                dry_run=dry_run,
+                note=say,
+                bar=bar,
+                begun=begun,
+            )
     except Ended as end:
         with contextlib.suppress(OSError):
             note(end.text)

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import pty
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +22,7 @@ from tiny import tiny_network, tiny_sample, tiny_shards, write_shards
 from cli import main
 from model.network.checkpoint import load_network
 from model.network.daflow import DAFlow
-from model.training.board import Board
+from model.training.board import TensorBoard, WeightsAndBiases
 from model.training.config import TrainConfig
 from model.training.pictures import read_picture, table, thinned
 from model.training.schedule import (
@@ -32,6 +39,7 @@ from model.training.validate import collapse, measure, mode_gap, pair_figures, s
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 
+ROOT = Path(__file__).parents[1]
 QUICK = {"workers": 0, "pictures": 0, "log_steps": 1}
 
 
@@ -578,7 +586,72 @@ def test_tensorboard_that_is_not_installed_is_told_with_the_command_to_install_i
 ):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(DataError, match="not installed.*pip install"):
-        Board(tmp_path)
+        TensorBoard(tmp_path)
+
+
+def test_a_run_logs_for_weights_and_biases_offline_and_under_one_id(shards, tmp_path, monkeypatch):
+    module, opened = types.ModuleType("wandb"), []
+
+    class Run:
+        def __init__(self, **options):
+            self.options, self.logged, self.ended = options, [], False
+            opened.append(self)
+
+        def log(self, values, step):
+            self.logged.append((step, values))
+
+        def finish(self):
+            self.ended = True
+
+    module.init, module.Image = Run, lambda picture: picture.shape
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    run(shards, tmp_path / "run", wandb=True, limit=5, pictures=1)
+    run(shards, tmp_path / "run", wandb=True, limit=5, options={"resume": True}, epochs=2)
+    assert [r.options["mode"] for r in opened] == ["offline"] * 2 and all(r.ended for r in opened)
+    assert opened[0].options["id"] == opened[1].options["id"]
+    assert opened[0].options["config"]["train"]["limit"] == 5
+    names = {name for _, values in opened[0].logged for name in values}
+    assert {"training/loss", "validation/l1_inside", "progress_dresses"} <= names
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(DataError, match="not installed.*fittingroom.wandb"):
+        WeightsAndBiases(tmp_path, {})
+
+
+def test_a_run_says_what_it_will_do_before_its_first_step(finished):
+    notes = finished[2]
+    said = "\n".join(notes[: next(i for i, note in enumerate(notes) if "step 1/" in note)])
+    assert "cpu (1 threads), float32, 1 process" in said and "l1" in said
+    assert "Pairs: 15 (upper body 5, lower body 5, dresses 5), 3 held out, 64 x 64" in said
+    assert "masks standard" in said and "2 epochs of 4 = 8, 4 pairs each, AdamW at 0.001" in said
+    assert "Time: about 0:00:0" in said and "for 8 steps" in said
+
+
+SPEAK = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from commands.common import live_progress
+with live_progress() as (say, bar):
+    say("a [line] of 3")
+    if bar:
+        bar(2, 5, "epoch 1/10  loss 0.5")
+"""
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_on_a_terminal_a_bar_moves_and_a_file_gets_plain_lines(tmp_path, colour):
+    here, there = pty.openpty()
+    speak = [sys.executable, "-c", SPEAK, str(ROOT)]
+    names = ("NO_COLOR", "FORCE_COLOR", "COLORTERM")
+    given = {name: value for name, value in os.environ.items() if name not in names}
+    given |= {"TERM": "xterm-256color", "COLUMNS": "100"} | ({} if colour else {"NO_COLOR": "1"})
+    subprocess.run(speak, stderr=there, env=given, check=True)
+    os.close(there)
+    shown = os.read(here, 100_000).decode()
+    assert "a [line] of 3" in shown and "2/5" in shown and "epoch 1/10  loss 0.5" in shown
+    assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]", shown)) == colour
+    plain = subprocess.run(speak, capture_output=True, env=given | {"FORCE_COLOR": "1"}).stderr
+    assert plain == b"a [line] of 3\n"
 
 
 def call(*arguments):

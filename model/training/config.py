@@ -169,6 +169,11 @@ class TrainConfig:
     tensorboard: bool = option(
         False, "Write the curves and pictures for TensorBoard too.", fixed=False
     )
+    wandb: bool = option(
+        False,
+        "Log them for Weights & Biases too: offline, unless WANDB_MODE says otherwise.",
+        fixed=False,
+    )
 
     def __post_init__(self):
         for item in fields(self):

@@ -27,7 +27,8 @@ from model.data.loading import Loader, in_batches
 from model.data.sampler import BatchSampler, MicroBatch, chosen_evenly, epoch_order, plan_epoch
 from model.loss.losses import PerceptualNetworks
 from model.network.config import NetworkConfig
-from model.training.board import Board
+from model.training.banner import estimate, opening
+from model.training.board import Board, TensorBoard, WeightsAndBiases
 from model.training.config import TrainConfig, better
 from model.training.pictures import FixedPeople, draw_curves, forget_after
 from model.training.processes import Processes
@@ -48,6 +49,7 @@ from model.training.schedule import (
     learning_rate,
     parameter_groups,
     recalibrate,
+    statistics_kept,
     training_mode,
 )
 from model.training.setup import (
@@ -62,7 +64,7 @@ from model.training.setup import (
 from model.training.sound import StatisticsKept, all_finite, diverged, sound_norm
 from model.training.summary import Ending, summarise_run
 from model.training.validate import collapse, gathered, inputs_of, measure, mode_gap, summarise
-from model.training.watch import LookEnded, Reporter, Stop
+from model.training.watch import Bar, LookEnded, Reporter, Stop
 from pipeline.base.errors import DataError
 from pipeline.base.storage import only_run_in
 
@@ -82,6 +84,7 @@ def train(
     device: str | None = None,
     dry_run: bool = False,
     note: Callable[[str], None] = print,
+    bar: Bar | None = None,
     begun: float | None = None,
 ) -> dict:
     """Trains on shards into a run folder.
@@ -96,6 +99,7 @@ def train(
         device: "cpu", "cuda" or None for what is there.
         dry_run: only say what would be done; nothing is written.
         note: takes lines for the person who watches.
+        bar: moves a bar in place of the lines of steps (``model.training.watch.Reporter``).
         begun: ``time.monotonic()`` from which the time limit counts; None for now.
 
     Returns:
@@ -126,7 +130,10 @@ def train(
             if not resume and processes.first:
                 folder.refuse_used()
             with only_run_in(folder.path) if processes.first else contextlib.nullcontext():
-                trainer = Trainer(setting, data, folder, processes, note, stop)
+                trainer = Trainer(setting, data, folder, processes, note, stop, bar)
+                source = folder.last if state else init
+                for line in opening(setting, data, processes.count, processes.device, source):
+                    trainer.report.note(line)
                 if state:
                     trainer.resume(state)
                 return trainer.fit()
@@ -143,6 +150,7 @@ class Trainer:
         run: the folder that everything goes to.
         note: takes a line for the person who watches.
         stop: what may end the run early.
+        bar: moves a bar.
     """
 
     def __init__(
@@ -153,6 +161,7 @@ class Trainer:
         processes: Processes,
         note: Callable[[str], None] = print,
         stop: Stop | None = None,
+        bar: Bar | None = None,
     ):
         self.setting, self.config, self.data, self.run, self.processes = (
             setting,
@@ -162,10 +171,8 @@ class Trainer:
             processes,
         )
         self.device, self.network, self.loss = processes.device, setting.network, setting.loss
-        board = Board(
-            run.path / "tensorboard" if self.config.tensorboard and processes.first else None
-        )
-        self.report = Reporter(self.config, run, board, processes, note)
+        boards = self._boards() if processes.first else []
+        self.report = Reporter(self.config, run, boards, processes, note, bar)
         self.stop = stop or Stop(self.config.max_minutes, processes)
         self.model = self._wrapped()
         self.statistics = StatisticsKept(self.network)
@@ -190,6 +197,7 @@ class Trainer:
         run."""
         self.run.write_config(self.setting.to_json())
         self.stop.gentle = True
+        self._tell_time()
         if self.place.step == 0:
             self._begin()
         while self.place.epoch < self.config.epochs and not self.stop.decided:
@@ -197,6 +205,8 @@ class Trainer:
                 self._finish_epoch()
             else:
                 self._leave(look=self._may_look())
+        for board in self.report.boards:
+            board.close()
         summary = summarise_run(self.run.read_log(), self.config, self._how_it_ended())
         self.run.write_summary(summary)
         return summary
@@ -210,6 +220,28 @@ class Trainer:
             self._look(epoch=0)
         if self.stop.now(self._leaving_seconds()):
             self._leave(look=False)
+
+    def _tell_time(self) -> None:
+        """Tries the work of one step and says what all will take. Nothing is changed, and memory
+        that does not suffice shows before minutes have gone by."""
+        updates = self._plan(self.place.epoch)
+        left = (self.config.epochs - self.place.epoch) * len(updates) - self.place.update
+        if left <= 0:
+            return
+        micro = updates[0][0]
+        keys = [(self.place.epoch, index) for index in micro.indices]
+        batch = next(iter(Loader(self.data.train, [keys], self.device)))
+        training_mode(self.network, frozen=self.config.frozen)
+        warm = self.device.type == "cuda" or self.config.compile
+        with statistics_kept(self.network):
+            for _ in range(2 if warm else 1):
+                begun = time.monotonic()
+                self._graded(batch, micro.weight)
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize(self.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        seconds = (time.monotonic() - begun) * len(updates[0])
+        self.report.note(estimate(seconds, left))
 
     def _train_epoch(self) -> bool:
         """The updates of an epoch that are left. False if training has to stop before its end."""
@@ -260,6 +292,9 @@ class Trainer:
     def _forward_and_backward(self, batch: dict, weight: float) -> dict[str, Tensor]:
         """Adds ``weight`` times the gradient of one micro-batch. Returns the terms of its loss,
         "total" among them."""
+        return self._graded(batch, weight)
+
+    def _graded(self, batch: dict, weight: float) -> dict[str, Tensor]:
         person = batch["person"]
         factor = self.scaler.scale(torch.tensor(weight, device=self.device))
         with torch.autocast(
@@ -396,11 +431,12 @@ class Trainer:
 
     def _watched(self, loader: Loader, ended: Callable[[], bool]) -> Iterator[dict]:
         """The loader's batches, until the run has to end; asked as often in every process."""
-        fewest = self.processes.least(len(loader))
+        fewest, total = self.processes.least(len(loader)), len(loader)
         with contextlib.closing(iter(loader)) as batches:
             for number, batch in enumerate(batches):
                 if number < fewest and ended():
                     raise LookEnded
+                self.report.show(number, total, "measuring held-out people")
                 yield batch
 
     def _validate(self, epoch: float, ended: Callable[[], bool]) -> dict:
@@ -507,6 +543,14 @@ class Trainer:
         self.report.note(f"Going on after step {self.place.step}, in epoch {self.place.epoch + 1}.")
 
     # ---- small things
+
+    def _boards(self) -> list[Board]:
+        boards: list[Board] = []
+        if self.config.tensorboard:
+            boards.append(TensorBoard(self.run.path / "tensorboard"))
+        if self.config.wandb:
+            boards.append(WeightsAndBiases(self.run.path, self.setting.to_json()))
+        return boards
 
     def _wrapped(self) -> nn.Module:
         model: nn.Module = self.network

@@ -7,31 +7,41 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from model.data.loading import GROUP_SIGNALS
+from model.training.banner import clock
 from model.training.board import Board
 from model.training.config import TrainConfig
 from model.training.processes import Processes
 from model.training.run_state import Place, RunFolder
 
 ONE_REQUEST = 1.0  # seconds
+Bar = Callable[[int, int, str], None]
 
 
 class Reporter:
-    """Lines for the person, the same numbers in log.jsonl and on the board. Only the first process
-    speaks."""
+    """Lines for the person, the same numbers in log.jsonl and on the boards. Only the first process
+    speaks.
+
+    Args:
+        note: takes a line.
+        bar: ``bar(done, total, text)`` shows how far the run is, in place; None where there is no
+            terminal: then a line every ``log_steps`` steps says so.
+    """
 
     def __init__(
         self,
         config: TrainConfig,
         run: RunFolder,
-        board: Board,
+        boards: Sequence[Board],
         processes: Processes,
         note: Callable[[str], None],
+        bar: Bar | None = None,
     ):
-        self.config, self.run, self.board, self.processes = config, run, board, processes
+        self.config, self.run, self.boards, self.processes = config, run, boards, processes
         self._note = note if processes.first else lambda text: None
+        self._bar = bar if processes.first else None
         self.begun = time.monotonic()
         self.start_epoch(Place())
 
@@ -43,6 +53,11 @@ class Reporter:
         except OSError:
             self._note = lambda text: None
 
+    def show(self, done: int, total: int, text: str) -> None:
+        """Moves the bar, where there is one."""
+        if self._bar:
+            self._bar(done, total, text)
+
     def minutes(self) -> float:
         """Since this process began."""
         return round((time.monotonic() - self.begun) / 60, 3)
@@ -52,36 +67,45 @@ class Reporter:
         self._since, self._seen = time.monotonic(), place.seen
 
     def step(self, place: Place, steps_per_epoch: int, rate: float) -> None:
-        """A line every ``log_steps`` steps: means over the epoch so far."""
-        if place.step % self.config.log_steps:
+        """A line every ``log_steps`` steps: means over the epoch so far. The bar moves at each."""
+        due = place.step % self.config.log_steps == 0
+        if not due and not self._bar:
             return
         means = {name: value / max(place.seen, 1) for name, value in place.sums.items()}
         means.setdefault("total", math.nan)  # every step was left out
-        self.run.log(
-            event="step",
-            epoch=place.epoch + 1,
-            step=place.step,
-            rate=rate,
-            minutes=self.minutes(),
-            **{"loss" if name == "total" else name: value for name, value in means.items()},
-        )
-        self.board.step(place.step, means["total"], rate)
+        if due:
+            named = {"loss" if n == "total" else n: value for n, value in means.items()}
+            self.run.log(
+                event="step",
+                epoch=place.epoch + 1,
+                step=place.step,
+                rate=rate,
+                minutes=self.minutes(),
+                **named,
+            )
+            for board in self.boards:
+                board.step(place.step, means["total"], rate)
+        speed, left = self._speed(place, steps_per_epoch)
+        told = f"loss {means['total']:.4f}  rate {rate:.1e}  {speed:.1f} people/s  {left} left"
+        epoch = f"epoch {place.epoch + 1}/{self.config.epochs}"
+        self.show(place.update, steps_per_epoch, f"{epoch}  {told}")
+        if due and not self._bar:
+            self.note(f"{epoch}  step {place.update}/{steps_per_epoch}  {told}")
+
+    def _speed(self, place: Place, steps_per_epoch: int) -> tuple[float, str]:
+        """People a second since the epoch began here, in all processes; and the time that the steps
+        to come will take."""
         everyone = self.processes.count
         speed = (place.seen - self._seen) * everyone / max(time.monotonic() - self._since, 1e-9)
-        left = (self.config.epochs - place.epoch) * steps_per_epoch - place.update
-        seconds = (
-            left * self.config.batch_size * self.config.accumulate * everyone / max(speed, 1e-9)
-        )
-        self.note(
-            f"epoch {place.epoch + 1}/{self.config.epochs}  step {place.update}/{steps_per_epoch}  "
-            f"loss {means['total']:.4f}  rate {rate:.1e}  {speed:.1f} people/s  {_clock(seconds)} "
-            f"left"
-        )
+        steps = (self.config.epochs - place.epoch) * steps_per_epoch - place.update
+        people = steps * self.config.batch_size * self.config.accumulate * everyone
+        return speed, clock(people / max(speed, 1e-9)) if speed else "-:--:--"
 
     def epoch(self, entry: dict) -> None:
         """The figures of a validation."""
         self.run.log(**entry, minutes=self.minutes())
-        self.board.epoch(entry, self.run.path)
+        for board in self.boards:
+            board.epoch(entry, self.run.path)
         figures = "  ".join(
             f"{name} {entry[name]:.4f}"
             for name in ("loss", "l1_inside", "ssim_inside", "gap")
@@ -195,8 +219,3 @@ def _taken() -> list[signal.Signals]:
     """Signals to act on: nohup's hangup stays ignored."""
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [number for number in GROUP_SIGNALS if not (ignored and number == signal.SIGHUP)]
-
-
-def _clock(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

@@ -1,0 +1,74 @@
+"""What a run says before its first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from model.training.setup import Data, Setting, plan
+
+FORMATS = {"none": "float32", "torch.bfloat16": "bfloat16 where it can", "torch.float16": "float16"}
+
+
+def opening(
+    setting: Setting, data: Data, processes: int, device: torch.device, source: Path | str | None
+) -> list[str]:
+    """Lines on device, network, data, loss and length of a run.
+
+    Args:
+        source: the file that the weights come from; None for a network that begins from nothing.
+    """
+    told, config = plan(setting, data, processes, device), setting.config
+    many = f"{processes} processes" if processes > 1 else "1 process"
+    statistics = f"batch statistics {config.statistics}"
+    return [
+        f"Device: {_named(device)}, {FORMATS.get(told['autocast'], told['autocast'])}, {many}",
+        f"Network: {told['parameters']:,} parameters, "
+        f"{f'from {source}' if source else 'begun from nothing'}; {statistics}",
+        f"Pairs: {told['pairs']:,} ({_counted(told['by_category'])}), "
+        f"{told['validation_pairs']:,} held out, {told['size'].replace('x', ' x ')}, "
+        f"masks {config.mask_style}",
+        f"Loss: {_loss(told['loss'])}",
+        f"Steps: {config.epochs} epochs of {told['steps_per_epoch']:,} = {told['steps']:,}, "
+        f"{_pairs(told['pairs_per_step'])} each, AdamW at {config.lr:g}, {config.schedule}",
+    ]
+
+
+def estimate(seconds: float, steps: int) -> str:
+    """How long the steps that are left will take, at ``seconds`` each."""
+    return f"Time: about {clock(seconds * steps)} for {steps:,} steps, {seconds:.2g} s each"
+
+
+def clock(seconds: float) -> str:
+    """h:mm:ss."""
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
+
+
+def _named(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} ({device})"
+    return f"{device} ({torch.get_num_threads()} threads)"
+
+
+def _counted(categories: dict[str, int]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in categories.items())
+
+
+def _loss(terms: dict) -> str:
+    factors = {
+        name: value
+        for name, value in terms.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value
+    }
+    if not terms.get("perceptual"):
+        factors = {n: v for n, v in factors.items() if n not in ("lpips", "style", "content")}
+    shown: Sequence[str] = [f"{value:g} {name}" for name, value in factors.items()]
+    without = "" if terms.get("perceptual") else " (without the perceptual terms)"
+    return " + ".join(shown) + without
+
+
+def _pairs(count: int) -> str:
+    return f"{count} pair" if count == 1 else f"{count} pairs"
