@@ -13,7 +13,7 @@ from pipeline.base.labels import GARMENT_LABELS, Atr, Category, Joint, is_in
 from pipeline.dataset.index import index_pairs
 from pipeline.dataset.readers import read_dense, read_keypoints, read_label_map
 from pipeline.inspect.scores import score_mask
-from pipeline.masks.body import TEMPLATE
+from pipeline.masks.body import LIMBS, TEMPLATE, draw_limb
 from pipeline.masks.render import (
     MASK_VERSION,
     STYLES,
@@ -27,38 +27,25 @@ from pipeline.sample import describe_person, person_files
 SMALL = (256, 192)
 TRUSTING = tuple(s for s in STYLES if s != "recipe")
 GOALS = {  # score -> the most it may be ("<") or the least (">"), per category
-    Category.UPPER_BODY: {
-        "ring": "<.005",
-        "id": ">.995",
-        "id_min": ">.95",
-        "excess": "<.40",
-        "hug": "<.42",
-        "cov_torso": ">.99",
-    },
+    Category.UPPER_BODY: {"hug": "<.42", "cf": "<.03", "cov_torso": ">.99"},
     Category.LOWER_BODY: {
-        "ring": "<.005",
-        "id": ">.995",
-        "id_min": ">.95",
-        "excess": "<1.22",
         "hug": "<.24",
-        "cf": "<.004",
+        "cf": "<.03",
         "cov_gap": ">.99",
         "cov_leg": ">.99",
         "cov_bone": ">.99",
     },
     Category.DRESSES: {
-        "ring": "<.005",
-        "id": ">.995",
-        "id_min": ">.95",
-        "excess": "<.48",
         "hug": "<.26",
-        "cf": "<.010",
+        "cf": "<.03",
         "cov_leg": ">.99",
         "cov_neck": ">.99",
-        "cov_arm": ">.95",
+        "cov_arm": ">.98",
         "cov_gap": ">.99",
     },
 }
+for goals in GOALS.values():
+    goals |= {"ring": "<.002", "id": ">.999", "id_min": ">.99"}
 
 
 def people(root, size_hw, splits=("train",)):
@@ -242,6 +229,7 @@ def test_guessed_arms_hide_no_background_where_a_label_map_shows_that_there_are_
     keypoints, _, labels = standing(Category.UPPER_BODY)
     labels[:, : int(0.42 * labels.shape[1])] = labels[:, int(0.58 * labels.shape[1]) :] = 0
     arms = [Joint.R_ELBOW, Joint.R_WRIST, Joint.L_ELBOW, Joint.L_WRIST]
+    keypoints[arms, 0] += (-30, -36, 30, 36)  # held out to the sides
     columns, rows = keypoints[arms, :2].astype(int).T
     assert render_agnostic_mask(Category.UPPER_BODY, keypoints, None, labels)[rows, columns].all()
     mask = render_agnostic_mask(Category.UPPER_BODY, without(keypoints, arms), None, labels)
@@ -366,14 +354,13 @@ def test_shirt_called_a_dress_is_hidden_above_the_hips(style):
     ].mean() > 0.95
 
 
-def skirt(length: int, ends: int):
-    """A standing figure in a skirt that widens to 100 pixels over ``length`` rows, seen down to the
-    row ``ends``."""
+def skirt(ends: int):
+    """A standing figure in a skirt that widens down to the row ``ends``."""
     keypoints, dense, labels = standing(Category.LOWER_BODY)
     labels[:], dense[:] = 0, 0
     waist, middle = int(keypoints[Joint.R_HIP, 1]) - 15, 96
     for row in range(waist, ends):
-        half = int(24 + 26 * (row - waist) / length)
+        half = int(18 + 16 * (row - waist) / 90)
         labels[row, middle - half : middle + half] = Atr.SKIRT
     return keypoints, dense, labels
 
@@ -381,14 +368,24 @@ def skirt(length: int, ends: int):
 def test_mask_does_not_tell_how_long_a_wide_skirt_is(monkeypatch):
     def overlap():
         long, short = (
-            render_agnostic_mask(Category.LOWER_BODY, *skirt(90, ends)) for ends in (180, 150)
+            render_agnostic_mask(Category.LOWER_BODY, *skirt(ends)) for ends in (180, 140)
         )
         return (long & short).sum() / (long | short).sum()
 
     assert overlap() > 0.99
     rule = RULES[Category.LOWER_BODY, "standard"]
-    monkeypatch.setitem(RULES, (Category.LOWER_BODY, "standard"), replace(rule, ample=()))
+    monkeypatch.setitem(RULES, (Category.LOWER_BODY, "standard"), replace(rule, skirt=None))
     assert overlap() < 0.95
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2])
+def test_mask_does_not_tell_how_long_a_sleeve_is(reach):
+    keypoints, dense, labels = standing(Category.UPPER_BODY)
+    bare = render_agnostic_mask(Category.UPPER_BODY, keypoints, dense, labels)
+    for limb in LIMBS[:2]:
+        draw_limb(labels, keypoints[list(limb[: reach + 1]), :2], (7, 6, 5), Atr.UPPER_CLOTHES)
+    dressed = render_agnostic_mask(Category.UPPER_BODY, keypoints, dense, labels)
+    assert (bare & dressed).sum() > 0.99 * (bare | dressed).sum()
 
 
 def test_jumpsuit_called_half_trousers_is_hidden_whole_as_a_dress():
@@ -429,14 +426,10 @@ def test_rule_that_contradicts_itself_is_refused():
     rule = RULES[Category.UPPER_BODY, "standard"]
     with pytest.raises(ValueError, match="hides and keeps"):
         replace(rule, garment=(Atr.PANTS,))
-    with pytest.raises(ValueError, match="Rule.arms takes 3 lengths, not 2"):
-        replace(rule, arms=(0.1, 0.2))
-    with pytest.raises(ValueError, match="Rule.ample takes 3 lengths, not 1"):
-        replace(rule, ample=(0.3,))
 
 
 def test_own_style_is_one_row_of_the_table(monkeypatch):
-    bare = replace(RULES[Category.UPPER_BODY, "standard"], arms=(), skin=())
+    bare = replace(RULES[Category.UPPER_BODY, "standard"], arms=None, skin=())
     monkeypatch.setitem(RULES, (Category.UPPER_BODY, "vest"), bare)
     keypoints, dense, labels = standing(Category.UPPER_BODY)
     vest = render_agnostic_mask("upper_body", keypoints, dense, labels, "vest")
@@ -479,3 +472,61 @@ def test_masks_are_those_stored_for_this_version(category):
     assert (drawn != kept).sum() <= 12, (
         advice
     )  # a pixel in each mask may round differently elsewhere
+
+
+def mislabelled(crowd, category, alien, part):
+    """Names and shares of the garment that stay visible where a part of it has another class; of
+    people without a coat over their legs, which looks like that."""
+    for name, mine, keypoints, dense, labels in crowd:
+        worn = garment(mine, labels)
+        coat = (labels == Atr.UPPER_CLOTHES) & is_in(dense, range(7, 15))
+        if mine is not category or worn.sum() < 500 or coat.sum() > 100:
+            continue
+        rows, columns = np.nonzero(worn)
+        wrong = labels.copy()
+        wrong[worn & part(*np.indices(worn.shape), rows, columns)] = alien
+        yield (
+            name,
+            (worn & ~render_agnostic_mask(category, keypoints, dense, wrong)).sum() / worn.sum(),
+        )
+
+
+PARTS = {
+    "whole": lambda y, x, rows, columns: y >= 0,
+    "right half": lambda y, x, rows, columns: x < (columns.min() + columns.max()) / 2,
+    "left half": lambda y, x, rows, columns: x >= (columns.min() + columns.max()) / 2,
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "category, alien",
+    [(Category.LOWER_BODY, Atr.UPPER_CLOTHES), (Category.UPPER_BODY, Atr.PANTS)],
+)
+def test_garment_of_the_wrong_class_is_hidden(crowd, category, alien, part):
+    visible = dict(mislabelled(crowd, category, alien, PARTS[part]))
+    assert len(visible) >= 3 and np.mean(list(visible.values())) < 0.05, visible
+
+
+def test_open_coats_over_skirts_and_blouses_over_trousers_stay_visible():
+    keypoints, dense, labels = standing(Category.LOWER_BODY)
+    hips = int(keypoints[Joint.R_HIP, 1])
+    labels[:] = 0
+    labels[hips - 15 : hips + 60, 70:122] = Atr.PANTS
+    dense[hips : hips + 60, 74:118] = 9
+    labels[40 : hips + 5, 66:126] = Atr.UPPER_CLOTHES  # a blouse that ends below the hips
+    labels[40 : hips + 50, 62:84] = labels[40 : hips + 50, 108:130] = Atr.UPPER_CLOTHES  # a coat
+    mask = render_agnostic_mask(Category.LOWER_BODY, keypoints, dense, labels)
+    assert not mask[labels == Atr.UPPER_CLOTHES].any()
+
+
+def test_blot_of_another_class_on_the_leg_does_not_take_the_shirt_along():
+    keypoints, dense, labels = standing(Category.LOWER_BODY)
+    hips = int(keypoints[Joint.R_HIP, 1])
+    labels[:] = 0
+    labels[40 : hips - 10, 70:122] = Atr.UPPER_CLOTHES
+    labels[hips - 10 : hips + 80, 70:122] = Atr.PANTS
+    dense[hips : hips + 80, 70:122] = 9
+    labels[hips + 30 : hips + 50, 80:100] = Atr.UPPER_CLOTHES
+    mask = render_agnostic_mask(Category.LOWER_BODY, keypoints, dense, labels)
+    assert mask[hips + 30 : hips + 50, 80:100].all() and not mask[40 : hips - 12, 70:122].any()

@@ -15,13 +15,14 @@ import numpy as np
 
 from pipeline.base.labels import Atr, Category
 from pipeline.masks.body import bounded, find_body
+from pipeline.masks.evidence import corrected
 from pipeline.masks.peers import knows, render_peer_mask
 from pipeline.masks.protect import head_rows, protect
 from pipeline.masks.rules import HAND_PARTS, HEAD_PARTS, RULES, UNLABELLED, Rule
 from pipeline.masks.shapes import Drawing, Worn, drop_islands, pick
 from pipeline.masks.styles import PEER_STYLES, STYLES
 
-MASK_VERSION = 9
+MASK_VERSION = 10
 """Goes up whenever a mask changes for the same input; shards record it."""
 CANVAS_ROWS = 256
 HIDE, REGION, KEEP = 0, 128, 255
@@ -71,7 +72,7 @@ def render_agnostic_masks(
     for style in styles:
         if style not in known:
             raise ValueError(f"no mask style {style!r}; there are {', '.join(known)}.")
-    scene = Scene(keypoints, dense_i, label_map)
+    scene = Scene(keypoints, dense_i, label_map, RULES[category, "standard"])
     masks = np.empty(
         (len(styles), *scene.shape), bool
     )  # one block: fewer pages to fetch than one by one
@@ -100,7 +101,13 @@ class Scene:
     """One person's maps in full size and on the canvas, and what the styles of one category have in
     common."""
 
-    def __init__(self, keypoints: np.ndarray, dense: np.ndarray | None, labels: np.ndarray | None):
+    def __init__(
+        self,
+        keypoints: np.ndarray,
+        dense: np.ndarray | None,
+        labels: np.ndarray | None,
+        trust: Rule | None = None,
+    ):
         whole = labels if labels is not None else dense
         if whole is None:
             raise ValueError("a mask needs a label map or DensePose; both are missing.")
@@ -127,6 +134,11 @@ class Scene:
         self.drawing = (
             None if self.body is None else Drawing(self.body, self.small_dense, self.canvas)
         )
+        if self.body is not None and trust is not None and labels is not None:
+            assert self.small_labels is not None
+            self.labels = corrected(labels, self.small_labels, self.small_dense, self.body, trust)
+            if self.labels is not labels:
+                self.small_labels = self._small(self.labels)
         self._limits: dict[tuple, np.ndarray] = {}
         self._garments: dict[tuple, np.ndarray] = {}
         self._seen: dict[tuple, Worn] = {}
@@ -241,7 +253,7 @@ class Scene:
 
     def _worn(self, rule: Rule) -> Worn:
         """On the canvas: the garment, under whatever name, and skin that it may cover."""
-        key = rule.garment, rule.skin, rule.also, rule.keep_skin, rule.grow_skin
+        key = rule.garment, rule.skin, rule.also, rule.keep_skin
         if key not in self._seen:
             labels, body = self.small_labels, self.body
             assert labels is not None and body is not None
@@ -260,5 +272,5 @@ class Scene:
                 both = pick(labels, rule.skin)
                 protect(both, 0, labels, self.small_dense, body, 1.0, rule)
                 both = cv2.max(worn, both)
-            self._seen[key] = Worn(both, both if rule.grow_skin else worn)
+            self._seen[key] = Worn(both)
         return self._seen[key]

@@ -22,9 +22,51 @@ LEG_PARTS, ARM_PARTS = tuple(range(7, 15)), tuple(range(15, 23))
 
 
 @dataclass(frozen=True)
+class Arms:
+    """Radius of the region around the bones of the arms."""
+
+    shoulder: float
+    elbow: float
+    wrist: float
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """Margin outside shoulders, waist and hips, and length of the hem below the hips."""
+
+    shoulders: float
+    waist: float
+    hips: float
+    hem: float
+
+
+@dataclass(frozen=True)
+class Legs:
+    """Margin outside the waist, and outside the joints of hips, knees and ankles."""
+
+    waist: float
+    hips: float
+    knees: float
+    ankles: float
+
+
+@dataclass(frozen=True)
+class Skirt:
+    """Half the width of the region below the hips, whatever the legs do: at a quarter, half and
+    three quarters of the way to the ankles, and at the ankles; and how far its middle follows the
+    ankles aside, from 0, straight down, to 1."""
+
+    thighs: float
+    knees: float
+    shins: float
+    ankles: float
+    follow: float = 0.25
+
+
+@dataclass(frozen=True)
 class Rule:
-    """What one style hides for one category. Lengths are in body units; the empty tuple stands for
-    "none".
+    """What one style hides for one category. Lengths are in body units; the empty tuple and None
+    stand for "none".
 
     Attributes:
         garment: labels that are always hidden.
@@ -34,22 +76,14 @@ class Rule:
         skin: labels of skin that the garment may cover: grown like the garment.
         also: labels that may be part of the garment under another name: grown like it, but only on
             the garment's side of the hips (above for upper clothes, below for trousers).
+        doubt: of the labels that are kept, those of other clothes: they count as garment where the
+            body shows that a parser mistook it.
         keep_parts: DensePose parts that are never hidden; used where there is no label map.
         parts: DensePose parts that belong to the region.
         part_margin: how far they are grown.
         trunk_end: length below the hips at which those of the trunk end.
-        arms: radius at shoulder, elbow and wrist.
-        trunk: margin outside shoulders, waist and hips, and length of the hem below the hips.
-        legs: margin outside the waist, and outside the joints of hips, knees and ankles.
-        sway: margin outside the legs and the skirt, at the hips and at the ankles.
-        flare: half the width that a skirt may have at its widest; how much it is taken to widen
-            below the thigh, as a share of how it widens above; and where it is widest, between hips
-            (0) and ankles (1).
-        ample: from how far beside the bones of the thighs the garment makes room for a skirt wider
-            than usual; how much half its width gains for each length beyond; and what it is at
-            most. Empty where it never does.
-        grow: how far garment and skin are grown at the neck, and at the wrists of hanging arms.
-        grow_skin: whether skin is grown as far as garment, or just a few pixels.
+        arms, trunk, legs, skirt: shapes around the joints; legs and skirt share one convex outline.
+        grow: how far garment and skin are grown, at least a few pixels.
     """
 
     garment: tuple[int, ...] = ()
@@ -57,33 +91,18 @@ class Rule:
     keep_skin: tuple[str, ...] = ()
     skin: tuple[int, ...] = ()
     also: tuple[int, ...] = ()
+    doubt: tuple[int, ...] = ()
     keep_parts: tuple[int, ...] = ()
     parts: tuple[int, ...] = ()
     part_margin: float = 0.03
     trunk_end: float = 9.0
-    arms: tuple[float, ...] = ()
-    trunk: tuple[float, ...] = ()
-    legs: tuple[float, ...] = ()
-    sway: tuple[float, float] = (0.05, 0.12)
-    flare: tuple[float, float, float] = (0.60, 0.45, 0.70)
-    ample: tuple[float, ...] = ()
-    grow: tuple[float, float] = (0.03, 0.20)
-    grow_skin: bool = True
+    arms: Arms | None = None
+    trunk: Trunk | None = None
+    legs: Legs | None = None
+    skirt: Skirt | None = None
+    grow: float = 0.0
 
     def __post_init__(self):
-        for name, count in (
-            ("arms", 3),
-            ("trunk", 4),
-            ("legs", 4),
-            ("sway", 2),
-            ("flare", 3),
-            ("ample", 3),
-            ("grow", 2),
-        ):
-            if len(getattr(self, name)) not in (0, count):
-                raise ValueError(
-                    f"Rule.{name} takes {count} lengths, not {len(getattr(self, name))}."
-                )
         if both := set(self.garment) & set(self.keep):
             raise ValueError(
                 f"Rule hides and keeps the same labels: {sorted(int(b) for b in both)}."
@@ -96,12 +115,11 @@ _UPPER = Rule(
     keep_skin=("face", "hands"),
     skin=(*ARMS, Atr.HEAD),
     also=(Atr.DRESS, Atr.SCARF),
+    doubt=BOTTOMS,
     keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS,
     parts=TRUNK_PARTS + ARM_PARTS,
-    arms=(0.13, 0.14, 0.17),
-    trunk=(0.06, 0.08, 0.18, 0.15),
-    grow=(0.03, 0.20),
-    grow_skin=False,
+    arms=Arms(shoulder=0.24, elbow=0.42, wrist=0.17),
+    trunk=Trunk(shoulders=0.03, waist=0.38, hips=0.52, hem=0.06),
 )
 _LOWER = Rule(
     garment=BOTTOMS,
@@ -109,13 +127,11 @@ _LOWER = Rule(
     keep_skin=("feet",),
     skin=LEGS,
     also=(Atr.DRESS, Atr.BELT),
+    doubt=(Atr.UPPER_CLOTHES,),
     keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS + ARM_PARTS,
     parts=LEG_PARTS,
-    legs=(0.00, 0.06, 0.30, 0.25),
-    sway=(0.14, 0.02),
-    flare=(0.95, 0.13, 0.45),
-    ample=(0.33, 3.0, 1.50),
-    grow=(0.03, 0.10),
+    legs=Legs(waist=0.20, hips=0.10, knees=0.31, ankles=0.15),
+    skirt=Skirt(thighs=0.93, knees=0.82, shins=0.54, ankles=0.32, follow=0.25),
 )
 _DRESSES = Rule(
     garment=(Atr.DRESS, Atr.UPPER_CLOTHES, *BOTTOMS),
@@ -125,18 +141,16 @@ _DRESSES = Rule(
     also=(Atr.SCARF, Atr.BELT),
     keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS,
     parts=TRUNK_PARTS + ARM_PARTS + LEG_PARTS,
-    arms=(0.14, 0.15, 0.18),
-    trunk=(0.06, 0.06, 0.20, 0.15),
-    legs=(0.04, 0.45, 0.40, 0.20),
-    sway=(0.03, 0.02),
-    flare=(1.24, 0.08, 0.65),
-    grow=(0.04, 0.18),
+    arms=Arms(shoulder=0.17, elbow=0.42, wrist=0.19),
+    trunk=Trunk(shoulders=0.02, waist=0.34, hips=0.25, hem=0.11),
+    legs=Legs(waist=0.02, hips=0.42, knees=0.21, ankles=0.14),
+    skirt=Skirt(thighs=0.61, knees=0.99, shins=0.89, ankles=0.38, follow=0.25),
 )
 
 
 def _bare(rule: Rule) -> Rule:
     """Nothing but the garment itself."""
-    return replace(rule, skin=(), also=(), parts=(), arms=(), trunk=(), legs=())
+    return replace(rule, skin=(), also=(), parts=(), arms=None, trunk=None, legs=None, skirt=None)
 
 
 RULES: dict[tuple[Category, str], Rule] = {
@@ -154,10 +168,11 @@ RULES: dict[tuple[Category, str], Rule] = {
         also=(),
         keep_parts=(),
         part_margin=0.08,
-        arms=(0.22, 0.28, 0.38),
+        arms=Arms(shoulder=0.22, elbow=0.28, wrist=0.38),
+        trunk=Trunk(shoulders=0.06, waist=0.08, hips=0.18, hem=0.15),
     ),
     (Category.LOWER_BODY, "recipe"): replace(
-        _LOWER, keep=(), keep_skin=(), also=(), keep_parts=(), grow=(0.08, 0.08)
+        _LOWER, keep=(), keep_skin=(), also=(), keep_parts=(), grow=0.08
     ),
     (Category.DRESSES, "recipe"): replace(
         _DRESSES,
@@ -167,30 +182,31 @@ RULES: dict[tuple[Category, str], Rule] = {
         also=(),
         keep_parts=(),
         part_margin=0.08,
-        arms=(0.20, 0.22, 0.26),
-        grow=(0.10, 0.10),
+        arms=Arms(shoulder=0.20, elbow=0.22, wrist=0.26),
+        grow=0.10,
     ),
-    (Category.UPPER_BODY, "tight"): replace(_bare(_UPPER), also=(Atr.DRESS,), grow=(0.06, 0.06)),
-    (Category.LOWER_BODY, "tight"): replace(_bare(_LOWER), also=(Atr.DRESS,), grow=(0.06, 0.06)),
-    (Category.DRESSES, "tight"): replace(_bare(_DRESSES), grow=(0.06, 0.06)),
+    (Category.UPPER_BODY, "tight"): replace(_bare(_UPPER), also=(Atr.DRESS,), grow=0.06),
+    (Category.LOWER_BODY, "tight"): replace(_bare(_LOWER), also=(Atr.DRESS,), grow=0.06),
+    (Category.DRESSES, "tight"): replace(_bare(_DRESSES), grow=0.06),
     (Category.UPPER_BODY, "loose"): replace(
-        _UPPER, arms=(0.26, 0.34, 0.48), trunk=(0.20, 0.30, 0.60, 0.60), grow=(0.06, 0.36)
+        _UPPER,
+        arms=Arms(shoulder=0.26, elbow=0.36, wrist=0.44),
+        trunk=Trunk(shoulders=0.20, waist=0.30, hips=0.60, hem=0.60),
+        grow=0.14,
     ),
     (Category.LOWER_BODY, "loose"): replace(
         _LOWER,
-        legs=(0.12, 0.60, 0.90, 0.60),
-        sway=(0.20, 0.25),
-        flare=(1.30, 0.60, 0.70),
-        ample=(0.33, 3.0, 1.90),
+        legs=Legs(waist=0.12, hips=0.60, knees=0.60, ankles=0.50),
+        skirt=Skirt(thighs=1.05, knees=1.25, shins=1.25, ankles=1.00),
+        grow=0.14,
     ),
     (Category.DRESSES, "loose"): replace(
         _DRESSES,
-        arms=(0.24, 0.30, 0.42),
-        trunk=(0.16, 0.25, 0.50, 0.30),
-        legs=(0.12, 0.60, 0.95, 0.60),
-        sway=(0.08, 0.25),
-        flare=(1.40, 0.60, 0.70),
-        grow=(0.06, 0.30),
+        arms=Arms(shoulder=0.24, elbow=0.32, wrist=0.38),
+        trunk=Trunk(shoulders=0.16, waist=0.25, hips=0.50, hem=0.30),
+        legs=Legs(waist=0.12, hips=0.60, knees=0.60, ankles=0.50),
+        skirt=Skirt(thighs=1.15, knees=1.35, shins=1.40, ankles=1.10),
+        grow=0.14,
     ),
 }
 """(category, style) -> rule. "standard" is the default; "recipe" trusts no labels to keep anything;
@@ -199,16 +215,15 @@ RULES: dict[tuple[Category, str], Rule] = {
 UNLABELLED: dict[Category, Rule] = {
     Category.UPPER_BODY: replace(
         _UPPER,
-        arms=(0.08, 0.10, 0.14),
-        trunk=(0.00, -0.10, 0.10, 0.00),
+        arms=Arms(shoulder=0.08, elbow=0.10, wrist=0.14),
+        trunk=Trunk(shoulders=0.00, waist=-0.10, hips=0.10, hem=0.00),
         part_margin=0.05,
         trunk_end=0.05,
     ),
     Category.LOWER_BODY: replace(
         _LOWER,
-        legs=(0.00, 0.16, 0.11, 0.08),
-        sway=(0.08, 0.03),
-        flare=(0.60, 1.00, 0.56),
+        legs=Legs(waist=0.00, hips=0.16, knees=0.20, ankles=0.16),
+        skirt=Skirt(thighs=0.60, knees=0.60, shins=0.50, ankles=0.36),
         part_margin=0.05,
     ),
     Category.DRESSES: _DRESSES,

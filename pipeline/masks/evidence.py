@@ -1,0 +1,136 @@
+"""Labels are evidence, not law: clothes that bear the wrong class, where the body tells better.
+
+Parsers give a garment the class of another, whole or in part. A class that a category protects is
+believed only where such clothes can be: trousers and skirts not on the chest, upper clothes not
+far down on both legs, and a garment of the category has to be somewhere.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from pipeline.base.labels import Atr
+from pipeline.masks.body import LIMBS, Body, bounded, draw_limb
+from pipeline.masks.rules import ARM_PARTS, BOTTOMS, LEG_PARTS, LEGS, TRUNK_PARTS, Rule, label_table
+
+LEAST_GARMENT = 0.12
+"""Square body units of the garment's class below which it is missing: a tenth of what people wear
+who wear little."""
+LEAST_ALIEN = 0.07
+"""Square body units of another class in impossible places that show an error: less is the ragged
+edge between two classes, or a blot."""
+ON_LEGS = 0.20
+"""Below the joints of the hips, in body units: nine in ten upper garments end above it."""
+ON_CHEST = 0.65
+"""Above the joints of the hips, in body units: high waists end below it."""
+WAIST, HEM = 0.45, 0.12
+"""How far over the hips a lower garment begins, and below them an upper one ends, when a wrong
+label hides where it does."""
+PIECE = 0.2
+"""Share of that which makes one piece guilty, with all that hangs together with it."""
+ON_BODY = 0.5
+"""Share of a piece that has to lie on the body there: sleeves beside a skirt do not."""
+EDGE = np.ones((5, 5), np.uint8)
+"""Pixels at a piece's edge that the small canvas misses."""
+LEG_RADIUS = 0.14
+"""Half the width of a leg around its bones, where no DensePose shows it."""
+
+
+def corrected(
+    labels: np.ndarray, small: np.ndarray, dense: np.ndarray | None, body: Body, rule: Rule
+) -> np.ndarray:
+    """A label map in which the garment has its own class wherever the body shows a wrong one.
+
+    Args:
+        labels: (H, W) uint8 ATR classes; not changed.
+        small: (h, w) uint8, the same on the canvas.
+        dense: (h, w) uint8 DensePose parts on the canvas, or None.
+        body: joints on the canvas.
+        rule: whose ``doubt`` are the classes that may be wrong.
+
+    Returns:
+        (H, W) uint8: ``labels`` itself where nothing is wrong.
+    """
+    if not rule.doubt or not rule.garment:
+        return labels
+    wrong = _wrong(small, dense, body, rule)
+    if wrong is None:
+        return labels
+    wrong = cv2.resize(wrong, labels.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    wrong = cv2.min(cv2.dilate(wrong, EDGE), cv2.LUT(labels, label_table(rule.doubt)))
+    mended = labels.copy()
+    mended[wrong > 0] = rule.garment[-1]
+    return mended
+
+
+def _wrong(
+    small: np.ndarray, dense: np.ndarray | None, body: Body, rule: Rule
+) -> np.ndarray | None:
+    """(h, w) uint8, 255 at other classes that are garment; None where there are none."""
+    least = LEAST_ALIEN * body.unit**2
+    alien = cv2.LUT(small, label_table(rule.doubt))
+    if cv2.countNonZero(alien) < least:
+        return None
+    lower = rule.garment == BOTTOMS
+    rows = slice(_row(body, ON_LEGS, small), None) if lower else slice(_row(body, -ON_CHEST, small))
+    impossible = np.zeros_like(alien)
+    impossible[rows] = cv2.min(alien, _where_it_cannot_be(small.shape, dense, body, lower))[rows]
+    if lower and _is_open_coat(impossible, small):
+        return None
+    _leave_out_other_places(alien, dense, body, lower)
+    own = cv2.LUT(small, label_table((*rule.garment, Atr.DRESS)))
+    if cv2.countNonZero(own) < LEAST_GARMENT * body.unit**2:
+        return alien
+    if cv2.countNonZero(impossible) < least:
+        return None
+    _, pieces = cv2.connectedComponents(alien)
+    seen = np.bincount(pieces[impossible > 0], minlength=pieces.max() + 1)
+    whole = np.bincount(pieces[rows].ravel(), minlength=len(seen))
+    guilty = (seen >= PIECE * least) & (seen > ON_BODY * whole)
+    guilty[0] = False
+    return guilty[pieces].astype(np.uint8) * 255 if guilty.any() else None
+
+
+def _where_it_cannot_be(
+    shape: tuple[int, ...], dense: np.ndarray | None, body: Body, lower: bool
+) -> np.ndarray:
+    """(h, w) uint8: the parts of the body where the other class is wrong, in the right rows."""
+    if dense is not None:
+        return cv2.LUT(dense, label_table(TRUNK_PARTS + (LEG_PARTS if lower else ARM_PARTS)))
+    if not lower:
+        return np.full(shape, 255, np.uint8)
+    legs = np.zeros(shape, np.uint8)
+    for limb in LIMBS[2:]:
+        draw_limb(legs, body.joints[list(limb)], (LEG_RADIUS * body.unit,) * 3)
+    return legs
+
+
+def _leave_out_other_places(
+    alien: np.ndarray, dense: np.ndarray | None, body: Body, lower: bool
+) -> None:
+    """Takes away, in place, what is other clothes even where a label is wrong nearby."""
+    arms = np.zeros_like(alien) if dense is None else cv2.LUT(dense, label_table(ARM_PARTS))
+    if lower:
+        alien[: _row(body, -WAIST, alien)] = 0
+        alien[arms > 0] = 0
+    else:
+        hem = _row(body, HEM, alien)
+        alien[hem:] = cv2.min(alien, arms)[hem:]
+
+
+def _row(body: Body, below_hips: float, canvas: np.ndarray) -> int:
+    return bounded(body.hips[1] + below_hips * body.unit, 0, len(canvas))
+
+
+def _is_open_coat(alien: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether most rows that hold upper clothes show what is below a coat, or a bag, between two
+    pieces of them."""
+    rows = np.flatnonzero(alien.any(1))
+    if not len(rows):
+        return False
+    below = cv2.LUT(labels, label_table((*BOTTOMS, Atr.DRESS, Atr.BAG, *LEGS)))
+    first, last = alien[rows].argmax(1), alien.shape[1] - 1 - alien[rows, ::-1].argmax(1)
+    columns = np.arange(alien.shape[1])
+    between = (columns > first[:, None]) & (columns < last[:, None]) & (below[rows] > 0)
+    return bool(between.any(1).mean() > 0.5)
