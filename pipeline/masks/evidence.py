@@ -75,15 +75,18 @@ def _wrong(
     lower = rule.garment == BOTTOMS
     rows = slice(_row(body, ON_LEGS, small), None) if lower else slice(_row(body, -ON_CHEST, small))
     impossible = np.zeros_like(alien)
-    impossible[rows] = cv2.min(alien, _where_it_cannot_be(small.shape, dense, body, lower))[rows]
+    if not impossible[rows].size:  # the hips lie at the picture's edge
+        return None
+    impossible[rows] = cv2.min(alien[rows], _where_it_cannot_be(small, dense, body, lower, rows))
+    own = cv2.LUT(small, label_table((*rule.garment, Atr.DRESS)))
+    missing = cv2.countNonZero(own) < LEAST_GARMENT * body.unit**2
+    if not missing and cv2.countNonZero(impossible) < least:
+        return None
     if lower and _is_open_coat(impossible, small):
         return None
     _leave_out_other_places(alien, dense, body, lower)
-    own = cv2.LUT(small, label_table((*rule.garment, Atr.DRESS)))
-    if cv2.countNonZero(own) < LEAST_GARMENT * body.unit**2:
+    if missing:
         return alien
-    if cv2.countNonZero(impossible) < least:
-        return None
     _, pieces = cv2.connectedComponents(alien)
     seen = np.bincount(pieces[impossible > 0], minlength=pieces.max() + 1)
     whole = np.bincount(pieces[rows].ravel(), minlength=len(seen))
@@ -93,17 +96,17 @@ def _wrong(
 
 
 def _where_it_cannot_be(
-    shape: tuple[int, ...], dense: np.ndarray | None, body: Body, lower: bool
+    canvas: np.ndarray, dense: np.ndarray | None, body: Body, lower: bool, rows: slice
 ) -> np.ndarray:
-    """(h, w) uint8: the parts of the body where the other class is wrong, in the right rows."""
+    """uint8, of these rows: 255 at the parts of the body where the other class is wrong."""
     if dense is not None:
-        return cv2.LUT(dense, label_table(TRUNK_PARTS + (LEG_PARTS if lower else ARM_PARTS)))
+        return cv2.LUT(dense[rows], label_table(TRUNK_PARTS + (LEG_PARTS if lower else ARM_PARTS)))
     if not lower:
-        return np.full(shape, 255, np.uint8)
-    legs = np.zeros(shape, np.uint8)
+        return np.full_like(canvas[rows], 255)
+    legs = np.zeros_like(canvas)
     for limb in LIMBS[2:]:
         draw_limb(legs, body.joints[list(limb)], (LEG_RADIUS * body.unit,) * 3)
-    return legs
+    return legs[rows]
 
 
 def _leave_out_other_places(
