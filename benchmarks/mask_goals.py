@@ -28,7 +28,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from mask_styles import SIZE, Sitter, laid, read_sitters  # noqa: E402
 
 from pipeline.base.labels import Category  # noqa: E402
-from pipeline.masks.render import Scene  # noqa: E402
+from pipeline.masks.layers import Layers  # noqa: E402
+from pipeline.masks.render import render  # noqa: E402
 from pipeline.masks.rules import RULES, Rule  # noqa: E402
 
 GOALS = {
@@ -74,7 +75,7 @@ class Search:
 
             def draw(labels: np.ndarray, sitter: Sitter = sitter) -> np.ndarray:
                 mask = np.empty(SIZE, bool)
-                Scene(sitter.keypoints, sitter.dense, labels, rule).render(rule, mask)
+                render(Layers(sitter.keypoints, sitter.dense, labels, rule), rule, mask)
                 return mask
 
             rows.append(sitter.scores(draw, room))

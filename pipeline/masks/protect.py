@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.base.labels import Atr, Joint
 from pipeline.masks.body import LIMBS, Body, bounded, draw_polygon
-from pipeline.masks.rules import HAND_PARTS, Rule, label_table
+from pipeline.masks.rules import HAND_PARTS, label_table
 
 HEAD_LINE = 0.30
 """Height over the shoulders, in body units, where the face begins; neck and chest below it may be
@@ -28,10 +28,11 @@ def protect(
     dense: np.ndarray | None,
     body: Body,
     size: float,
-    rule: Rule,
+    keep_skin: tuple[str, ...],
+    garment: tuple[int, ...],
     hands: tuple[slice, ...] | None = None,
 ) -> None:
-    """Sets ``target`` to ``value`` at face, hands and feet that the rule keeps.
+    """Sets ``target`` to ``value`` at face, hands and feet that a rule keeps.
 
     Args:
         target: (H, W) uint8, changed.
@@ -40,21 +41,22 @@ def protect(
         dense: (H, W) uint8 DensePose parts, or None.
         body: joints on the canvas.
         size: pixels of ``target`` for one of the canvas.
-        rule: says what is kept.
+        keep_skin: which of "face", "hands" and "feet".
+        garment: labels that hide the skin at their hem.
         hands: rows and columns that hold DensePose's hands, if known.
     """
-    if "face" in rule.keep_skin:
+    if "face" in keep_skin:
         _protect_face(target, value, labels, body, size)
-    if "hands" in rule.keep_skin and dense is not None:
+    if "hands" in keep_skin and dense is not None:
         _protect_hands(target, value, labels, dense, hands or (slice(None), slice(None)))
-    elif "hands" in rule.keep_skin:
+    elif "hands" in keep_skin:
         for limb, label in zip(LIMBS[:2], (Atr.RIGHT_ARM, Atr.LEFT_ARM)):
             past = _past_wrist(labels.shape, body, limb, size)
             _write(
                 target, value, cv2.bitwise_and(cv2.compare(labels, int(label), cv2.CMP_EQ), past)
             )
-    if "feet" in rule.keep_skin:
-        _protect_feet(target, value, labels, body, size, rule)
+    if "feet" in keep_skin:
+        _protect_feet(target, value, labels, body, size, garment)
 
 
 def _write(target: np.ndarray, value: int, where: np.ndarray) -> None:
@@ -112,7 +114,7 @@ def _past_wrist(shape: tuple[int, int], body: Body, limb: tuple, size: float) ->
 
 
 def _protect_feet(
-    target: np.ndarray, value: int, labels: np.ndarray, body: Body, size: float, rule: Rule
+    target: np.ndarray, value: int, labels: np.ndarray, body: Body, size: float, garment: tuple
 ) -> None:
     """Bare skin from just above the ankle that is nearest from left to right; not where a hem
     touches it."""
@@ -130,6 +132,6 @@ def _protect_feet(
     if not across:
         return
     columns = slice(max(x - reach, 0), x + across + reach)
-    hem = cv2.LUT(labels[top:, columns], label_table(rule.garment))
+    hem = cv2.LUT(labels[top:, columns], label_table(garment))
     hem = cv2.dilate(hem, np.ones((2 * reach + 1,) * 2, np.uint8))
     _write(target[top:, columns], value, cv2.subtract(feet[:, columns], hem))

@@ -13,12 +13,12 @@ import numpy as np
 from pipeline.base.labels import Joint
 from pipeline.masks.body import LIMB_PARTS, LIMBS, Body, draw_hull, draw_limb, draw_polygon
 from pipeline.masks.protect import HEAD_LINE
-from pipeline.masks.rules import TRUNK_PARTS, Arms, Rule, Skirt, Trunk, label_table
+from pipeline.masks.rules import Arms, Rule, Skirt, Trunk, label_table
 
 SQUARE = np.ones((3, 3), np.uint8)
 INSIDE = 254
 """Value of the region on the canvas: below 255, which no region reaches."""
-RING = 3.0
+RING = 3
 """Cells of the canvas that a garment is grown at least: 12 pixels of a picture with 1024 rows."""
 ISLAND = 0.015
 """A cut-off piece above this share of the largest stays: its size in cells would decide over too
@@ -43,72 +43,16 @@ def grown(shape: np.ndarray, margin: float) -> np.ndarray:
     return cv2.dilate(shape, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
 
 
-class Worn:
-    """What the label map shows of the garment and of skin that it may cover, grown evenly; kept,
-    because several styles need it.
-
-    Attributes:
-        shape: (h, w) uint8, 255 at garment and skin.
-    """
-
-    def __init__(self, shape: np.ndarray):
-        self.shape = shape
-        self._even: dict[int, np.ndarray] = {}
-
-    def even(self, margin: float) -> np.ndarray:
-        """(h, w) uint8: the shape, grown by at least the least that a garment is grown."""
-        margin = round(max(margin, RING))
-        if margin not in self._even:
-            self._even[margin] = cv2.min(grown(self.shape, margin), INSIDE)
-        return self._even[margin]
-
-
-class Drawing:
-    """Draws one person's regions, keeping what several styles share.
-
-    Args:
-        body: joints on the canvas.
-        dense: (h, w) uint8 DensePose parts on the canvas, or None.
-        size_hw: height and width of the canvas.
-    """
-
-    def __init__(self, body: Body, dense: np.ndarray | None, size_hw: tuple[int, int]):
-        self.body, self.dense, self.size_hw = body, dense, size_hw
-        self._parts: dict[tuple, np.ndarray] = {}
-
-    def region(self, rule: Rule, worn: Worn | None) -> np.ndarray:
-        """(h, w) uint8, 128 to 254 inside: all that a garment may cover.
-
-        Args:
-            rule: shapes and margins.
-            worn: what the label map shows, or None.
-        """
-        body = self.body
-        if worn is not None and not (rule.parts or rule.arms or rule.trunk or rule.legs):
-            return worn.even(rule.grow * body.unit)
-        canvas = self._grown_parts(rule)
-        if rule.arms:
-            draw_arms(canvas, body, rule.arms, self.dense, worn is not None)
-        if rule.trunk:
-            draw_polygon(canvas, trunk_outline(body, rule.trunk), INSIDE)
-        if rule.legs:
-            draw_hull(canvas, legs_outline(body, rule), INSIDE)
-        canvas = cv2.blur(canvas, (5, 5))  # rounds corners, and smooths the steps of enlarging
-        return canvas if worn is None else cv2.max(canvas, worn.even(rule.grow * body.unit))
-
-    def _grown_parts(self, rule: Rule) -> np.ndarray:
-        """(h, w) uint8, a new canvas with DensePose's parts of the rule."""
-        if self.dense is None or not rule.parts:
-            return np.zeros(self.size_hw, np.uint8)
-        if (key := (rule.parts, rule.part_margin, rule.trunk_end)) not in self._parts:
-            if (seen := (rule.parts, rule.trunk_end)) not in self._parts:
-                self._parts[seen] = cv2.LUT(self.dense, label_table(rule.parts, INSIDE))
-                end = max(round(self.body.hips[1] + rule.trunk_end * self.body.unit), 0)
-                if end < len(self.dense):
-                    below = set(rule.parts).difference(TRUNK_PARTS)
-                    self._parts[seen][end:] = cv2.LUT(self.dense[end:], label_table(below, INSIDE))
-            self._parts[key] = grown(self._parts[seen], rule.part_margin * self.body.unit)
-        return self._parts[key].copy()
+def draw_shapes(
+    canvas: np.ndarray, body: Body, rule: Rule, dense: np.ndarray | None, labelled: bool
+) -> None:
+    """Draws the arms, trunk and legs of a rule on a (h, w) uint8 canvas, changing it."""
+    if rule.arms:
+        draw_arms(canvas, body, rule.arms, dense, labelled)
+    if rule.trunk:
+        draw_polygon(canvas, trunk_outline(body, rule.trunk), INSIDE)
+    if rule.legs:
+        draw_hull(canvas, legs_outline(body, rule), INSIDE)
 
 
 def draw_arms(
@@ -194,7 +138,7 @@ def drop_islands(region: np.ndarray, limit: np.ndarray, wanted: np.ndarray) -> N
     ``region``.
 
     Args:
-        region: (h, w) uint8 as ``Drawing.region`` gives it.
+        region: (h, w) uint8, 128 to 254 inside.
         limit: (h, w) uint8: how much region it takes to hide each cell.
         wanted: (h, w) uint8, non-zero at garment and skin that it may cover: their pieces stay.
     """
