@@ -109,3 +109,11 @@ def test_drawing_far_outside_the_canvas_neither_fails_nor_wraps():
     draw_limb(canvas, np.array([(1e9, 1e9), (2e9, 1e9)]), (3, 3))
     draw_polygon(canvas, [(-1e9, -1e9), (-1e9, -2e9), (-2e9, -1e9)])
     assert not canvas.any()
+
+
+def test_body_without_hips_stands_upright():
+    keypoints = np.concatenate([TEMPLATE * 40 + (96, 40), np.ones((18, 1))], 1)
+    keypoints[1, 1] += 4  # the neck lies a little below the line of the shoulders
+    keypoints[[8, 11]] = np.nan
+    body = find_body(keypoints, (256, 192))
+    assert body is not None and body.hips[1] > 80

@@ -150,7 +150,8 @@ def _fit_template(
     if len(rows) < 2:
         return None
     fits = [_onto_joints(template, points, rows) for template in (TEMPLATE, TEMPLATE * (-1, 1))]
-    errors = [np.abs(fit[rows] - points[rows]).sum() for fit in fits]
+    seen = [j for j in range(1, 14) if known[j]]  # shoulders alone don't tell up from down
+    errors = [np.abs(fit[seen] - points[seen]).sum() for fit in fits]
     return fits[0] if errors[0] <= errors[1] + 1e-6 else fits[1]  # the second is seen from behind
 
 

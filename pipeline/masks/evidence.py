@@ -17,7 +17,7 @@ from pipeline.masks.rules import ARM_PARTS, BOTTOMS, LEG_PARTS, LEGS, TRUNK_PART
 LEAST_GARMENT = 0.12
 """Square body units of the garment's class below which it is missing: a tenth of what people wear
 who wear little."""
-LEAST_ALIEN = 0.07
+LEAST_ALIEN = 0.10
 """Square body units of another class in impossible places that show an error: less is the ragged
 edge between two classes, or a blot."""
 ON_LEGS = 0.20

@@ -19,7 +19,7 @@ from pipeline.masks.rules import RULES, UNLABELLED, Rule
 from pipeline.masks.shapes import draw_shapes, drop_islands
 from pipeline.masks.styles import PEER_STYLES, STYLES
 
-MASK_VERSION = 10
+MASK_VERSION = 11
 """Goes up whenever a mask changes for the same input; shards record it."""
 
 

@@ -130,8 +130,8 @@ _LOWER = Rule(
     doubt=(Atr.UPPER_CLOTHES,),
     keep_parts=HAND_PARTS + FOOT_PARTS + HEAD_PARTS + ARM_PARTS,
     parts=LEG_PARTS,
-    legs=Legs(waist=0.20, hips=0.10, knees=0.31, ankles=0.15),
-    skirt=Skirt(thighs=0.93, knees=0.82, shins=0.54, ankles=0.32, follow=0.25),
+    legs=Legs(waist=0.20, hips=0.10, knees=0.22, ankles=0.12),
+    skirt=Skirt(thighs=0.92, knees=0.85, shins=0.46, ankles=0.24, follow=0.20),
 )
 _DRESSES = Rule(
     garment=(Atr.DRESS, Atr.UPPER_CLOTHES, *BOTTOMS),
