@@ -85,8 +85,9 @@ def compare(shards: Path, weights: Path) -> dict:
     split."""
     import torch
 
+    from model.evaluation.metrics import pair_metrics
     from model.network.checkpoint import load_network
-    from model.training.validate import inputs_of, pair_figures
+    from model.training.validate import inputs_of
 
     network, dataset = load_network(weights), TryOnDataset([shards])
     rows: dict[str, dict[str, list]] = {}
@@ -104,7 +105,7 @@ def compare(shards: Path, weights: Path) -> dict:
         }
         for way, result in results.items():
             rows.setdefault(str(row.category), {}).setdefault(way, []).append(
-                pair_figures(result / 255.0, person / 255.0, mask)
+                pair_metrics(result, person, mask)
             )
     return {
         category: {

@@ -181,7 +181,7 @@ def test_page_holds_table_pictures_and_settings_and_loads_nothing(folders):
     )
     assert page.count("<img ") == 3 * 3 * 4 and "http" not in page
     assert len(re.findall(r"src='data:image/jpeg;base64,", page)) == 36
-    assert "scikit-image" in page and "shows.pt" in page
+    assert "OpenCV" in page and "shows.pt" in page
 
 
 def run(*arguments) -> str:
@@ -217,8 +217,7 @@ def test_command_writes_figures_with_everything_they_depend_on(
     assert stored["settings"]["mask_style"] == "loose" and stored["settings"]["size"] == "64x64"
     assert stored["settings"]["fid, kid"]["backbone"] == "tiny.pt"
     assert (
-        "299" in stored["settings"]["fid, kid"]["resize"]
-        and "scikit-image" in stored["settings"]["ssim, psnr"]
+        "299" in stored["settings"]["fid, kid"]["resize"] and "OpenCV" in stored["settings"]["ssim"]
     )
     assert (
         stored["software"].startswith("fittingroom ")

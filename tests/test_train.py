@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from tiny import tiny_network, tiny_sample, tiny_shards, write_shards
 
 from cli import main
+from model.evaluation.metrics import pair_metrics
 from model.network.checkpoint import load_network
 from model.network.daflow import DAFlow
 from model.training.board import TensorBoard, WeightsAndBiases
@@ -35,7 +36,7 @@ from model.training.schedule import (
 )
 from model.training.summary import Ending, judge, summarise_run
 from model.training.train import Trainer, train
-from model.training.validate import collapse, measure, mode_gap, pair_figures, summarise
+from model.training.validate import collapse, measure, mode_gap, summarise
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 
@@ -456,11 +457,11 @@ def test_figures_separate_inside_from_outside():
     mask[:16] = True
     result = person.copy()
     result[mask] = np.clip(result[mask] + 0.25, None, 2)
-    figures = pair_figures(result, person, mask)
+    figures = pair_metrics(result, person, mask)
     assert figures["l1_inside"] == pytest.approx(0.25) and figures["l1_outside"] == 0
     assert figures["l1"] == pytest.approx(0.125)
     assert figures["ssim_outside"] > figures["ssim"] > figures["ssim_inside"]
-    assert math.isnan(pair_figures(result, person, np.zeros_like(mask))["l1_inside"])
+    assert math.isnan(pair_metrics(result, person, np.zeros_like(mask))["l1_inside"])
 
 
 def log_of(held_out, training=None, people=60, noise=0.01, start=None):

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Subset
 from model.data.dataset import Row, TryOnDataset, to_image
 from model.data.loading import Loader, in_batches
 from model.evaluation.fid import RESIZE, FeatureSet, Inception, fid, kid
-from model.evaluation.metrics import PAIR_METRICS, pair_metrics
+from model.evaluation.metrics import PAIR_METRICS, mean_figures, pair_metrics
 from model.loss.vgg import Lpips
 from model.tryon.figures import PAIRED, UNPAIRED
 from model.tryon.predictor import TryOn
@@ -153,8 +153,8 @@ def describe(
         else "the network's own picture",
         "truth": "the shard's own photo at the same size, not resized",
         "precision": predictor.precision,
-        "ssim, psnr": f"scikit-image {version('scikit-image')}: Gaussian window, sigma 1.5, biased "
-        f"covariance",
+        "ssim": "Gaussian window of sigma 1.5, biased covariance, no border left out, as "
+        f"torchmetrics; OpenCV {version('opencv-python')}",
         "torch": torch.__version__,
     }
     if lpips:
@@ -261,15 +261,11 @@ def _add_features(
 def _means(rows: list[dict]) -> dict[str, dict]:
     """Group -> means over its people; each counts once; NaN (an empty mask) is left out."""
     groups = {ALL: rows} | {str(c): [r for r in rows if r["category"] == c] for c in Category}
-    names = (*PAIR_METRICS, "lpips")
-    found = {}
-    for group, members in groups.items():
-        if members:
-            values = {n: [r[n] for r in members if n in r and not math.isnan(r[n])] for n in names}
-            found[group] = {"count": len(members)} | {
-                n: math.fsum(v) / len(v) for n, v in values.items() if v
-            }
-    return found
+    return {
+        group: {"count": len(members)} | mean_figures(members, (*PAIR_METRICS, "lpips"))
+        for group, members in groups.items()
+        if members
+    }
 
 
 def _add_distances(metrics: dict, sets: dict) -> None:

@@ -1,40 +1,72 @@
-"""How good a result is: SSIM, PSNR and L1 of a pair, whole and inside the mask. Sets of pictures:
-``model.fid``."""
+"""How good a result is: SSIM, PSNR, L1 and detail of a pair, whole, inside the mask and outside.
+
+One definition each, for ``evaluate``, for the log of a training run and for benchmarks; sets of
+pictures are compared in ``fid``.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 
+import cv2
 import numpy as np
-from skimage.metrics import structural_similarity
 
-PAIR_METRICS = ("ssim", "psnr", "l1", "ssim_inside", "psnr_inside", "l1_inside")
+PAIR_METRICS = (
+    "ssim",
+    "psnr",
+    "l1",
+    "ssim_inside",
+    "psnr_inside",
+    "l1_inside",
+    "ssim_outside",
+    "l1_outside",
+    "detail",
+    "gradient_correlation",
+)
 LARGEST_PSNR = 100.0
 """PSNR of equal pictures, in dB: means over pairs stay finite."""
+WINDOW_PX, SIGMA = 11, 1.5
+"""Of SSIM's Gaussian window."""
+PLAIN = 1.0 / 255
+"""Root mean square of the truth's gradient, a pixel, below which it has no detail to compare."""
+GREY = np.array([0.299, 0.587, 0.114], np.float32)
+"""Rec. 601's shares of red, green and blue."""
 
 
 def unit(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float64 in [0, 1] of an (H, W, 3) uint8 picture."""
-    return image.astype(np.float64) / 255
+    """(H, W, 3) float32 in [0, 1] of an (H, W, 3) picture, uint8 or float in [0, 1]."""
+    if image.dtype == np.uint8:
+        return image * np.float32(1 / 255)
+    return np.asarray(image, np.float32)
 
 
 def ssim_map(result: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(H, W) float64: structural similarity at every pixel, mean over R, G and B.
+    """(H, W) float32: structural similarity at every pixel, mean over R, G and B.
 
-    Wang et al., 2004: Gaussian window of sigma 1.5 cut to 11 x 11, biased covariance, K1 = 0.01, K2
-    = 0.03; borders are mirrored. ``result`` and ``truth`` are (H, W, 3) float in [0, 1].
+    Wang et al., 2004, as torchmetrics has it by default: Gaussian window of sigma 1.5 cut to 11 x
+    11, biased covariance, K1 = 0.01, K2 = 0.03, range 1. Borders are mirrored without repeating the
+    outermost pixel, and no border is left out of a mean.
+
+    Args:
+        result, truth: (H, W, 3) RGB, uint8 or float in [0, 1], at least 6 x 6.
     """
-    _, values = structural_similarity(
-        truth,
-        result,
-        channel_axis=2,
-        data_range=1.0,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        full=True,
-    )
+    ours, theirs = unit(result), unit(truth)
+    mean_a, mean_b = _windowed(ours), _windowed(theirs)
+    variance = np.maximum(_windowed(ours * ours) - mean_a * mean_a, 0)
+    variance += np.maximum(_windowed(theirs * theirs) - mean_b * mean_b, 0)
+    product = mean_a * mean_b
+    covariance = _windowed(ours * theirs) - product
+    values = (2 * product + 1e-4) * (2 * covariance + 9e-4)
+    values /= (mean_a * mean_a + mean_b * mean_b + 1e-4) * (variance + 9e-4)
     return values.mean(2)
+
+
+def _windowed(values: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(
+        values, (WINDOW_PX, WINDOW_PX), SIGMA, borderType=cv2.BORDER_REFLECT_101
+    )
 
 
 def psnr_of(squared_error: float) -> float:
@@ -42,32 +74,90 @@ def psnr_of(squared_error: float) -> float:
     return min(LARGEST_PSNR, -10 * math.log10(squared_error)) if squared_error > 0 else LARGEST_PSNR
 
 
+def detail(result: np.ndarray, truth: np.ndarray, region: np.ndarray) -> tuple[float, float]:
+    """How much of the truth's detail there is in a region, and whether it is the same detail.
+
+    Gradients are central differences of the grey picture, at the pixels whose eight neighbours lie
+    in the region too, so that the region's edge is no detail.
+
+    Args:
+        result, truth: (H, W, 3) RGB, uint8 or float in [0, 1].
+        region: (H, W) bool.
+
+    Returns:
+        The energy of the result's gradients over that of the truth's (0 for a flat result, 1 for
+        the truth; noise may exceed it), and the correlation of the two gradient fields in [-1, 1]:
+        sum(g · t) / sqrt(sum(g · g) sum(t · t)), 0 for noise and for a flat result. NaN, NaN where
+        the truth is plain (``PLAIN``) or nothing of the region is left.
+    """
+    inner = cv2.erode(
+        region.astype(np.uint8),
+        np.ones((3, 3), np.uint8),
+        borderType=cv2.BORDER_CONSTANT,
+        borderValue=0,
+    ).view(bool)
+    if not inner.any():
+        return math.nan, math.nan
+    ours, theirs = (_gradients(unit(picture))[:, inner] for picture in (result, truth))
+    energy, wanted = (float(np.vdot(g, g)) for g in (ours, theirs))
+    if wanted < PLAIN**2 * ours.shape[1]:
+        return math.nan, math.nan
+    together = float(np.vdot(ours, theirs))
+    return energy / wanted, together / math.sqrt(energy * wanted) if energy > 0 else 0.0
+
+
+def _gradients(picture: np.ndarray) -> np.ndarray:
+    """(2, H, W) float32: change of grey for each pixel to the right and down."""
+    grey = picture @ GREY
+    right = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
+    down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
+    return np.stack([right, down])
+
+
 def pair_metrics(result: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     """All figures of one pair.
 
     Args:
-        result, truth: (H, W, 3) uint8 RGB of one size, at least 11 x 11.
+        result, truth: (H, W, 3) RGB of one size, uint8 or float in [0, 1], at least 6 x 6.
         mask: (H, W) bool, True = hidden from the network.
 
     Returns:
-        The names of ``PAIR_METRICS``. ``ssim`` is the mean of ``ssim_map`` without the window's 5
-        pixels at the border, as scikit-image and the usual evaluations have it; ``ssim_inside`` its
-        mean over the mask's pixels. ``l1`` is the mean absolute difference in [0, 1], ``psnr``
-        comes from the mean squared one; inside, both means run over the mask's pixels. NaN inside
-        an empty mask.
+        The names of ``PAIR_METRICS``. ``ssim`` is the mean of ``ssim_map``, ``l1`` the mean
+        absolute difference in [0, 1], ``psnr`` comes from the mean squared one; inside and outside,
+        the means run over the mask's pixels and over the others. ``detail`` and
+        ``gradient_correlation`` are ``detail``'s inside the mask. NaN where a region is empty.
     """
     ours, theirs = unit(result), unit(truth)
     similarity, difference = ssim_map(ours, theirs), ours - theirs
     absolute, squared = np.abs(difference).mean(2), np.square(difference).mean(2)
-    figures = {
-        "ssim": float(similarity[5:-5, 5:-5].mean()),
-        "psnr": psnr_of(float(squared.mean())),
-        "l1": float(absolute.mean()),
+    ratio, correlation = detail(ours, theirs, mask)
+    inside = bool(mask.any())
+    return {
+        "ssim": _mean(similarity),
+        "psnr": psnr_of(_mean(squared)),
+        "l1": _mean(absolute),
+        "ssim_inside": _mean(similarity[mask]),
+        "psnr_inside": psnr_of(_mean(squared[mask])) if inside else math.nan,
+        "l1_inside": _mean(absolute[mask]),
+        "ssim_outside": _mean(similarity[~mask]),
+        "l1_outside": _mean(absolute[~mask]),
+        "detail": ratio,
+        "gradient_correlation": correlation,
     }
-    if not mask.any():
-        return figures | {f"{name}_inside": math.nan for name in ("ssim", "psnr", "l1")}
-    return figures | {
-        "ssim_inside": float(similarity[mask].mean()),
-        "l1_inside": float(absolute[mask].mean()),
-        "psnr_inside": psnr_of(float(squared[mask].mean())),
-    }
+
+
+def mean_figures(rows: Sequence[Mapping], names: Iterable[str]) -> dict[str, float]:
+    """Means over people of the figures that they have; each person counts once, NaN does not.
+
+    ``detail`` is the median: a ratio is far above 1 for somebody whose truth is nearly plain.
+    """
+    found = {}
+    for name in names:
+        values = [row[name] for row in rows if name in row and not math.isnan(row[name])]
+        if values:
+            found[name] = median(values) if name == "detail" else math.fsum(values) / len(values)
+    return found
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean(dtype=np.float64)) if values.size else math.nan

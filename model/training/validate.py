@@ -5,58 +5,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
-from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
+from model.data.dataset import to_image
+from model.evaluation.metrics import PAIR_METRICS, mean_figures, pair_metrics, unit
 from model.training.processes import Processes
 from model.training.schedule import statistics_kept
 from pipeline.base.labels import Category
 
-MEASURES = ("l1", "l1_inside", "l1_outside", "ssim", "ssim_inside", "ssim_outside")
+THREADS = 4  # figures are computed beside the network, by OpenCV and numpy without Python's lock
 GAP_PAIRS = 32  # pairs on which the two modes are compared
 BLANK_STD, SAME_STD = 0.03, 0.05
-
-
-def pair_figures(result: np.ndarray, person: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """L1 and SSIM of one picture, whole, inside the mask and outside.
-
-    Args:
-        result, person: (H, W, 3) float in [0, 1].
-        mask: (H, W) bool, True = hidden.
-
-    Returns:
-        The names of ``MEASURES``. L1 is the mean absolute difference in [0, 1]; SSIM is Wang et
-        al.'s (2004) with a Gaussian window of sigma 1.5, its map averaged over the region. NaN
-        where the region is empty.
-    """
-    difference = np.abs(result - person).mean(2)
-    _, similarity = structural_similarity(
-        result,
-        person,
-        channel_axis=2,
-        data_range=1.0,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        full=True,
-    )
-    similarity = similarity.mean(2)
-    regions = {"": np.ones_like(mask), "_inside": mask, "_outside": ~mask}
-    return {
-        name + end: float(values[region].mean()) if region.any() else math.nan
-        for name, values in (("l1", difference), ("ssim", similarity))
-        for end, region in regions.items()
-    }
-
-
-def _pixels(images: Tensor) -> np.ndarray:
-    """(B, H, W, 3) float64 in [0, 1]; NaN becomes 0."""
-    return (
-        images.float().nan_to_num(-1).clamp(-1, 1).permute(0, 2, 3, 1).cpu().double().numpy() + 1
-    ) / 2
 
 
 @torch.no_grad()
@@ -67,7 +30,8 @@ def measure(
     device: torch.device,
     extra: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> list[dict]:
-    """One row of figures for each pair, in evaluation mode.
+    """One row of figures for each pair, in evaluation mode: those of ``evaluate``, computed in
+    threads beside the network.
 
     Args:
         loss: ``loss(levels, person) -> {"total": ...}``; its value is the batch's, given to each of
@@ -75,33 +39,53 @@ def measure(
         extra: LPIPS of (results, persons) in [-1, 1] -> (B,), where its weights are there.
     """
     network.eval()
-    rows = []
-    for batch in batches:
-        person = batch["person"].to(device)
-        result, levels = network(*inputs_of(batch, device), return_levels=True)
-        total = (
-            float(loss([level.float() for level in levels], person)["total"]) if loss else math.nan
-        )
-        lpips = (
-            extra(result.float(), person).flatten().tolist() if extra else [math.nan] * len(person)
-        )
-        finite = torch.isfinite(result.float()).flatten(1).all(1).tolist()
-        for i, (ours, truth) in enumerate(zip(_pixels(result), _pixels(person))):
-            figures = pair_figures(ours, truth, batch["mask"][i, 0].cpu().numpy() > 0.5)
-            rows.append(
-                figures
-                | {
-                    "index": int(batch["index"][i]),
-                    "category": int(batch["category"][i]),
-                    "loss": total,
-                    "lpips": lpips[i],
-                    "finite": finite[i],
-                    "std": float(ours.std()),
-                    "small": _small(ours),
-                    "small_truth": _small(truth),
-                }
-            )
-    return rows
+    rows: list[dict] = []
+    waiting: list[tuple[dict, Future]] = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for batch in batches:
+            person = batch["person"].to(device)
+            result, levels = network(*inputs_of(batch, device), return_levels=True)
+            told = _told(batch, result, levels, person, loss, extra)
+            rows += _collected(waiting)  # the batch before: its figures ran beside the network
+            waiting = [
+                (row, pool.submit(_figures, *pictures))
+                for row, *pictures in zip(told, result.float(), person, batch["mask"])
+            ]
+        return rows + _collected(waiting)
+
+
+def _told(batch: dict, result: Tensor, levels, person: Tensor, loss, extra) -> list[dict]:
+    """What the device says of each pair: loss, LPIPS, and whether the result is finite."""
+    total = math.nan
+    if loss:
+        total = float(loss([level.float() for level in levels], person)["total"])
+    count = len(person)
+    lpips = extra(result.float(), person).flatten().tolist() if extra else [math.nan] * count
+    finite = torch.isfinite(result.float()).flatten(1).all(1).tolist()
+    return [
+        {
+            "index": int(batch["index"][i]),
+            "category": int(batch["category"][i]),
+            "loss": total,
+            "lpips": lpips[i],
+            "finite": finite[i],
+        }
+        for i in range(count)
+    ]
+
+
+def _figures(result: Tensor, person: Tensor, mask: Tensor) -> dict:
+    """Figures of one pair from the bytes that a user would get, and what tells a collapse."""
+    ours, truth = to_image(result), to_image(person)
+    return pair_metrics(ours, truth, mask[0].cpu().numpy() > 0.5) | {
+        "std": float(unit(ours).std()),
+        "small": _small(unit(ours)),
+        "small_truth": _small(unit(truth)),
+    }
+
+
+def _collected(waiting: list[tuple[dict, Future]]) -> list[dict]:
+    return [row | task.result() for row, task in waiting]
 
 
 def inputs_of(batch: dict, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -138,12 +122,7 @@ def summarise(rows: list[dict]) -> dict:
 
 
 def _means(rows: list[dict]) -> dict[str, float]:
-    figures: dict[str, float] = {"count": len(rows)}
-    for name in ("loss", *MEASURES, "lpips"):
-        values = [row[name] for row in rows if not math.isnan(row[name])]
-        if values:
-            figures[name] = math.fsum(values) / len(values)
-    return figures
+    return {"count": len(rows)} | mean_figures(rows, ("loss", *PAIR_METRICS, "lpips"))
 
 
 def collapse(rows: list[dict]) -> list[str]:
