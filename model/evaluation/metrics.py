@@ -54,8 +54,8 @@ def ssim_map(result: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """
     ours, theirs = unit(result), unit(truth)
     mean_a, mean_b = _windowed(ours), _windowed(theirs)
-    variance = np.maximum(_windowed(ours * ours) - mean_a * mean_a, 0)
-    variance += np.maximum(_windowed(theirs * theirs) - mean_b * mean_b, 0)
+    variance = _windowed(ours * ours) - mean_a * mean_a
+    variance += _windowed(theirs * theirs) - mean_b * mean_b
     product = mean_a * mean_b
     covariance = _windowed(ours * theirs) - product
     values = (2 * product + 1e-4) * (2 * covariance + 9e-4)
