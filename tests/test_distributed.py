@@ -133,7 +133,7 @@ def test_only_the_first_process_speaks_and_writes(runs):
     assert {line[0] for line in said.splitlines() if "epoch" in line} == {"0"}
     log = [json.loads(line) for line in (folder / "two" / "log.jsonl").read_text().splitlines()]
     assert [e["epoch"] for e in log if e["event"] == "epoch"] == [0, 1, 2]
-    assert not list((folder / "two").rglob("*.part"))
+    assert not list((folder / "two").rglob(".*.tmp"))
 
 
 def test_two_processes_stopped_and_resumed_equal_two_that_were_not(runs):

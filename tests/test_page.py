@@ -328,6 +328,33 @@ def test_only_names_of_this_machine_are_answered(studio):
         assert client.get("/api", headers={"Host": "localhost:8000"}).status_code == 200
 
 
+@pytest.mark.parametrize("header", [{"host": "["}, {"host": "[::1"}, {"origin": "http://["}])
+def test_headers_that_are_no_address_are_refused_and_told(page, header):
+    answer = page.post("/api/dress", data=ORDER, headers=header)
+    assert answer.status_code == (400 if "host" in header else 403)
+    assert answer.json()["error"]["message"]
+    assert answer.headers["x-frame-options"] == "DENY"
+
+
+def test_pages_leave_the_form_parser_of_the_process_as_it_is(page):
+    from starlette.formparsers import MultiPartParser
+
+    assert "model" not in MultiPartParser.__module__
+    assert MultiPartParser.spool_max_size == 1024 * 1024
+
+
+def test_thumbnails_of_people_read_the_photo_alone_and_small(sample_dataset, monkeypatch):
+    studio = tiny_studio(sample_dataset)
+    shown = cv2.imdecode(np.frombuffer(studio.thumbnail("person", PERSON), np.uint8), 1)
+    photo = studio.source.person(PERSON).photo
+    expected = cv2.resize(photo, (192, 256), interpolation=cv2.INTER_AREA)[..., ::-1]
+    assert np.abs(shown.astype(int) - expected).mean() < 4
+    for reader in ("read_keypoints", "read_label_map", "read_dense"):
+        monkeypatch.setattr(f"pipeline.dataset.person.{reader}", lambda *_: pytest.fail("read"))
+    studio.thumbnail.cache_clear()
+    assert studio.thumbnail("person", PERSON)
+
+
 def test_uploads_never_reach_the_disc(page, photo, monkeypatch):
     monkeypatch.setattr(
         tempfile.SpooledTemporaryFile, "rollover", lambda self: pytest.fail("written to a file")

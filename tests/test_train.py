@@ -128,7 +128,7 @@ def test_run_folder_holds_configuration_log_checkpoints_pictures_and_curves(fini
         assert (folder / name).stat().st_size > 100, name
     curves = cv2.imread(str(folder / "curves.png"))
     assert curves.shape[0] > 400 and curves.std() > 10
-    assert not list(folder.rglob("*.part"))
+    assert not list(folder.rglob(".*.tmp"))
 
 
 def test_progress_shows_fixed_people_from_before_training_to_the_end(finished):

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from pipeline.base.errors import DataError
+from pipeline.base.storage import whole
 
 TIMEOUT_S = 30
 BLOCK = 1 << 20
@@ -147,18 +148,17 @@ def _remedy(names: list[str]) -> str:
 def _download(source: Source, path: Path) -> None:
     """Fetches, checks, and puts the file under its name in one step, so that an interrupted
     download leaves nothing."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     digest = hashlib.sha256()
-    try:
-        with (
-            urllib.request.urlopen(source.url, timeout=TIMEOUT_S) as answer,
-            open(part, "wb") as file,
-            _bar(source.name, int(answer.headers.get("Content-Length") or source.size)) as advance,
-        ):
-            while block := answer.read(BLOCK):
-                file.write(block)
-                digest.update(block)
-                advance(len(block))
+    with (
+        whole(path) as part,
+        urllib.request.urlopen(source.url, timeout=TIMEOUT_S) as answer,
+        open(part, "wb") as file,
+        _bar(source.name, int(answer.headers.get("Content-Length") or source.size)) as advance,
+    ):
+        while block := answer.read(BLOCK):
+            file.write(block)
+            digest.update(block)
+            advance(len(block))
         found = digest.hexdigest()
         if not found.startswith(source.sha256):
             raise DataError(
@@ -168,9 +168,6 @@ def _download(source: Source, path: Path) -> None:
                 f"Try again; if it stays so, fetch the file another way and name it with "
                 f"{source.option}",
             )
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 class _bar:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from torch import Tensor
 from model.network.config import NetworkConfig
 from model.network.daflow import DAFlow
 from pipeline.base.errors import DataError
+from pipeline.base.storage import whole
 
 WRAPPERS = ("network", "state_dict")
 """Entries that hold the weights: of our training checkpoints, and of the official training
@@ -85,17 +84,11 @@ def save_official(network: torch.nn.Module, path: Path | str) -> None:
     shape = getattr(network, "config", None)
     config = {} if shape is None else {"network": shape.to_dict()}
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-        os.close(handle)
-        try:
+        with whole(path) as unfinished:
             if path.suffix == ".safetensors":
-                save_file(weights, temporary, {"config": json.dumps(config)})
+                save_file(weights, unfinished, {"config": json.dumps(config)})
             else:
-                torch.save(weights, temporary)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+                torch.save(weights, unfinished)
     except OSError as error:
         raise DataError(
             path, f"cannot be written ({error.strerror or error})", "", "Name a folder of yours."

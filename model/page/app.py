@@ -16,11 +16,11 @@ from fastapi import FastAPI, File, Form, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartParser
 
 from model.page.guard import Guard, refusal
 from model.page.queue import DeviceQueue, Job, QueueFull
 from model.page.studio import Selection, Studio, Unknown
+from model.page.uploads import in_memory_route
 from pipeline import __version__
 from pipeline.annotate.photos import LEAST_PIXELS
 from pipeline.base.errors import DataError
@@ -70,9 +70,7 @@ def build_app(
         summary="Virtual try-on: people, garments, masks and results",
         description="Pictures come and go as data URIs. Nothing that is uploaded is kept.",
     )
-    MultiPartParser.spool_max_size = 2 * most_bytes + (
-        1 << 20
-    )  # uploads stay in memory and never reach the disc
+    app.router.route_class = in_memory_route(2 * most_bytes + (1 << 20))
     app.add_middleware(
         Guard, hosts=hosts, most_bytes=2 * most_bytes + (1 << 16), most_posts=2 * capacity + 8
     )

@@ -57,8 +57,8 @@ class Guard:
             self.posts -= 1
 
     def _refused(self, method: str, headers: dict[str, str]) -> tuple[int, dict, dict] | None:
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-        if self.hosts and host not in self.hosts:
+        host = _host_name(headers.get("host", ""))
+        if host is None or (self.hosts and host not in self.hosts):
             return (
                 400,
                 refusal(
@@ -70,7 +70,7 @@ class Guard:
             return None
         origin = headers.get("origin")
         foreign = headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
-        if foreign or (origin is not None and urlsplit(origin).netloc != headers.get("host")):
+        if foreign or (origin is not None and _origin_host(origin) != headers.get("host")):
             return 403, refusal("other_site", "Another site may not use this page."), {}
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self.most_bytes:
@@ -114,6 +114,22 @@ class Guard:
                 raise
         if arrived > self.most_bytes and not answered:
             await _answer(send, 413, self._too_large(), {}, headers=False)
+
+
+def _host_name(host: str) -> str | None:
+    """The name in a Host header, without the port; None where it is no address."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # such as an unclosed bracket
+        return None
+
+
+def _origin_host(origin: str) -> str | None:
+    """Host and port in an Origin header; None where it is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _with_headers(send):

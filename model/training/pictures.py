@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
 from model.data.dataset import TryOnDataset, to_image
-from model.training.run_state import whole
 from model.training.validate import inputs_of
 from pipeline.base.labels import Category
+from pipeline.base.storage import whole
 
 FOLDER = "pictures"
 MOST_EPOCHS = 9  # columns over time; more are thinned out evenly, first and last stay

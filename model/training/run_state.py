@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from pipeline.base.errors import DataError
+from pipeline.base.storage import whole
 
 FORMAT, VERSION = "fittingroom", 1
 LAST, BEST = "last.pt", "best.pt"
@@ -44,21 +45,6 @@ class Place:
     skipped: int = 0
     seen: int = 0
     sums: dict[str, float] = field(default_factory=dict)
-
-
-@contextlib.contextmanager
-def whole(path: Path):
-    """A temporary path beside ``path`` that takes its name when the block ends well, and vanishes
-    otherwise."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -4,7 +4,6 @@ the official form."""
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from model.tryon.figures import figure_table
 from model.tryon.predictor import TryOn
 from pipeline import __version__
 from pipeline.base.errors import DataError
-from pipeline.base.storage import write_whole
+from pipeline.base.storage import whole, write_whole
 
 OPSET = 17
 LARGEST_ONNX_ERROR = 1e-2
@@ -64,7 +63,7 @@ def save_weights(predictor: TryOn, path: Path, facts: dict[str, Any]) -> None:
     }
     config = {"network": facts["network"], "data": facts["data"], "train": facts["training"]}
     header = {"format": "pt", "config": json.dumps(config), "card": json.dumps(facts)}
-    _whole(path, lambda part: save_file(weights, part, header))
+    _write(path, lambda part: save_file(weights, part, header))
 
 
 def save_onnx(predictor: TryOn, path: Path, size_hw: tuple[int, int]) -> float:
@@ -130,7 +129,7 @@ def save_onnx(predictor: TryOn, path: Path, size_hw: tuple[int, int]) -> float:
                 )
 
         differences: list[float] = []
-        _whole(path, write)
+        _write(path, write)
         return differences[-1]
     finally:
         cascade.lean, cascade.warp_method = before
@@ -149,12 +148,11 @@ def save_official_form(predictor: TryOn, path: Path) -> None:
     save_official(predictor.network, path)
 
 
-def _whole(path: Path, write) -> None:
+def _write(path: Path, write) -> None:
     """Lets ``write`` fill an unfinished file that gets its name when it is whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write(part)
-        os.replace(part, path)
+        with whole(path) as part:
+            write(part)
     except (OSError, SafetensorError) as error:
         raise DataError(
             path,
@@ -162,8 +160,6 @@ def _whole(path: Path, write) -> None:
             "",
             "Choose another folder",
         ) from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 CARD = """# {name}

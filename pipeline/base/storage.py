@@ -30,15 +30,31 @@ def write_whole(path: Path, data: bytes | memoryview, scratch: Path | None = Non
     Raises:
         DataError: the disc is full, or the place can't be written. Nothing stays behind.
     """
-    unfinished = (scratch or path.parent) / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
-        with open(unfinished, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut can leave the final name on an empty file
-        os.replace(unfinished, path)
+        with whole(path, scratch) as unfinished:
+            unfinished.write_bytes(data)
     except OSError as error:
         raise unwritable(path, error, resumable=scratch is not None) from error
+
+
+@contextlib.contextmanager
+def whole(path: Path, scratch: Path | None = None) -> Iterator[Path]:
+    """A place for an unfinished file, which takes its name ``path`` when the block ends well, and
+    vanishes otherwise.
+
+    Args:
+        path, scratch: as ``write_whole``, for what other libraries write themselves.
+
+    Raises:
+        OSError: as the system gives it.
+    """
+    unfinished = (scratch or path.parent) / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        unfinished.touch()  # a place that can't be written is told before the work
+        yield unfinished
+        with open(unfinished, "rb") as file:
+            os.fsync(file.fileno())  # else a power cut can leave the final name on an empty file
+        os.replace(unfinished, path)
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
