@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from commands.common import category_option, check_writable, jobs_option, note, progress
+from pipeline.base.names import SPLITS
 
-SPLITS = ("train", "test_paired", "test_unpaired")
 EXAMPLES = 3
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 

@@ -8,20 +8,20 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.base.names import DEFAULT_HW, SIZE_MULTIPLE
 from pipeline.base.storage import unwritable
 
-Item = TypeVar("Item")
 CATEGORY_NAMES = [str(c) for c in Category]
+SIZE_TEXT = "{}x{}".format(*DEFAULT_HW)
 
 
 class LazyGroup(click.Group):
@@ -132,7 +132,7 @@ category_option = click.option(
 
 
 def size_option(
-    default: str = "512x384", multiple: int = 32, help: str = "Height x width in pixels."
+    default: str = SIZE_TEXT, multiple: int = SIZE_MULTIPLE, help: str = "Height x width in pixels."
 ) -> Callable:
     return click.option(
         "--size", "size_hw", type=SizeType(multiple), default=default, show_default=True, help=help
@@ -236,13 +236,3 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], No
             click.echo(f"{description}: {done}/{total}", err=True)
 
     yield advance
-
-
-def tracked(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """The same items, with a progress bar that counts finished ones."""
-    if total is None and hasattr(items, "__len__"):
-        total = len(items)  # type: ignore[arg-type]
-    with progress(description, total) as advance:
-        for item in items:
-            yield item
-            advance(1)

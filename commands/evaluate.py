@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from commands.common import available_jobs, category_option, check_writable, note, progress
-from pipeline.masks.styles import ALL_STYLES
+from pipeline.masks.styles import ALL_STYLES, STANDARD
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
@@ -20,7 +20,7 @@ OUTPUT = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--mask-style",
     type=click.Choice(ALL_STYLES),
-    default="standard",
+    default=STANDARD,
     show_default=True,
     help="Masks to hide the garment with.",
 )

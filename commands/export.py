@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from commands.common import SizeType, check_writable, note
+from commands.common import SIZE_TEXT, SizeType, check_writable, note
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -21,7 +21,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--size",
     "size_hw",
     type=SizeType(32),
-    default="512x384",
+    default=SIZE_TEXT,
     show_default=True,
     help="For .onnx: height x width of the pictures, fixed in the file.",
 )

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from commands.common import SizeType, category_option, jobs_option, note, progress
+from pipeline.base.names import SPLITS
 from pipeline.layouts.tables import FORMS, NAMES
+from pipeline.masks.styles import STANDARD
 
 
 @click.command()
@@ -19,13 +21,13 @@ from pipeline.layouts.tables import FORMS, NAMES
     type=click.Choice(FORMS),
     help="Of layouts that have both.  [default: dresscode where there is one]",
 )
-@click.option("--style", default="standard", show_default=True, help="Mask style.")
+@click.option("--style", default=STANDARD, show_default=True, help="Mask style.")
 @category_option
 @click.option(
     "--split",
     "splits",
     multiple=True,
-    type=click.Choice(["train", "test_paired", "test_unpaired"]),
+    type=click.Choice(SPLITS),
     help="Pair list of a dataset; repeat for several. Shards have their own.  "
     "[default: every list that is there]",
 )

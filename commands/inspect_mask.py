@@ -16,9 +16,9 @@ from commands.common import (
     progress,
     size_option,
 )
-from pipeline.masks.styles import ALL_STYLES
+from pipeline.base.names import SPLITS
+from pipeline.masks.styles import ALL_STYLES, STANDARD
 
-SPLITS = ("train", "test_paired", "test_unpaired")
 LISTED = 10
 WRITTEN = click.Path(dir_okay=False, path_type=Path)
 
@@ -54,7 +54,7 @@ class Threshold(click.ParamType):
 @click.option(
     "--style",
     type=click.Choice(ALL_STYLES),
-    default="standard",
+    default=STANDARD,
     show_default=True,
     help="Mask to score.",
 )

@@ -8,7 +8,11 @@ from pathlib import Path
 import click
 
 from commands.common import category_option, jobs_option, note, progress, size_option
-from pipeline.masks.styles import ALL_STYLES, STYLES
+from pipeline.base.names import IMAGE_KINDS, SPLITS
+from pipeline.masks.styles import ALL_STYLES
+from pipeline.preprocess.config import PreprocessConfig
+
+DEFAULTS = PreprocessConfig()
 
 
 @click.command()
@@ -17,8 +21,8 @@ from pipeline.masks.styles import ALL_STYLES, STYLES
 @category_option
 @click.option(
     "--split",
-    type=click.Choice(["train", "test_paired", "test_unpaired"]),
-    default="train",
+    type=click.Choice(SPLITS),
+    default=DEFAULTS.split,
     show_default=True,
     help="Which pair lists to pack.",
 )
@@ -28,8 +32,8 @@ from pipeline.masks.styles import ALL_STYLES, STYLES
 @size_option(help="Height x width of everything in the shards, in pixels.")
 @click.option(
     "--images",
-    type=click.Choice(["jpeg", "raw"]),
-    default="jpeg",
+    type=click.Choice(IMAGE_KINDS),
+    default=DEFAULTS.images,
     show_default=True,
     help="jpeg: quality 95, about 100 KB a person at 512x384; raw: lossless, 1.2 MB, faster to "
     "read.",
@@ -39,7 +43,7 @@ from pipeline.masks.styles import ALL_STYLES, STYLES
     "styles",
     type=click.Choice(ALL_STYLES),
     multiple=True,
-    default=STYLES,
+    default=DEFAULTS.styles,
     help="A style of masks to store; give it once for each.  [default: the first four]",
 )
 @jobs_option
@@ -113,8 +117,7 @@ def command(
     from pipeline.preprocess.plan import make_plan
     from pipeline.preprocess.run import run_plan
 
-    plan = make_plan(
-        data,
+    config = PreprocessConfig(
         categories=categories,
         split=split,
         limit=limit,
@@ -124,6 +127,7 @@ def command(
         exclude=read_exclude(exclude) if exclude else frozenset(),
         flows=flows,
     )
+    plan = make_plan(data, config)
     if dry_run:
         return click.echo(json.dumps(plan.summary(), indent=1))
     if plan.absent:

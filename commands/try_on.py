@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from commands.common import CATEGORY_NAMES, SizeType, available_jobs, check_writable, note, progress
-from pipeline.masks.styles import ALL_STYLES
+from pipeline.base.names import SPLITS
+from pipeline.masks.styles import ALL_STYLES, STANDARD
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)
@@ -49,7 +50,7 @@ class ResultSize(SizeType):
 )
 @click.option(
     "--split",
-    type=click.Choice(["train", "test_paired", "test_unpaired"]),
+    type=click.Choice(SPLITS),
     help="Dress the pairs of this split.",
 )
 @click.option(
@@ -81,7 +82,7 @@ class ResultSize(SizeType):
 @click.option(
     "--mask-style",
     type=click.Choice(ALL_STYLES),
-    default="standard",
+    default=STANDARD,
     show_default=True,
     help="How much is hidden.",
 )

@@ -6,6 +6,8 @@ from pipeline.base import manifest
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Atr, Category, DensePart, Joint
 from pipeline.base.manifest import load_manifest
+from pipeline.base.names import DEFAULT_HW, SPLITS
+from pipeline.preprocess.config import PreprocessConfig
 
 
 def test_names_and_their_order_are_those_of_the_enumerations():
@@ -14,6 +16,12 @@ def test_names_and_their_order_are_those_of_the_enumerations():
     assert facts.label_names == tuple(a.name.lower() for a in Atr)
     assert facts.dense_names == tuple(d.name.lower() for d in DensePart)
     assert dict(facts.category_index) == {c: c.index for c in Category}
+
+
+def test_splits_and_the_size_of_the_recipe_are_those_that_options_take():
+    facts = load_manifest()
+    assert facts.splits == SPLITS and facts.recipe.size_hw == DEFAULT_HW
+    assert PreprocessConfig().split == facts.recipe.split
 
 
 def test_ids_are_unique_and_without_gaps_over_the_whole_dataset():

@@ -18,6 +18,7 @@ from pipeline.base.labels import Category
 from pipeline.dataset.pose import render_pose
 from pipeline.dataset.readers import read_dense, read_image, read_keypoints, read_label_map
 from pipeline.masks.render import STYLES, render_agnostic_mask
+from pipeline.preprocess.config import PreprocessConfig
 from pipeline.preprocess.plan import make_plan
 from pipeline.preprocess.run import BadPairs, preprocess
 from pipeline.preprocess.verify import verify
@@ -277,6 +278,15 @@ def test_another_dataset_or_mask_version_in_the_same_folder_is_refused(
     monkeypatch.setattr("pipeline.preprocess.plan.MASK_VERSION", 10**6)
     with pytest.raises(DataError, match="mask_version was .*, is 1000000"):
         preprocess(dataset, finished, **SMALL)
+
+
+def test_a_configuration_and_its_fields_say_the_same(dataset, tmp_path):
+    config = PreprocessConfig(limit=1, size_hw=(64, 64), styles=("tight",))
+    preprocess(dataset, tmp_path / "config", config)
+    preprocess(dataset, tmp_path / "fields", limit=1, size_hw=(64, 64), styles=("tight",))
+    for path in (tmp_path / "config").iterdir():
+        assert path.read_bytes() == (tmp_path / "fields" / path.name).read_bytes()
+    assert preprocess(dataset, tmp_path / "config", config).kept == 3
 
 
 @pytest.mark.parametrize(

@@ -20,16 +20,16 @@ from pipeline.annotate.person import SIZE_HW, Finder, UnusablePhoto, annotate
 from pipeline.annotate.photos import decode_photo, fit_garment, read_garment
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.base.names import DEFAULT_HW, SPLITS
 from pipeline.dataset.index import PairRecord, index_pairs
 from pipeline.dataset.person import Person
 from pipeline.inspect.overlays import draw_keypoints, mask_overlay
 from pipeline.masks.person import person_masks
 from pipeline.masks.render import apply_mask
+from pipeline.masks.styles import STANDARD
 from pipeline.people.in_dataset import DatasetPeople
 
-SPLITS = ("test_unpaired", "test_paired", "train")
-"""The gallery shows the first of them that a category has."""
-THUMBNAIL_HW, SHOWN_HW = (256, 192), (512, 384)
+THUMBNAIL_HW, SHOWN_HW = (256, 192), DEFAULT_HW
 
 
 class Unknown(Exception):
@@ -42,7 +42,7 @@ class Selection:
     file's bytes."""
 
     category: Category
-    style: str = "standard"
+    style: str = STANDARD
     person_id: str | None = None
     person: bytes | None = None
     garment_id: str | None = None
@@ -69,7 +69,7 @@ class Studio:
         find_pose: Callable[[np.ndarray], Pose] | None = None,
         parser: Finder | None = None,
         dense_finder: Finder | None = None,
-        network_hw: tuple[int, int] = (512, 384),
+        network_hw: tuple[int, int] = DEFAULT_HW,
         most_pixels: int = 24_000_000,
     ):
         self.predictor, self.find_pose, self.network_hw = predictor, find_pose, network_hw
@@ -83,7 +83,7 @@ class Studio:
 
     def _index(self, root: Path) -> None:
         for category in Category:
-            for split in SPLITS:
+            for split in reversed(SPLITS):  # the first one that the category has
                 try:
                     records = [r for r in index_pairs(root, (category,), split) if not r.absent]
                 except DataError:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from model.tryon.orders import Order, garment_picture, resolve
-from model.tryon.predictor import DEFAULT_SIZE, TryOn
+from model.tryon.predictor import TryOn
 from model.tryon.step import Step, prepare_step
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.base.names import DEFAULT_HW
 from pipeline.base.storage import write_whole
 from pipeline.dataset.person import Person
 from pipeline.dataset.readers import resize_image
@@ -38,7 +39,7 @@ class Look:
         raw: give the network's own picture instead of the composite.
     """
 
-    network_hw: tuple[int, int] = DEFAULT_SIZE
+    network_hw: tuple[int, int] = DEFAULT_HW
     size_hw: tuple[int, int] | None = None
     style: str = "standard"
     raw: bool = False

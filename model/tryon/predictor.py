@@ -17,10 +17,9 @@ from model.tryon.step import Step, prepare_step
 from pipeline.annotate.photos import fit_garment, read_garment
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.base.names import DEFAULT_HW
 from pipeline.base.storage import file_sha256
 from pipeline.dataset.person import Person
-
-DEFAULT_SIZE = (512, 384)
 
 
 @dataclass
@@ -90,7 +89,7 @@ class TryOn:
         sides = text.split("x")
         if len(sides) == 2 and all(side.isdigit() for side in sides):
             return int(sides[0]), int(sides[1])
-        return DEFAULT_SIZE
+        return DEFAULT_HW
 
     def draw(self, step: Step) -> Tensor:
         """(3, h, w) float32: the network's own picture of one step."""

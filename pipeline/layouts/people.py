@@ -9,7 +9,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
 from pipeline.layouts.tables import Layout
-from pipeline.masks.render import STYLES
+from pipeline.masks.styles import STYLES
 from pipeline.people.open import open_people
 from pipeline.people.source import People
 

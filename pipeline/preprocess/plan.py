@@ -4,8 +4,7 @@ fixes every byte."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +15,10 @@ from pipeline.base.manifest import load_manifest
 from pipeline.dataset.flows import require_flows
 from pipeline.dataset.index import PairRecord, iter_records
 from pipeline.masks.render import MASK_VERSION
-from pipeline.masks.styles import ALL_STYLES, STYLES
-from pipeline.shards.format import FORMAT_VERSION, IMAGE_KINDS, JPEG_QUALITY, MAX_SIDE, ShardInfo
+from pipeline.preprocess.config import PreprocessConfig
+from pipeline.shards.format import FORMAT_VERSION, JPEG_QUALITY, ShardInfo
 
-PEOPLE_PER_SHARD = 128
 SOFTWARE = f"fittingroom {__version__}"
-SIZE_MULTIPLE = 32  # the network halves its input five times
 
 
 @dataclass(frozen=True)
@@ -115,49 +112,30 @@ class Plan:
         }
 
 
-def make_plan(
-    root: Path,
-    *,
-    categories: Sequence[Category] = tuple(Category),
-    split: str = "train",
-    limit: int | None = None,
-    size_hw: tuple[int, int] = (512, 384),
-    images: str = "jpeg",
-    styles: Sequence[str] = STYLES,
-    exclude: AbstractSet = frozenset(),
-    people_per_shard: int = PEOPLE_PER_SHARD,
-    flows: bool = False,
-) -> Plan:
+def make_plan(root: Path, config: PreprocessConfig | None = None) -> Plan:
     """Reads the pair lists, not the pictures, and settles every shard.
 
     Args:
         root: Dress Code, or a part of it.
-        limit: at most so many people per category, among those that are there.
-        size_hw: height and width of everything in the shards; multiples of 32.
-        images: ``jpeg`` or ``raw``.
-        styles: mask styles to draw.
-        exclude: what ``dresscode.read_exclude`` returns.
-        people_per_shard: must not depend on the machine: it decides the bytes.
-        flows: pack the flows of drawn people too.
+        config: what is packed, and how; the defaults where None.
 
     Raises:
-        DataError: no dataset there, no flows there though they are asked for, an option out of
-            range, or nobody to pack.
+        DataError: no dataset there, no flows there though they are asked for, or nobody to pack.
     """
-    _check_options(size_hw, images, styles, people_per_shard)
+    config = config or PreprocessConfig()
     rows: dict[Category, list[str]] = {}
     absent = 0
-    for pair in iter_records(root, categories, split, exclude=exclude):
+    for pair in iter_records(root, config.categories, config.split, exclude=config.exclude):
         mine = rows.setdefault(pair.category, [])
         absent += pair.absent
-        if not pair.absent and (limit is None or len(mine) < limit):
+        if not pair.absent and (config.limit is None or len(mine) < config.limit):
             mine.append(_row(pair))
     rows = {category: lines for category, lines in rows.items() if lines}
     if not rows:
         found = (
-            f"none of the {absent} people of {split} is there"
+            f"none of the {absent} people of {config.split} is there"
             if absent
-            else f"every pair of {split} is excluded"
+            else f"every pair of {config.split} is excluded"
         )
         raise DataError(
             root,
@@ -170,22 +148,22 @@ def make_plan(
         "format_version": FORMAT_VERSION,
         "software": SOFTWARE,
         "mask_version": MASK_VERSION,
-        "split": split,
-        "size_hw": list(size_hw),
-        "images": images,
-        "jpeg_quality": JPEG_QUALITY if images == "jpeg" else None,
-        "styles": list(styles),
-        "limit": limit,
-        "people_per_shard": people_per_shard,
+        "split": config.split,
+        "size_hw": list(config.size_hw),
+        "images": config.images,
+        "jpeg_quality": JPEG_QUALITY if config.images == "jpeg" else None,
+        "styles": list(config.styles),
+        "limit": config.limit,
+        "people_per_shard": config.people_per_shard,
         "people": {str(category): _digest(lines) for category, lines in rows.items()},
-        **({"flows": True} if flows else {}),
+        **({"flows": True} if config.flows else {}),
     }
-    for category in rows if flows else ():
+    for category in rows if config.flows else ():
         require_flows(root, category)
     shards = [
         shard
         for category, lines in rows.items()
-        for shard in _cut(category, split, lines, people_per_shard)
+        for shard in _cut(category, config.split, lines, config.people_per_shard)
     ]
     return Plan(Path(root).absolute(), tuple(shards), configuration, absent)
 
@@ -240,19 +218,3 @@ def _people_difference(category: str, old: dict | None, new: dict | None) -> str
         if old.get(key) != new.get(key)
     ]
     return f"people of {category}: " + ("; ".join(what) or "another list or order")
-
-
-def _check_options(size_hw, images, styles, people_per_shard) -> None:
-    if any(not 0 < n <= MAX_SIDE or n % SIZE_MULTIPLE for n in size_hw):
-        raise DataError(
-            "size",
-            f"{size_hw[0]}x{size_hw[1]}",
-            f"multiples of {SIZE_MULTIPLE} up to {MAX_SIDE}",
-            "Choose another size, such as 512x384",
-        )
-    if images not in IMAGE_KINDS:
-        raise DataError("images", repr(images), " or ".join(IMAGE_KINDS))
-    if unknown := [s for s in styles if s not in ALL_STYLES]:
-        raise DataError("styles", ", ".join(map(repr, unknown)), " or ".join(ALL_STYLES))
-    if not styles or people_per_shard < 1:
-        raise DataError("options", "no mask style, or no people in a shard", "at least one of each")

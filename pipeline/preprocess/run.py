@@ -13,20 +13,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 
 from pipeline.base.errors import DataError
-from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
 from pipeline.base.storage import only_run_in, read_json, unwritable, write_json
-from pipeline.masks.render import STYLES
 from pipeline.preprocess.backends import run_tasks
+from pipeline.preprocess.config import PreprocessConfig
 from pipeline.preprocess.make_shard import PROGRESS_NAME, Task, make_shard
-from pipeline.preprocess.plan import PEOPLE_PER_SHARD, Plan, differences, make_plan
+from pipeline.preprocess.plan import Plan, differences, make_plan
 from pipeline.shards.checksums import content_checksum
 from pipeline.shards.folder import INDEX_NAME, read_index
 from pipeline.shards.format import FORMAT, FORMAT_VERSION
@@ -83,42 +82,28 @@ class BadPairs(DataError):
 def preprocess(
     root: Path,
     out: Path,
+    config: PreprocessConfig | None = None,
     *,
-    categories: Sequence[Category] = tuple(Category),
-    split: str = "train",
-    limit: int | None = None,
-    size_hw: tuple[int, int] = (512, 384),
-    images: str = "jpeg",
     jobs: int = 1,
     backend: str = "loky",
     scheduler: str | None = None,
     max_skips: int = 0,
-    exclude: AbstractSet = frozenset(),
-    styles: Sequence[str] = STYLES,
-    people_per_shard: int = PEOPLE_PER_SHARD,
-    flows: bool = False,
     progress: Callable[[int], None] | None = None,
+    **choices: Any,
 ) -> Summary:
     """Masks and shards of a dataset; goes on where an earlier run with the same options stopped.
 
-    Args: see ``plan.make_plan`` and ``run_plan``.
+    Args:
+        root: Dress Code, or a part of it.
+        out, jobs, backend, scheduler, max_skips, progress: see ``run_plan``.
+        config: what is packed, and how; the defaults where None.
+        choices: fields of ``config`` with another value.
 
     Raises:
         DataError: nothing to pack, too many bad pairs, another configuration in ``out``, another
             run there, or a place that can't be written. Everything finished is kept.
     """
-    plan = make_plan(
-        root,
-        categories=categories,
-        split=split,
-        limit=limit,
-        size_hw=size_hw,
-        images=images,
-        styles=styles,
-        exclude=exclude,
-        people_per_shard=people_per_shard,
-        flows=flows,
-    )
+    plan = make_plan(root, replace(config or PreprocessConfig(), **choices))
     return run_plan(
         plan,
         out,

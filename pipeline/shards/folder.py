@@ -14,10 +14,11 @@ import numpy as np
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.base.names import MAX_SIDE
 from pipeline.base.storage import read_json
 from pipeline.dataset.person import Identity, Person
 from pipeline.shards.checksums import content_checksum
-from pipeline.shards.format import FORMAT, MAX_SAMPLES, MAX_SIDE, READ_VERSIONS, ShardInfo
+from pipeline.shards.format import FORMAT, MAX_SAMPLES, READ_VERSIONS, ShardInfo
 from pipeline.shards.reader import REMAKE, ShardReader
 from pipeline.shards.writer import ShardWriter
 

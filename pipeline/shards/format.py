@@ -15,6 +15,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from pipeline.base.labels import N_JOINTS, Category
+from pipeline.base.names import IMAGE_KINDS
 from pipeline.dataset import flows
 
 try:
@@ -25,9 +26,8 @@ except ImportError:  # the extra "fast" is not installed
 FORMAT, FORMAT_VERSION = "fittingroom-shard", 2
 READ_VERSIONS = (1, 2)
 """Version 1 has no checksums; what it holds is the same."""
-IMAGE_KINDS = ("jpeg", "raw")
 JPEG_QUALITY = 95
-MAX_SIDE, MAX_SAMPLES, MAX_STYLES, MAX_SCANS = 4096, 100_000, 32, 100
+MAX_SAMPLES, MAX_STYLES, MAX_SCANS = 100_000, 32, 100
 KEYPOINT_SHAPE = (N_JOINTS, 3)
 
 # Full chroma: at 512 x 384 it costs a fifth more bytes and is worth 3 dB, most of it at the edges

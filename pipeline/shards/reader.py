@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.base.names import MAX_SIDE
 from pipeline.dataset.person import Identity, Person
 from pipeline.shards.checksums import (
     ATTRIBUTES,
@@ -26,7 +27,6 @@ from pipeline.shards.format import (
     FORMAT,
     KEYPOINT_SHAPE,
     MAX_SAMPLES,
-    MAX_SIDE,
     MAX_STYLES,
     READ_VERSIONS,
     ShardInfo,
