@@ -368,7 +368,8 @@ def _write_lists(
 def _write_pictures(
     people, chosen, verdicts, question, about: str, sort: str, out, sheet, jobs: int
 ) -> None:
-    from pipeline.inspect.report import SHEET_ROWS, About, make_sheet, write_report, write_sheet
+    from pipeline.inspect.overlays import write_picture
+    from pipeline.inspect.report import SHEET_ROWS, About, make_sheet, write_report
 
     if out:
         with progress("People drawn", len(chosen)) as advance:
@@ -377,6 +378,6 @@ def _write_pictures(
         note(f"Report: {out}" + (f" with its pictures in {folder}" if folder else ""))
     if sheet:
         with progress("Contact sheet", min(len(chosen), SHEET_ROWS)) as advance:
-            write_sheet(sheet, make_sheet(people, chosen, question, progress=advance))
+            write_picture(sheet, make_sheet(people, chosen, question, progress=advance))
         more = f" (the first {SHEET_ROWS} of {len(chosen):,})" if len(chosen) > SHEET_ROWS else ""
         note(f"Contact sheet: {sheet}{more}")

@@ -237,8 +237,9 @@ def _dress(
     batch_size: int,
     threads: int,
 ) -> None:
-    from model.tryon.dress import Sheet, try_on, write_picture
+    from model.tryon.dress import Sheet, try_on
     from pipeline.base.errors import DataError
+    from pipeline.inspect.overlays import write_picture
 
     problems: list[str] = []
     shown = Sheet()

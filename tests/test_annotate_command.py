@@ -14,8 +14,8 @@ from PIL import Image
 from tiny_dresscode import draw_person, write_person
 
 from pipeline.annotate import keypoints as keypoints_module
-from pipeline.annotate.folder import keypoint_file
 from pipeline.base.labels import Category
+from pipeline.dataset.encode import encode_keypoints
 from pipeline.dataset.index import index_pairs
 from pipeline.dataset.readers import read_dense, read_image, read_keypoints, read_label_map
 
@@ -236,7 +236,7 @@ def test_vitonhd_names_cannot_leave_the_folder(vitonhd, tmp_path):
 def test_missing_joint_is_stored_as_the_dataset_does():
     points = np.full((18, 3), (np.nan, np.nan, 0), np.float32)
     points[2] = 384, 512, 0.9
-    rows = json.loads(keypoint_file(points, (1024, 768)))["keypoints"]
+    rows = json.loads(encode_keypoints(points, (1024, 768)))["keypoints"]
     assert rows[0] == [-1, -1, 0, -1] and rows[2][:2] == [192, 256]
 
 

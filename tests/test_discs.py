@@ -15,6 +15,7 @@ from folders import contents, ended, in_process
 from tiny_dresscode import SMALL
 
 from pipeline.base.errors import DataError
+from pipeline.base.storage import whole
 from pipeline.preprocess.run import preprocess
 from pipeline.shards.folder import ShardFolder
 
@@ -107,3 +108,15 @@ def test_of_two_runs_in_one_folder_the_second_says_so_and_stops(dataset, finishe
         os.kill(first, signal.SIGCONT)
     assert ended(first) == 0
     assert contents(out) == contents(finished)
+
+
+def test_an_unfinished_file_may_be_a_link_and_an_error_leaves_the_old_one(tmp_path):
+    path, other = tmp_path / "kept.pt", tmp_path / "last.pt"
+    other.write_bytes(b"weights")
+    with whole(path) as unfinished:
+        os.link(other, unfinished)
+    assert path.samefile(other)  # no second copy on the disc
+    with pytest.raises(RuntimeError), whole(path) as unfinished:
+        unfinished.write_bytes(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == b"weights" and len(list(tmp_path.iterdir())) == 2

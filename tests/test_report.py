@@ -14,7 +14,8 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import Atr, Category, Joint
 from pipeline.inspect import overlays, report, report_pictures
 from pipeline.inspect.inspection import Question, judge_all
-from pipeline.inspect.report import About, make_sheet, write_report, write_sheet
+from pipeline.inspect.overlays import write_picture
+from pipeline.inspect.report import About, make_sheet, write_report
 from pipeline.inspect.thresholds import LIMITS, concern, tell
 from pipeline.people.open import open_people
 
@@ -269,7 +270,7 @@ def test_sheet_of_people_is_stored_as_png_and_jpeg(people, tmp_path):
     question = Question("standard", "loose")
     sheet = make_sheet(people, judge_all(people, question)[:2], question, height=96)
     for name in ("s.png", "s.jpg"):
-        write_sheet(tmp_path / name, sheet)
+        write_picture(tmp_path / name, sheet)
         assert Image.open(tmp_path / name).size == sheet.shape[1::-1]
 
 

@@ -30,7 +30,6 @@ import torch.nn.functional as F
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-METHODS = ("auto", "sparse", "triton", "plain")
 LOOKUPS_AT_ONCE = 1 << 17
 """Places of the sparse product that are worked on together on a CPU: 2 MB for each array of four
 taps."""

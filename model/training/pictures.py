@@ -3,7 +3,6 @@ curves."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,19 +10,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
 from model.data.dataset import TryOnDataset, to_image
 from model.training.validate import inputs_of
 from pipeline.base.labels import Category
 from pipeline.base.storage import whole
+from pipeline.inspect.overlays import grid, write_picture
 
 FOLDER = "pictures"
 MOST_EPOCHS = 9  # columns over time; more are thinned out evenly, first and last stay
-GAP, HEADER = 6, 30
 CELL_ROWS = 256
-PAPER, INK = (255, 255, 255), (60, 60, 60)
 
 
 class FixedPeople:
@@ -74,13 +71,13 @@ class FixedPeople:
             sample = dataset[row]
             batch = {name: sample[name][None] for name in ("reference", "garment", "agnostic")}
             result = to_image(network(*inputs_of(batch, device))[0])
-            save_picture(store / f"{kind}{dataset.rows[row].name}.png", result)
+            write_picture(store / f"{kind}{dataset.rows[row].name}.png", result)
             rows.append(
                 [to_image(sample[name]) for name in ("garment", "agnostic")]
                 + [result, to_image(sample["person"])]
             )
         sheet = store.with_suffix(".jpg").with_name(f"sheet-{epoch:06.2f}.jpg")
-        save_picture(sheet, table(rows, ["garment", "masked", "result", "photo"]))
+        write_picture(sheet, table(rows, ["garment", "masked", "result", "photo"]))
         self.draw_progress(folder)
         return sheet
 
@@ -114,7 +111,7 @@ class FixedPeople:
                 )
             if rows:
                 written.append(folder / f"progress_{category}.png")
-                save_picture(written[-1], table(rows, heads))
+                write_picture(written[-1], table(rows, heads))
         return written
 
 
@@ -135,38 +132,15 @@ def thinned(items: Sequence, most: int) -> list:
     return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
-def table(rows: list[list[np.ndarray]], heads: Sequence[str]) -> np.ndarray:
-    """(H, W, 3) uint8: pictures in rows and columns on white, a head over each column."""
-    height, width = rows[0][0].shape[:2]
-    cell_hw = (
-        (CELL_ROWS, round(CELL_ROWS * width / height)) if height > CELL_ROWS else (height, width)
-    )
-    tall, wide = (side + GAP for side in cell_hw)
-    sheet = np.full((HEADER + tall * len(rows), wide * len(heads) + GAP, 3), PAPER, np.uint8)
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            top, left = HEADER + y * tall, GAP + x * wide
-            if picture.shape[:2] != cell_hw:
-                picture = cv2.resize(picture, cell_hw[::-1], interpolation=cv2.INTER_AREA)
-            sheet[top : top + cell_hw[0], left : left + cell_hw[1]] = picture
-    page = Image.fromarray(sheet)
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(15)
-    for x, head in enumerate(heads):
-        pen.text((GAP + x * wide + cell_hw[1] / 2, HEADER / 2), head, INK, font, anchor="mm")
-    return np.asarray(page)
-
-
-def save_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes a PNG or JPEG, by the name's end, that appears whole; (H, W, 3) uint8 RGB."""
-    data = cv2.imencode(path.suffix, picture[..., ::-1])[1]
-    with whole(path) as part:
-        part.write_bytes(data.tobytes())
+def table(rows: list[list[np.ndarray]], heads: list[str]) -> np.ndarray:
+    """(H, W, 3) uint8: pictures in rows and columns, a head over each column."""
+    return grid(rows, heads, height=min(CELL_ROWS, rows[0][0].shape[0]))
 
 
 def read_picture(path: Path, size_hw: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) uint8 RGB; white where an earlier epoch did not draw this person."""
     found = cv2.imread(str(path)) if path.exists() else None
-    return np.full((*size_hw, 3), PAPER, np.uint8) if found is None else found[..., ::-1]
+    return np.full((*size_hw, 3), 255, np.uint8) if found is None else found[..., ::-1]
 
 
 PANELS = (
@@ -234,8 +208,3 @@ def _value(entry: dict, name: str, main: str) -> float | None:
     if name in list(Category):
         return entry.get("categories", {}).get(name, {}).get(main)
     return entry.get(name)
-
-
-def read_entries(log: Path) -> list[dict]:
-    """The entries of a log.jsonl."""
-    return [json.loads(line) for line in log.read_text().splitlines()]

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
@@ -20,7 +18,6 @@ from model.tryon.step import Step, prepare_step
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.names import DEFAULT_HW
-from pipeline.base.storage import write_whole
 from pipeline.dataset.person import Person
 from pipeline.dataset.readers import resize_image
 from pipeline.inspect.overlays import grid
@@ -226,10 +223,3 @@ def _dress(
             *(torch.stack(parts) for parts in zip(*(d.step.inputs for d in members if d.step)))
         ).cpu()
         list(pool.map(lambda d, o: d.take(step, o, look), members, output))  # noqa: B023
-
-
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes (H, W, 3) uint8 RGB as a PNG, or a JPEG where the name says so, whole or not at all.
-    Raises DataError."""
-    jpeg = path.suffix.lower() in (".jpg", ".jpeg")
-    write_whole(path, cv2.imencode(".jpg" if jpeg else ".png", picture[..., ::-1])[1].tobytes())

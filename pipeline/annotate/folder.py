@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import json
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
 from pipeline.base.storage import write_json
+from pipeline.dataset.encode import (
+    encode_dense,
+    encode_jpeg,
+    encode_keypoints,
+    encode_label_map,
+    encode_pairs,
+)
 from pipeline.dataset.person import Person
 from pipeline.dataset.pose import render_skeleton
-from pipeline.inspect.overlays import ATR_COLOURS
 
 RECORD = "annotations.json"
 FIRST_ID = 900_000
@@ -80,13 +82,13 @@ class DatasetFolder:
             photo = encode_jpeg(person.photo)
         assert person.keypoints is not None
         self._put("image", category, person_id, photo)
-        self._put("keypoints", category, person_id, keypoint_file(person.keypoints, size_hw))
+        self._put("keypoints", category, person_id, encode_keypoints(person.keypoints, size_hw))
         skeleton = render_skeleton(person.keypoints, size_hw)
         self._put("skeleton", category, person_id, encode_jpeg(skeleton))
         if person.label_map is not None:
-            self._put("label_map", category, person_id, encode_map(person.label_map, palette=True))
+            self._put("label_map", category, person_id, encode_label_map(person.label_map))
         if person.dense_i is not None:
-            self._put("dense", category, person_id, encode_map(person.dense_i))
+            self._put("dense", category, person_id, encode_dense(person.dense_i))
 
     def write_garment(self, category: Category, garment_id: str, image: np.ndarray | bytes) -> None:
         """The garment's picture, (H, W, 3) uint8 RGB or a JPEG file's bytes."""
@@ -100,8 +102,7 @@ class DatasetFolder:
     def write_list(self, category: Category, split: str, rows: list[tuple[str, str]]) -> None:
         """A pair list of (person id, garment id)."""
         name = load_manifest().lists[split]
-        text = "".join(f"{person}_0.jpg\t{garment}_1.jpg\n" for person, garment in rows)
-        self._write(self.root / str(category) / name, text.encode())
+        self._write(self.root / str(category) / name, encode_pairs(rows))
 
     def _put(self, modality: str, category: Category, identity: str, data: bytes) -> None:
         self._write(load_manifest().path(self.root, modality, category, identity), data)
@@ -109,34 +110,3 @@ class DatasetFolder:
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)  # the whole folder gets its name later
-
-
-def encode_jpeg(image: np.ndarray) -> bytes:
-    """A JPEG file of quality 95, as the dataset's."""
-    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-
-
-def encode_map(labels: np.ndarray, palette: bool = False) -> bytes:
-    """A PNG file of class numbers, (H, W) uint8: grey, or with a palette whose index is the
-    class."""
-    stream, picture = io.BytesIO(), Image.fromarray(labels)
-    if palette:
-        picture = Image.frombytes("P", picture.size, labels.tobytes())
-        picture.putpalette(ATR_COLOURS.ravel().tolist())
-    picture.save(stream, "PNG")
-    return stream.getvalue()
-
-
-def keypoint_file(keypoints: np.ndarray, size_hw: tuple[int, int]) -> bytes:
-    """The dataset's JSON: coordinates in its frame of 384 x 512, missing joints as -1, -1, 0,
-    -1."""
-    frame_h, frame_w = load_manifest().keypoint_hw
-    rows, number = [], 0
-    for x, y, score in keypoints.astype(float):
-        if np.isfinite(x) and np.isfinite(y) and score > 0:
-            x, y = round(x * frame_w / size_hw[1], 2), round(y * frame_h / size_hw[0], 2)
-            rows.append([x, y, round(score, 4), number])
-            number += 1
-        else:
-            rows.append([-1.0, -1.0, 0.0, -1.0])
-    return json.dumps({"keypoints": rows}).encode()

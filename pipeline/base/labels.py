@@ -113,8 +113,6 @@ GARMENT_LABELS: dict[Category, tuple[Atr, ...]] = {
 """Labels of the garment that a category is about."""
 
 _JOINT_PAIRS = ((2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13), (14, 15), (16, 17))
-_ATR_PAIRS = ((9, 10), (12, 13), (14, 15))
-_DENSE_PAIRS = tuple((odd, odd + 1) for odd in range(3, 25, 2))
 
 
 def _mirror_table(size: int, pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
@@ -127,11 +125,6 @@ def _mirror_table(size: int, pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
 
 MIRROR_JOINTS = _mirror_table(N_JOINTS, _JOINT_PAIRS)
 """(18,) uint8: ``keypoints[MIRROR_JOINTS]`` puts each joint where its mirror image belongs."""
-MIRROR_ATR = _mirror_table(256, _ATR_PAIRS)
-"""(256,) uint8 look-up table: ``MIRROR_ATR[label_map[:, ::-1]]`` is the label map of the mirrored
-photo."""
-MIRROR_DENSE = _mirror_table(256, _DENSE_PAIRS)
-"""(256,) uint8 look-up table for DensePose parts, used like ``MIRROR_ATR``."""
 
 
 def is_in(labels: np.ndarray, ids) -> np.ndarray:

@@ -38,12 +38,13 @@ def write_whole(path: Path, data: bytes | memoryview, scratch: Path | None = Non
 
 
 @contextlib.contextmanager
-def whole(path: Path, scratch: Path | None = None) -> Iterator[Path]:
+def whole(path: Path, scratch: Path | None = None, durable: bool = True) -> Iterator[Path]:
     """A place for an unfinished file, which takes its name ``path`` when the block ends well, and
     vanishes otherwise.
 
     Args:
         path, scratch: as ``write_whole``, for what other libraries write themselves.
+        durable: wait until the disc has it; not needed for what is easily made again.
 
     Raises:
         OSError: as the system gives it.
@@ -51,9 +52,11 @@ def whole(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     unfinished = (scratch or path.parent) / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
         unfinished.touch()  # a place that can't be written is told before the work
+        unfinished.unlink()  # whoever fills it may want to make it, by a link for one
         yield unfinished
-        with open(unfinished, "rb") as file:
-            os.fsync(file.fileno())  # else a power cut can leave the final name on an empty file
+        if durable:
+            with open(unfinished, "rb") as file:
+                os.fsync(file.fileno())  # else a power cut can leave the name on an empty file
         os.replace(unfinished, path)
     finally:
         with contextlib.suppress(OSError):

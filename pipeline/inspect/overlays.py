@@ -7,12 +7,15 @@ about masks.
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.base.errors import DataError
 from pipeline.base.labels import N_ATR, N_DENSE, Atr, DensePart, Joint
+from pipeline.base.storage import write_whole
 
 ATR_COLOURS = np.array(
     [
@@ -244,6 +247,23 @@ def mask_difference(image: np.ndarray, mask_a: np.ndarray, mask_b: np.ndarray) -
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's built-in typeface: the same letters on every machine."""
     return ImageFont.load_default(size)
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Stores (H, W, 3) uint8 RGB as a PNG, or a JPEG where the name says so, whole or not at all.
+
+    Raises:
+        DataError: the place can't be written, or the picture is too large for its format.
+    """
+    jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if jpeg else []
+    ok, data = cv2.imencode(
+        ".jpg" if jpeg else ".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options
+    )
+    if not ok:
+        found = f"a picture of {picture.shape[0]} x {picture.shape[1]} pixels can't be stored"
+        raise DataError(path, found, remedy="Choose fewer people or PNG")
+    write_whole(path, data.tobytes())
 
 
 def grid(

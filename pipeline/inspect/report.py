@@ -389,21 +389,3 @@ def _sheet_row(person: Person, question: Question, size_hw: tuple[int, int]) -> 
         row.append(overlays.mask_difference(photo, *masks) if masks else grey)
     row.append(np.where(masks[0][..., None], 0, photo).astype(np.uint8) if masks else grey)
     return [*row, grey if person.garment is None else person.garment]
-
-
-def write_sheet(path: Path, sheet: np.ndarray) -> None:
-    """Stores a contact sheet as PNG or JPEG, per the file's name. DataError where the place can't
-    be written."""
-    jpeg = path.suffix.lower() in (".jpg", ".jpeg")
-    ok, data = cv2.imencode(
-        ".jpg" if jpeg else ".png",
-        cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR),
-        [cv2.IMWRITE_JPEG_QUALITY, 92] if jpeg else [],
-    )
-    if not ok:
-        raise DataError(
-            path,
-            f"a sheet of {sheet.shape[0]} x {sheet.shape[1]} pixels can't be stored",
-            remedy="Choose fewer people or PNG",
-        )
-    write_whole(path, data.tobytes())

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.annotate.folder import keypoint_file
 from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, is_in
+from pipeline.dataset.encode import encode_keypoints
 from pipeline.dataset.person import Person
 from pipeline.dataset.pose import render_pose, render_skeleton
 from pipeline.inspect.overlays import ATR_COLOURS
@@ -148,7 +148,7 @@ class Subject:
         return encode.jpeg(encode.grey_mask(worn))
 
     def dresscode_json(self) -> bytes:
-        return keypoint_file(self.keypoints, self.size_hw)
+        return encode_keypoints(self.keypoints, self.size_hw)
 
     def body_25_json(self) -> bytes:
         return encode.body_25(self.keypoints)

@@ -11,7 +11,6 @@ from pipeline.sample.body import Body
 from pipeline.sample.person import Person
 from pipeline.sample.scene import Picture, joints_in_photo
 
-KEYPOINT_HW = (512, 384)
 _MISSING = [-1.0, -1.0, 0.0, -1.0]
 _NAMED = {
     "left shoulder": Joint.L_SHOULDER,

@@ -82,14 +82,6 @@ def grid(left: np.ndarray, right: np.ndarray, across: np.ndarray, shift: float =
     return left[:, None] + (right - left)[:, None] * ((t + 1) / 2)[None, :, None]
 
 
-def extend_rows(points: np.ndarray, before: float, after: float) -> np.ndarray:
-    """The same grid with one more row at either end, continued by a share of its neighbouring
-    step."""
-    first = points[:1] + (points[:1] - points[1:2]) * before
-    last = points[-1:] + (points[-1:] - points[-2:-1]) * after
-    return np.concatenate([first, points, last])
-
-
 def triangles(points: np.ndarray) -> np.ndarray:
     """(T, 3, K) corners of the two triangles in each cell of a grid (R, C, K), row by row."""
     a, b, c, d = points[:-1, :-1], points[:-1, 1:], points[1:, :-1], points[1:, 1:]

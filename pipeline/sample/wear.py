@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.sample.body import ANKLE_Y, HIP_Y, LEG, Body
-from pipeline.sample.cut import ARM_LENGTH, CROTCH_Y, WAIST_Y, Piece, sleeve_half, trunk_width
+from pipeline.sample.cut import ARM_LENGTH, CROTCH_Y, Piece, sleeve_half, trunk_width
 from pipeline.sample.mesh import grid, polyline
 from pipeline.sample.person import Garment
 
@@ -128,8 +128,3 @@ def worn_grid(garment: Garment, body: Body, piece: Piece) -> tuple[np.ndarray, n
         ACROSS,
     )
     return source, grid(left, right, ACROSS, shift)
-
-
-def waist_at(garment: Garment) -> float:
-    """Height of the seam between bodice and skirt."""
-    return WAIST_Y - 8 if "waist" in garment.cut.details else WAIST_Y

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import io
 import json
-import os
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
+from pipeline.base.storage import whole
+from pipeline.dataset.encode import (
+    encode_dense,
+    encode_jpeg,
+    encode_label_map,
+    encode_pairs,
+    encode_uv,
+)
 from pipeline.dataset.flows import FOLDER as FLOWS
 from pipeline.dataset.flows import encode, to_codes
 from pipeline.dataset.pose import render_skeleton
@@ -42,54 +45,9 @@ class SampleSummary:
         return sum(n for splits in self.people.values() for n in splits.values())
 
 
-@functools.cache
-def voc_palette() -> list[int]:
-    """768 values: RGB of 256 classes in the customary colours of segmentation maps."""
-    numbers = np.arange(256)
-    rgb = np.zeros((256, 3), int)
-    for bit in range(8):
-        for channel in range(3):
-            rgb[:, channel] |= ((numbers >> (3 * bit + channel)) & 1) << (7 - bit)
-    return rgb.ravel().tolist()
-
-
 def _write(path: Path, data: bytes) -> None:
-    """The whole file or none: it gets its name when it is complete."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _jpeg(rgb: np.ndarray) -> bytes:
-    return cv2.imencode(
-        ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95]
-    )[1].tobytes()
-
-
-def _grey_png(values: np.ndarray) -> bytes:
-    return cv2.imencode(".png", values, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
-
-
-def _palette_png(values: np.ndarray) -> bytes:
-    image = Image.fromarray(values)
-    image.putpalette(voc_palette())
-    stream = io.BytesIO()
-    image.save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
-
-
-def _npz(uv: np.ndarray) -> bytes:
-    """A .npz with the key ``uv``. The same bytes each time: the archive carries no date."""
-    array, stream = io.BytesIO(), io.BytesIO()
-    np.lib.format.write_array(array, uv, allow_pickle=False)
-    with zipfile.ZipFile(stream, "w") as archive:
-        info = zipfile.ZipInfo("uv.npy", (1980, 1, 1, 0, 0, 0))
-        info.compress_type = zipfile.ZIP_DEFLATED
-        archive.writestr(info, array.getbuffer(), compresslevel=1)
-    return stream.getvalue()
+    with whole(path, durable=False) as unfinished:
+        unfinished.write_bytes(data)
 
 
 def person_files(
@@ -110,13 +68,13 @@ def person_files(
     if picture.flow is not None:
         extra[f"{FLOWS}/{person_id}_flow.png"] = encode(to_codes(picture.flow)).tobytes()
     return {
-        f"images/{person_id}_0.jpg": _jpeg(picture.photo),
-        f"images/{person_id}_1.jpg": _jpeg(render_shop(person.garment, shop_pieces, size_hw)),
+        f"images/{person_id}_0.jpg": encode_jpeg(picture.photo),
+        f"images/{person_id}_1.jpg": encode_jpeg(render_shop(person.garment, shop_pieces, size_hw)),
         f"keypoints/{person_id}_2.json": json.dumps({"keypoints": rows}).encode(),
-        f"skeletons/{person_id}_5.jpg": _jpeg(render_skeleton(keypoints, size_hw)),
-        f"label_maps/{person_id}_4.png": _palette_png(picture.labels),
-        f"dense/{person_id}_5.png": _grey_png(picture.dense),
-        f"dense/{person_id}_5_uv.npz": _npz(picture.uv),
+        f"skeletons/{person_id}_5.jpg": encode_jpeg(render_skeleton(keypoints, size_hw)),
+        f"label_maps/{person_id}_4.png": encode_label_map(picture.labels),
+        f"dense/{person_id}_5.png": encode_dense(picture.dense),
+        f"dense/{person_id}_5_uv.npz": encode_uv(picture.uv),
         **extra,
     }
 
@@ -138,12 +96,7 @@ def sample_ids(category: Category, split: str, count: int) -> list[str]:
 
 
 def _rows(ids: list[str], shift: int = 0) -> list[tuple[str, str]]:
-    garments = ids[shift:] + ids[:shift]
-    return [(f"{person}_0.jpg", f"{garment}_1.jpg") for person, garment in zip(ids, garments)]
-
-
-def _text(rows) -> bytes:
-    return "".join("\t".join(str(cell) for cell in row) + "\n" for row in rows).encode()
+    return list(zip(ids, ids[shift:] + ids[:shift]))
 
 
 def _write_lists(out: Path, ids: dict[str, dict[Category, list[str]]], seed: int) -> None:
@@ -160,9 +113,9 @@ def _write_lists(out: Path, ids: dict[str, dict[Category, list[str]]], seed: int
         }
         for name, rows in lists.items():
             whole.setdefault(name, []).extend((*row, category.index) for row in rows)
-            _write(out / str(category) / name, _text(rows))
+            _write(out / str(category) / name, encode_pairs(rows))
     for name, rows in whole.items():
-        _write(out / name, _text(rows))
+        _write(out / name, encode_pairs(rows))
     upper, lower = (ids["test"].get(c, []) for c in (Category.UPPER_BODY, Category.LOWER_BODY))
     people = (
         [person for category in ids["test"] for person in ids["test"][category]]
@@ -171,12 +124,8 @@ def _write_lists(out: Path, ids: dict[str, dict[Category, list[str]]], seed: int
     )
     _write(
         out / "multigarment_test_triplets.txt",
-        _text(
-            (
-                f"{person}_0.jpg",
-                f"{upper[(k + 1) % len(upper)]}_1.jpg",
-                f"{lower[(k + 2) % len(lower)]}_1.jpg",
-            )
+        encode_pairs(
+            (person, upper[(k + 1) % len(upper)], f"{lower[(k + 2) % len(lower)]}_1.jpg")
             for k, person in enumerate(people)
         ),
     )
