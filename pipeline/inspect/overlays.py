@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.base.errors import DataError
 from pipeline.base.labels import N_ATR, N_DENSE, Atr, DensePart, Joint
 from pipeline.base.storage import write_whole
+from pipeline.dataset.pose import LIMBS
 
 ATR_COLOURS = np.array(
     [
@@ -78,30 +79,6 @@ colour."""
 
 ATR_NAMES = [Atr(i).name.replace("_", " ").lower() for i in range(N_ATR)]
 DENSE_NAMES = [DensePart(i).name.replace("_", " ").lower() for i in range(N_DENSE)]
-
-LIMBS: tuple[tuple[Joint, Joint], ...] = tuple(
-    (Joint(a), Joint(b))
-    for a, b in (
-        (1, 2),
-        (1, 5),
-        (2, 3),
-        (3, 4),
-        (5, 6),
-        (6, 7),
-        (1, 8),
-        (8, 9),
-        (9, 10),
-        (1, 11),
-        (11, 12),
-        (12, 13),
-        (1, 0),
-        (0, 14),
-        (14, 16),
-        (0, 15),
-        (15, 17),
-    )
-)
-"""Joint pairs that are drawn as limbs."""
 
 HIDDEN, LEAK, IDENTITY = (235, 40, 60), (0, 230, 70), (0, 220, 255)
 """Red: hidden by the mask. Green: garment left visible. Cyan: identity (hands, hair, shoes ...)
