@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.base.errors import DataError
+from pipeline.base.errors import DataError, Notice
 from pipeline.base.labels import Category
 from pipeline.base.names import DEFAULT_HW, SIZE_MULTIPLE
 from pipeline.base.storage import unwritable
@@ -45,6 +46,7 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context):
         """Runs the command; a DataError or a full disc ends with a message and exit code 1, not a
         traceback."""
+        warnings.showwarning = partial(_show_warning, warnings.showwarning)
         try:
             return super().invoke(ctx)
         except DataError as error:
@@ -70,6 +72,13 @@ class LazyGroup(click.Group):
                 f"{place}{error.strerror or error}. Check that this place exists and can be "
                 "read and written, or name another."
             ) from error
+
+
+def _show_warning(usual: Callable, message, category, *where, **more) -> None:
+    """A Notice as a line of its own; other warnings as usual."""
+    if issubclass(category, Notice):
+        return note(str(message))
+    usual(message, category, *where, **more)
 
 
 class SizeType(click.ParamType):

@@ -19,6 +19,8 @@ from PIL import Image
 from tiny_dresscode import write_dataset
 
 from benchmarks.fuzz_readers import ANY, OWN, RARE, READERS, load_files, try_file
+from pipeline.annotate.imports import read_parse
+from pipeline.dataset.readers import read_label_map
 
 COMMON = settings(
     max_examples=60,
@@ -155,6 +157,37 @@ def test_array_of_any_header_is_refused_or_valid(tmp_path, shape, length, kind):
     assert outcome(tmp_path, "dense_uv", out.getvalue()) in ("array", "shape", "size", "unreadable")
 
 
+@pytest.mark.parametrize("modality", ["label_map", "dense", "image"])
+def test_no_flipped_bit_of_a_png_is_read(files, tmp_path, modality):
+    picture = files["label_map" if modality == "image" else modality][0]
+    data, random = bytearray(picture), np.random.default_rng(1)
+    for at in random.integers(0, 8 * len(data), 300).tolist():
+        data[at // 8] ^= 1 << at % 8
+        assert outcome(tmp_path, modality, bytes(data)) in ("unreadable", "mode"), at
+        data[at // 8] ^= 1 << at % 8
+
+
+@pytest.mark.parametrize("depth, highest", [(2, 3), (4, 15), (8, 17)])
+@pytest.mark.parametrize("reader", [read_label_map, lambda path: read_parse(path, (4, 3))])
+def test_grey_maps_of_fewer_bits_hold_the_numbers_themselves(tmp_path, reader, depth, highest):
+    numbers = np.array([[0, 1, 2], [3, 1, highest], [1, 0, 2], [2, 2, 3]], np.uint8)
+    bits = np.unpackbits(numbers[..., None], axis=2)[..., -depth:].reshape(4, -1)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
+    header = struct.pack(">IIBBBBB", 3, 4, depth, 0, 0, 0, 0)
+    path = tmp_path / "map.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", zlib.compress(rows))
+        + png_chunk(b"IEND", b"")
+    )
+    assert np.array_equal(reader(path), numbers)
+
+
+def png_chunk(name, body):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
 def write_bombs(folder):
     """Small files that unpack to 400 MB and more, each named after the reader that is to refuse
     it."""
@@ -172,6 +205,13 @@ def write_bombs(folder):
             file.write(head)
             for _ in range(24):
                 file.write(bytes(1 << 24))
+    with (
+        zipfile.ZipFile(folder / "dense_uv-header.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("uv.npy", "w", force_zip64=True) as file,
+    ):
+        file.write(b"\x93NUMPY\x02\x00" + struct.pack("<I", 400 << 20))
+        for _ in range(400):
+            file.write(b" " * (1 << 20))
     with zipfile.ZipFile(folder / "dense_uv-members.npz", "w") as archive:
         for i in range(20_000):
             archive.writestr(str(i), b"")
@@ -211,7 +251,7 @@ def test_bombs_are_refused_in_little_memory(tmp_path):
     )
     assert ran.returncode == 0, ran.stderr
     *lines, grown = ran.stdout.splitlines()
-    assert len(lines) == 11
+    assert len(lines) == 12
     for line in lines:
         name, found = line.split(" ", 1)
         assert found in ("unreadable", "size", "shape"), line

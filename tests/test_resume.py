@@ -4,9 +4,12 @@ never stopped."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +20,8 @@ import pytest
 from folders import contents, die, ended, in_process
 from tiny_dresscode import write_dataset
 
+from pipeline.base.errors import DataError
+from pipeline.base.storage import only_run_in
 from pipeline.preprocess.run import preprocess
 from pipeline.preprocess.verify import verify
 
@@ -178,3 +183,69 @@ def end_session(running: subprocess.Popen) -> None:
         os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     running.stderr.close()
+
+
+NO_LOCKS = """
+import errno, fcntl, os, sys
+def refuse(*_):
+    raise OSError(getattr(errno, os.environ["REFUSAL"]), "refused")
+fcntl.flock = refuse
+from cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("refusal", ["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+def test_a_file_system_without_locks_is_gone_on_with_and_told(dataset, whole, tmp_path, refusal):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".running").write_text(f"process 4194305 on {socket.gethostname()}")  # was killed
+    words = ["preprocess", dataset, out, "--size", "64x64", "--max-skips", "1", "--jobs", "1"]
+    ran = subprocess.run(
+        [sys.executable, "-c", NO_LOCKS, *words],
+        env={**os.environ, "REFUSAL": refusal},
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "this file system has no locks; the file .running keeps other runs out" in ran.stderr
+    assert "Warning" not in ran.stderr
+    assert (out / "index.json").exists() and not (out / ".running").exists()
+
+
+def test_without_locks_a_run_elsewhere_keeps_this_one_out(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    for holder in ("process 12 on another-machine", f"process {os.getpid()} on ", "???"):
+        holder += socket.gethostname() * holder.endswith(" ")
+        (tmp_path / ".running").write_text(holder)
+        refused = pytest.raises(DataError, match="another run is writing here.*delete")
+        with refused, only_run_in(tmp_path):
+            pass
+        assert (tmp_path / ".running").read_text() == holder
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+@pytest.mark.parametrize("number", [37, 38, 95])
+def test_where_the_system_refuses_every_lock_shards_are_written_and_read(dataset, tmp_path, number):
+    source, library = Path(__file__).parent / "data/nolock.c", tmp_path / "nolock.so"
+    build = ["cc", "-shared", "-fPIC", f"-DNUMBER={number}", "-o", library, source, "-ldl"]
+    subprocess.run(build, check=True)
+    code = (
+        "import sys; from pathlib import Path; from pipeline.preprocess.run import preprocess; "
+        "from pipeline.shards.folder import ShardFolder; "
+        "preprocess(Path(sys.argv[1]), Path(sys.argv[2]), max_skips=1, size_hw=(64, 64)); "
+        "shards = ShardFolder(Path(sys.argv[2])); "
+        "print(len([shards[i] for i in range(len(shards))]))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, dataset, tmp_path / "out"],
+        env={**os.environ, "LD_PRELOAD": str(library)},
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert ran.stdout == "14\n", ran.stderr

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.annotate.keypoints import Pose
 from pipeline.base.errors import DataError
-from pipeline.base.files import ReadError, brief, picture_header, read_bytes
+from pipeline.base.files import ReadError, brief, class_numbers, picture_header, read_bytes
 from pipeline.base.labels import N_ATR, N_DENSE, N_JOINTS, Atr, Joint
 
 BODY_25 = {Joint(i): i for i in range(8)} | {Joint(i): i + 1 for i in range(8, 18)}
@@ -191,7 +191,7 @@ def _read_index(path: Path, size_hw: tuple[int, int], highest: int) -> np.ndarra
         )
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            labels = np.array(image, np.uint8)
+            labels = class_numbers(data, np.array(image, np.uint8))
     except Exception as error:
         raise ReadError(
             "unreadable", path, f"corrupted or truncated ({brief(error)})", "a whole PNG"

@@ -26,3 +26,7 @@ class DataError(Exception):
         if self.expected:
             text += f", expected {self.expected}"
         return f"{text}. {self.remedy}".rstrip(" .") + "."
+
+
+class Notice(UserWarning):
+    """Something that a person should know and that stops nothing; commands show it as a line."""

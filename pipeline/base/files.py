@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import re
 import stat
+import zlib
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,10 @@ MAX_BYTES = {"image": 64 << 20, "map": 16 << 20, "keypoints": 1 << 20, "uv": 16 
 MAX_SCANS, MAX_SCANNED_PIXELS = 100, 10**9
 """Scans of a progressive JPEG (ten are usual), and scans times pixels: many over a large picture
 take minutes."""
+
+MAX_CHUNKS = 100_000
+"""Of a PNG; encoders make one for every 8 KB or more."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _AFTER_CODED_DATA = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """A JPEG's next marker: within coded data 0xFF is escaped with a zero, doubled as filling, or a
@@ -92,7 +97,10 @@ def image_size(path: Path) -> tuple[int, int]:
 def picture_header(
     path: Path, data: bytes, formats: tuple[str, ...]
 ) -> tuple[tuple[int, int], str, str]:
-    """((height, width), format, mode) without decoding; refuses what is too large to decode."""
+    """((height, width), format, mode) without decoding; refuses what is too large to decode, and a
+    PNG in which a bit has flipped."""
+    if data.startswith(PNG_SIGNATURE):
+        check_png_is_whole(path, data)
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             (width, height), format_name, mode = image.size, str(image.format), image.mode
@@ -151,6 +159,30 @@ def check_jpeg_is_whole(path: Path, data: bytes, stored_hw: tuple[int, int]) -> 
     scans = data.count(b"\xff\xda")
     if scans > MAX_SCANS or scans * stored_hw[0] * stored_hw[1] > MAX_SCANNED_PIXELS:
         raise ReadError("unreadable", path, f"a JPEG of {scans} scans", "some ten scans")
+
+
+def check_png_is_whole(path: Path, data: bytes) -> None:
+    """ReadError unless every chunk of a PNG is there and has its checksum. Decoders look at some of
+    them only, and of one flipped bit make another picture."""
+    at, number, name = len(PNG_SIGNATURE), 0, b""
+    while name != b"IEND":
+        length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        end = at + 8 + length
+        if end + 4 > len(data) or number > MAX_CHUNKS:
+            raise ReadError("unreadable", path, "a damaged PNG (truncated)", "a whole picture")
+        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            shown = name.decode("ascii", "replace")
+            found = f"a damaged PNG (the checksum of its part {shown!r} differs)"
+            raise ReadError("unreadable", path, found, "a whole picture")
+        at, number = end + 4, number + 1
+
+
+def class_numbers(data: bytes, values: np.ndarray) -> np.ndarray:
+    """The numbers that a grey PNG of 2 or 4 bits holds, from what Pillow makes of it: it spreads
+    them over 0 to 255. Other PNGs' values come back as they are."""
+    depth, colour_type = data[24], data[25]
+    spread = {2: 85, 4: 17}.get(depth, 1) if colour_type == 0 else 1
+    return values // np.uint8(spread) if spread > 1 else values
 
 
 def imdecode(path: Path, data: bytes, flags: int) -> np.ndarray:

@@ -4,17 +4,25 @@ one folder."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import socket
+import stat
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.base.errors import DataError
+from pipeline.base.errors import DataError, Notice
 
 _BLOCK = 1 << 20
+MAX_JSON_BYTES, MAX_JSON_VALUES = 32 << 20, 2_000_000
+"""Of a file that is read whole: an index of ten million people has 25 MB and 700,000 values. Each
+value may take a hundred bytes of memory."""
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems without locks answer: NFS, Lustre, SMB."""
 
 
 def write_whole(path: Path, data: bytes | memoryview, scratch: Path | None = None) -> None:
@@ -58,9 +66,21 @@ def whole(path: Path, scratch: Path | None = None, durable: bool = True) -> Iter
             with open(unfinished, "rb") as file:
                 os.fsync(file.fileno())  # else a power cut can leave the name on an empty file
         os.replace(unfinished, path)
+        sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder outlive a power cut; where the system can't, they may be the old
+    ones afterwards."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def unwritable(path: Path, error: OSError, *, resumable: bool = False) -> DataError:
@@ -94,7 +114,16 @@ def read_json(path: Path, remedy: str = "Delete it and run preprocess again") ->
         DataError: missing, unreadable, or no JSON object.
     """
     try:
-        content = json.loads(path.read_bytes())
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):  # a pipe would block for ever
+            raise DataError(path, "is no file", remedy=remedy)
+        if facts.st_size > MAX_JSON_BYTES:
+            found, most = f"has {facts.st_size:,} bytes", f"at most {MAX_JSON_BYTES:,}"
+            raise DataError(path, found, most, remedy)
+        data = path.read_bytes()
+        if sum(map(data.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
+            raise DataError(path, "holds absurdly many values", remedy=remedy)
+        content = json.loads(data)
     except OSError as error:
         raise DataError(path, f"can't be read ({error.strerror})", remedy=remedy) from error
     except (ValueError, RecursionError) as error:
@@ -119,7 +148,9 @@ def only_run_in(folder: Path) -> Iterator[None]:
     however it ends.
 
     The file ``.lock`` names its holder meanwhile and is empty afterwards. It is never deleted:
-    deleting would let two runs lock two different files of that name.
+    deleting would let two runs lock two different files of that name. Where the file system knows
+    no locks, a file ``.running`` stands for one while the block runs; one that a killed run of this
+    machine left is taken over. A warning tells of it.
 
     Raises:
         DataError: another run holds the lock, or the folder can't be written.
@@ -129,23 +160,93 @@ def only_run_in(folder: Path) -> Iterator[None]:
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  (closed below, and by the system if killed)
     except OSError as error:
         raise unwritable(path, error, resumable=True) from error
-    with file:
-        if not _locked(file.fileno()):
-            file.seek(0)
-            raise DataError(
-                folder,
-                f"another run is writing here ({file.read(200).strip() or 'holder unknown'})",
-                remedy="Wait until it ends, or choose another folder",
-            )
+    with file, contextlib.ExitStack() as held:
+        try:
+            if not _locked(file.fileno()):
+                file.seek(0)
+                raise _held(folder, file.read(200), "Wait until it ends, or choose another folder")
+        except OSError as error:
+            if error.errno not in _WITHOUT_LOCKS:
+                raise unwritable(path, error, resumable=True) from error
+            held.enter_context(_file_for_a_lock(folder))
         with contextlib.suppress(OSError):  # a full disc shall not hide behind the lock
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.write(_holder())
             file.flush()
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
                 file.truncate(0)
+
+
+def _holder() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _held(folder: Path, holder: str, remedy: str) -> DataError:
+    name = holder.strip() or "holder unknown"
+    return DataError(folder, f"another run is writing here ({name})", remedy=remedy)
+
+
+@contextlib.contextmanager
+def _file_for_a_lock(folder: Path) -> Iterator[None]:
+    """A file that only one run can make, and that is gone when the block ends."""
+    path = folder / ".running"
+    for attempt in (1, 2):
+        try:
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(_holder())
+            break
+        except FileExistsError:
+            holder = _first_words(path)
+            if attempt == 2 or not _has_ended(holder):
+                remedy = (
+                    f"Wait until it ends, or choose another folder; if it was killed, delete {path}"
+                )
+                raise _held(folder, holder, remedy) from None
+            _take_away(path, holder)
+        except OSError as error:
+            raise unwritable(path, error, resumable=True) from error
+    warnings.warn(
+        f"{folder}: this file system has no locks; the file {path.name} keeps other runs out",
+        Notice,
+        stacklevel=2,
+    )
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _has_ended(holder: str) -> bool:
+    """Whether a process of this machine, as ``_holder`` names it, is no longer there."""
+    words = holder.split()
+    if len(words) != 4 or words[3] != socket.gethostname() or not words[1].isdigit():
+        return False
+    try:
+        os.kill(int(words[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def _take_away(path: Path, holder: str) -> None:
+    """Removes the file of a run that has ended; another run's, made meanwhile, goes back."""
+    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    with contextlib.suppress(OSError):
+        os.rename(path, aside)
+        if _first_words(aside) != holder:
+            os.link(aside, path)
+        aside.unlink()
+
+
+def _first_words(path: Path) -> str:
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        return file.read(200).strip()
+    return ""
 
 
 def _locked(descriptor: int) -> bool:

@@ -21,6 +21,7 @@ from pipeline.base.files import (
     PICTURES,
     ReadError,
     brief,
+    class_numbers,
     decode_jpeg,
     decode_png,
     picture_header,
@@ -30,6 +31,7 @@ from pipeline.base.labels import N_ATR, N_DENSE, N_JOINTS
 from pipeline.base.manifest import load_manifest
 
 MAX_UV_PIXELS = 2048 * 1536
+MAX_NPY_HEADER = 10_000
 
 
 def read_image(
@@ -143,7 +145,7 @@ def _read_map(
     check_aspect(path, hw)
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            labels = np.array(image, dtype=np.uint8)
+            labels = class_numbers(data, np.array(image, dtype=np.uint8))
     except Exception as error:
         raise ReadError(
             "unreadable", path, f"corrupted or truncated ({brief(error)})", "a whole PNG"
@@ -323,12 +325,15 @@ def read_dense_uv(path: Path | str) -> np.ndarray:
 
 def _npy_header(member) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(member)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    return read(member)
+    width = 2 if version == (1, 0) else 4
+    length = member.read(width)
+    size = int.from_bytes(length, "little")
+    if size > MAX_NPY_HEADER:  # numpy would read it all before it looks
+        raise ValueError(f"a header of {size:,} bytes")
+    header = io.BytesIO(length + member.read(size))
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(header)
+    return np.lib.format.read_array_header_2_0(header)
 
 
 def _check_uv_header(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
