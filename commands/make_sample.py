@@ -28,7 +28,7 @@ class PhotoSize(SizeType):
 
 
 @click.command()
-@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False), required=False)
 @click.option(
     "--pairs",
     type=click.IntRange(1),
@@ -63,28 +63,40 @@ class PhotoSize(SizeType):
     help="Also write where on the garment picture each pixel of a worn garment comes from, into "
     "flows/, a folder that Dress Code does not have.",
 )
+@click.option(
+    "--statistics",
+    is_flag=True,
+    help="Print how the training people of these options stand, are built and are dressed, beside "
+    "the real dataset's people, and stop; 300 --pairs or more tell something.",
+)
 @jobs_option
 def command(
-    out: Path,
+    out: Path | None,
     pairs: int,
     test_pairs: int | None,
     categories,
     size_hw,
     seed: int,
     flows: bool,
+    statistics: bool,
     jobs: int,
 ) -> None:
     """Draw synthetic people and their garments into OUT, in exactly Dress Code's layout and
     formats.
 
-    They carry the faults of the real annotations at their rates: missing joints, wrong labels,
-        wrong DensePose parts.
+    They stand, are built and are dressed as real people are, by the real dataset's statistics, and
+    carry the faults of the real annotations: missing joints, wrong labels, wrong DensePose parts.
 
     \b
     Examples:
       fittingroom make-sample sample
       fittingroom make-sample sample --pairs 200 --size 512x384 --seed 7
+      fittingroom make-sample --statistics --pairs 300
     """
+    if statistics:
+        return _tell_statistics(pairs, categories, seed)
+    if out is None:
+        raise click.UsageError("Missing argument 'OUT'.")
     from pipeline.sample import make_sample
 
     tests = max(2, pairs // 4) if test_pairs is None else test_pairs
@@ -102,3 +114,15 @@ def command(
         )
     note(f"{summary.total:,} people in {summary.out}")
     click.echo(str(summary.out))
+
+
+def _tell_statistics(pairs: int, categories, seed: int) -> None:
+    from pipeline.sample import sample_ids
+    from pipeline.sample.census import compared, measure_bodies, measure_garments
+
+    with progress("Measuring people", pairs * len(categories)) as advance:
+        for category in categories:
+            ids = sample_ids(category, "train", pairs)
+            bodies = measure_bodies(category, ids, seed)
+            garments = measure_garments(category, ids, seed, advance)
+            click.echo(compared(category, bodies, garments))

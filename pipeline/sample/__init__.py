@@ -6,7 +6,9 @@ garment is cut in ``cut`` and laid on a body in ``wear``.
 
 from __future__ import annotations
 
-from pipeline.sample.person import POSES, WARDROBE, Garment, Person, describe_person
+from pipeline.sample.person import Person, describe_person
+from pipeline.sample.poses import POSES
+from pipeline.sample.wardrobe import WARDROBE, Garment
 from pipeline.sample.write import SampleSummary, fits_layout, make_sample, person_files, sample_ids
 
 __all__ = [

@@ -12,15 +12,6 @@ from pipeline.sample.person import Person
 from pipeline.sample.scene import Picture, joints_in_photo
 
 _MISSING = [-1.0, -1.0, 0.0, -1.0]
-_NAMED = {
-    "left shoulder": Joint.L_SHOULDER,
-    "right hip": Joint.R_HIP,
-    "left hip": Joint.L_HIP,
-    "right elbow": Joint.R_ELBOW,
-    "left elbow": Joint.L_ELBOW,
-    "right wrist": Joint.R_WRIST,
-    "left wrist": Joint.L_WRIST,
-}
 _KEPT_OF_FEW = (
     Joint.NECK,
     Joint.R_SHOULDER,
@@ -34,11 +25,9 @@ _KEPT_OF_FEW = (
 
 def missing_joints(person: Person, body: Body, rng: np.random.Generator) -> set[int]:
     """Rows of the joints that the pose network did not find."""
-    missing = {int(joint) for name, joint in _NAMED.items() if f"missing {name}" in person.defects}
+    missing = {int(j) for j in Joint if f"missing {j.name.lower()}" in person.defects}
     if body.facing < 0:
         missing |= {int(Joint.NOSE), int(Joint.R_EYE), int(Joint.L_EYE)}
-    elif abs(body.turn) > 0.4:
-        missing.add(int(Joint.L_EAR if body.turn < 0 else Joint.R_EAR))
     if "few joints" in person.defects:
         missing |= set(range(18)) - {int(j) for j in _KEPT_OF_FEW[: int(rng.integers(4, 8))]}
     points = joints_in_photo(body)

@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.base.labels import Joint
 from pipeline.sample.mesh import ribbon
-from pipeline.sample.person import POSES, Arm, Person, Pose
+from pipeline.sample.person import Person
+from pipeline.sample.poses import Arm, Pose
+from pipeline.sample.statistics import body_values, unit_of
 
 FRAME_HW = (1024, 768)
-HIP_Y, KNEE_Y, ANKLE_Y = 270.0, 512.0, 752.0  # below the neck joint, standing straight
+U = 156.0  # units of the frame to a u of ``statistics``, at scale 1
+HIP_Y, KNEE_Y, ANKLE_Y = 270.0, 512.0, 752.0  # below the neck joint; bodies stretch between them
+ELBOW = 0.53  # share of the arm's length
 
 TORSO = {  # half-widths by height below the neck joint
     "slim": np.array(
@@ -21,31 +26,31 @@ TORSO = {  # half-widths by height below the neck joint
             (-22, 36),
             (0, 84),
             (30, 81),
-            (62, 77),
-            (95, 78),
-            (135, 72),
-            (175, 67),
-            (215, 74),
-            (255, 84),
-            (285, 87),
-            (330, 84),
+            (62, 79),
+            (95, 81),
+            (135, 77),
+            (175, 73),
+            (215, 79),
+            (255, 87),
+            (285, 89),
+            (330, 86),
         ],
         float,
     ),
     "broad": np.array(
         [
-            (-40, 39),
-            (-22, 44),
-            (0, 97),
-            (30, 95),
-            (62, 91),
-            (95, 91),
-            (135, 87),
-            (175, 83),
-            (215, 83),
-            (255, 86),
-            (285, 88),
-            (330, 86),
+            (-40, 37),
+            (-22, 41),
+            (0, 88),
+            (30, 86),
+            (62, 83),
+            (95, 84),
+            (135, 80),
+            (175, 76),
+            (215, 78),
+            (255, 83),
+            (285, 85),
+            (330, 82),
         ],
         float,
     ),
@@ -53,58 +58,58 @@ TORSO = {  # half-widths by height below the neck joint
 ARM = {
     "slim": np.array(
         [
-            (0, 20, 20),
-            (0.1, 23, 22),
-            (0.28, 20, 20),
-            (0.46, 16, 17),
-            (0.53, 15, 16),
-            (0.62, 17, 17),
-            (0.8, 13, 13),
-            (1, 10.5, 10.5),
+            (0, 18, 18),
+            (0.1, 20.5, 19.5),
+            (0.28, 18, 17.5),
+            (0.46, 14.5, 15),
+            (0.53, 13.5, 14),
+            (0.62, 15.5, 15),
+            (0.8, 12, 11.5),
+            (1, 9.5, 9.5),
         ]
     ),
     "broad": np.array(
         [
-            (0, 24, 24),
-            (0.1, 28, 27),
-            (0.28, 26, 25),
-            (0.46, 20, 20),
-            (0.53, 18, 19),
-            (0.62, 22, 21),
-            (0.8, 17, 16),
-            (1, 13, 13),
+            (0, 20, 20),
+            (0.1, 23, 22),
+            (0.28, 21, 20),
+            (0.46, 17, 17),
+            (0.53, 15.5, 16),
+            (0.62, 18, 17.5),
+            (0.8, 14, 13.5),
+            (1, 11, 11),
         ]
     ),
 }
 LEG = {
     "slim": np.array(
         [
-            (0, 34, 42),
-            (0.06, 40, 43),
-            (0.14, 46, 43),
-            (0.3, 43, 39),
-            (0.44, 32, 31),
-            (0.51, 27, 28),
-            (0.57, 27, 27),
-            (0.68, 33, 29),
-            (0.78, 25, 22),
-            (0.92, 14, 14),
-            (1, 14, 14),
+            (0, 34, 44),
+            (0.06, 38, 44),
+            (0.14, 41, 43),
+            (0.3, 36, 34),
+            (0.44, 29, 28),
+            (0.51, 25, 26),
+            (0.57, 25, 25),
+            (0.68, 30, 26),
+            (0.78, 23, 20),
+            (0.92, 13.5, 13.5),
+            (1, 13.5, 13.5),
         ]
     ),
     "broad": np.array(
         [
-            (0, 36, 43),
-            (0.06, 42, 44),
-            (0.14, 48, 44),
-            (0.3, 47, 42),
-            (0.44, 37, 34),
-            (0.51, 32, 31),
-            (0.57, 31, 30),
-            (0.68, 38, 34),
-            (0.78, 30, 26),
-            (0.92, 17, 17),
-            (1, 16, 16),
+            (0, 34, 44),
+            (0.06, 38, 44),
+            (0.14, 42, 44),
+            (0.3, 39, 36),
+            (0.44, 32, 30),
+            (0.51, 28, 28),
+            (0.57, 28, 27),
+            (0.68, 33, 30),
+            (0.78, 27, 23),
+            (0.92, 16, 16),
+            (1, 15, 15),
         ]
     ),
 }
@@ -120,6 +125,8 @@ class Body:
         facing: +1 seen from the front, -1 from behind. The wearer's right is at the image's left
             when +1.
         turn: -1..1, how far the front points to the image's right.
+        scale: frame units to a unit of the tables here.
+        breadth: how broad shoulders and hips are, as shares of the tables' widths.
     """
 
     joints: np.ndarray
@@ -128,6 +135,7 @@ class Body:
     facing: int
     turn: float
     scale: float
+    breadth: tuple[float, float]
 
     def side(self, right: bool) -> int:
         """-1 where this side of the wearer is at the image's left, +1 at its right."""
@@ -144,10 +152,35 @@ class Body:
         return self.joints[first : first + 3]
 
     def torso_width(self, y: np.ndarray) -> np.ndarray:
-        """Half-width of the torso at heights below the neck joint (unscaled units), turned sideways
-        a little."""
+        """Half-width of the torso at heights below the neck joint (unscaled units)."""
         table = TORSO[self.build]
-        return np.interp(y, table[:, 0], table[:, 1]) * (1 - 0.24 * abs(self.turn))
+        return np.interp(y, table[:, 0], table[:, 1]) * self.breadth_at(y)
+
+    def breadth_at(self, y: np.ndarray) -> np.ndarray:
+        """How broad the body is at heights below the neck joint, as a share of the tables'."""
+        return np.interp(y, (-20, 0, HIP_Y), (1, *self.breadth))
+
+    @functools.cached_property
+    def leg_scale(self) -> float:
+        """Frame units to a unit below the hips: the tables' legs reach to the ankles."""
+        j = self.joints
+        hips, ankles = (
+            j[[Joint.R_HIP, Joint.L_HIP]].mean(0),
+            j[[Joint.R_ANKLE, Joint.L_ANKLE]].mean(0),
+        )
+        return float(ankles[1] - hips[1]) / (ANKLE_Y - HIP_Y)
+
+    def bend_share(self, limb: str, right: bool) -> float:
+        """Where on a limb's length, as it is seen, its elbow or knee lies."""
+        first, second = np.hypot(*np.diff(self.chain(limb, right), axis=0).T)
+        return float(np.clip(first / max(first + second, 1e-6), 0.2, 0.85))
+
+    def seen_share(self, limb: str, right: bool, share: np.ndarray) -> np.ndarray:
+        """Shares of a limb's own length -> shares of its length as it is seen."""
+        middle = ELBOW if limb == "arm" else (KNEE_Y - HIP_Y) / (ANKLE_Y - HIP_Y)
+        share = np.asarray(share, float)
+        bent = np.interp(share, (0, middle, 1), (0, self.bend_share(limb, right), 1))
+        return np.where(share < 0, share, np.where(share > 1, share, bent))
 
     def axis(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, 2) points on the middle of the body at heights below the neck, and (N, 2) unit
@@ -160,7 +193,7 @@ class Body:
         hips, neck = j[[Joint.R_HIP, Joint.L_HIP]].mean(0), j[Joint.NECK]
         share = np.clip(y / HIP_Y, -0.2, 1)[:, None]
         points = neck + (hips - neck) * share
-        below = np.clip(y - HIP_Y, 0, None)[:, None] * self.scale
+        below = np.clip(y - HIP_Y, 0, None)[:, None] * self.leg_scale
         knees = j[[Joint.R_KNEE, Joint.L_KNEE]].mean(0)
         sway = 0.8 * (knees - hips)[0] / max(1.0, (knees - hips)[1])
         points = points + below * np.array([sway, 1.0])
@@ -179,6 +212,7 @@ class Body:
     def limb_edges(self, limb: str, right: bool, rows: int = 22) -> tuple[np.ndarray, np.ndarray]:
         """Outer and inner edge of the naked limb, ``rows`` points each."""
         profile = (ARM if limb == "arm" else LEG)[self.build] * (1, self.scale, self.scale)
+        profile[:, 0] = self.seen_share(limb, right, profile[:, 0])
         if self.side(right) < 0:  # normals point to the image's right on a line that runs down
             profile = profile[:, [0, 2, 1]]
         left, right_edge = ribbon(
@@ -187,46 +221,17 @@ class Body:
         return (left, right_edge) if self.side(right) > 0 else (right_edge, left)
 
 
-def _reach(start: np.ndarray, angles, lengths, side: int) -> list[np.ndarray]:
-    points = [start]
-    for angle, length in zip(np.radians(angles), lengths):
-        points.append(points[-1] + length * np.array([side * np.sin(angle), np.cos(angle)]))
-    return points
-
-
 def build_body(person: Person) -> Body:
     """The posed body of a person, joints at the middle of each limb."""
-    pose, s, n = POSES[person.pose], person.scale, person.jitter
-    facing = -1 if pose.back else 1
-    turn = float(np.clip(pose.turn + 0.07 * n[0], -0.7, 0.7))
-    broad = person.build == "broad"
-    neck = np.array([person.centre, 114 + 4 * n[1]])
-    tilt, lean = np.radians(1.2 * n[2]), np.radians(0.8 * n[3] + 4 * turn * 0.4)
-    shoulder = (78 if not broad else 90) * (1 - 0.24 * abs(turn)) * s
-    hips = neck + HIP_Y * s * np.array([-np.sin(lean), np.cos(lean)])
-    hip = (47 if not broad else 45) * (1 - 0.15 * abs(turn)) * s
-    joints = np.zeros((18, 2))
-    joints[Joint.NECK] = neck
-    for right, first_arm, first_leg in ((True, 2, 8), (False, 5, 11)):
-        side = -facing if right else facing
-        arm, legs = (pose.right, pose.legs[0]) if right else (pose.left, pose.legs[1])
-        start = neck + side * shoulder * np.array([np.cos(tilt), np.sin(tilt)]) + (0, 6 * s)
-        k = 4 + 2 * right
-        spread = 2.0 if arm.hand in ("hanging", "behind") else 1.0
-        angles = (arm.upper + spread * n[k], arm.lower + spread * n[k] + 1.5 * n[k + 1])
-        lengths = (
-            156 * s * arm.reach[0] * (1.04 if broad else 1),
-            136 * s * arm.reach[1] * (1.04 if broad else 1),
-        )
-        joints[first_arm : first_arm + 3] = _reach(start, angles, lengths, side)
-        start = hips + side * hip * np.array([np.cos(-tilt), np.sin(-tilt)])
-        bent = 0.93 if (legs[0] > 6 and legs[1] > 3) else 1.0
-        lengths = (KNEE_Y - HIP_Y) * s * (1 - 0.02 * (bent < 1)), (ANKLE_Y - KNEE_Y) * s * bent
-        joints[first_leg : first_leg + 3] = _reach(
-            start, (legs[0] + 0.7 * n[8 + right], legs[1] + 0.7 * n[10 + right]), lengths, side
-        )
-    _place_head(joints, neck, turn, facing, s)
-    return Body(joints, pose, person.build, facing, turn, s)
+    stance = person.stance
+    joints = stance.joints * (FRAME_HW[1] / 384)
+    u = float(unit_of(joints[None])[0])
+    values = {name: float(v[0]) for name, v in body_values(joints[None]).items() if v.ndim == 1}
+    facing = -1 if stance.back else 1
+    breadth = values["shoulder_width"], float(np.clip(values["hip_width"] / 0.64, 0.7, 1.3) ** 0.2)
+    body = Body(joints, stance, person.build, facing, stance.turn, u / U, breadth)
+    _place_head(joints, joints[Joint.NECK], body.turn, facing, body.scale)
+    return body
 
 
 def _place_head(joints: np.ndarray, neck: np.ndarray, turn: float, facing: int, s: float) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.sample.body import HIP_Y, TORSO
 from pipeline.sample.cloth import make_cloth
-from pipeline.sample.person import Garment
+from pipeline.sample.wardrobe import Garment
 
 CROTCH_Y, WAIST_Y, LEG_AXIS, ARM_LENGTH = 322.0, 186.0, 46.0, 296.0
 MARGIN = 14.0  # cloth beyond the outline, so that edges can be looked up smoothly
@@ -110,11 +110,11 @@ def trunk_width(garment: Garment, y) -> np.ndarray:
     table = TORSO["slim"]
     body = np.interp(np.clip(y, 62, HIP_Y + 14), table[:, 0], table[:, 1])
     loose = np.clip(garment.ease / 22, 0, 1)  # loose clothes fall straight from the chest
-    body = body * (1 - loose) + np.maximum(body, 77) * loose
+    body = body * (1 - loose) + np.maximum(body, 80) * loose
     width = body + garment.ease * np.interp(y, [40, 90], [0.35, 1.0])
-    start = WAIST_Y + 12 if garment.flare > 25 else HIP_Y - 20
+    start = HIP_Y - 20
     run = max(60.0, garment.hem - start)
-    width = width + garment.flare * np.clip((y - start) / run, 0, 1.05) ** 0.92
+    width = width + garment.flare * np.clip((y - start) / run, 0, 1.05) ** 1.15
     return np.where(y < 62, np.minimum(88, np.maximum(width, 86)) if garment.sleeve else 84, width)
 
 
@@ -225,7 +225,7 @@ def leg_edges(garment: Garment, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         ys, [180, 230], [0.2, 1]
     )
     below = np.clip(ys - CROTCH_Y, 0, None)
-    half = np.interp(ys, [CROTCH_Y, 400, 512, 570, 750], [44, 41, 32, 30, 22])
+    half = np.interp(ys, [CROTCH_Y, 400, 512, 570, 750], [43, 37, 29, 27, 20])
     half = half + garment.ease * np.interp(ys, [CROTCH_Y, 420], [0.45, 1])
     half = half + garment.flare * np.clip(below / max(60.0, garment.hem - CROTCH_Y), 0, 1) ** 1.1
     apart = np.minimum(half + 4 * np.clip(below / 60, 0, 1), LEG_AXIS + 0.3 * below)
@@ -263,13 +263,13 @@ def _leg(garment: Garment, right: bool) -> Piece:
 
 def sleeve_half(garment: Garment, share) -> np.ndarray:
     """Half-width of a sleeve at a share of the arm's length (0 shoulder, 1 wrist), in units."""
-    top = 25 + 5 * min(garment.sleeve_ease, 2.0)
+    top = 28 + 5 * min(garment.sleeve_ease, 2.0)
     wrist = (
-        9 + 6.5 * garment.sleeve_ease
+        11 + 6.5 * garment.sleeve_ease
         if garment.sleeve_ease < 2
         else 18 * (garment.sleeve_ease - 0.75)
     )
-    middle = 17 * min(garment.sleeve_ease, 1.9) + (4 if garment.sleeve_ease > 2 else 0)
+    middle = 4 + 17 * min(garment.sleeve_ease, 1.9) + (4 if garment.sleeve_ease > 2 else 0)
     return np.interp(
         share,
         [-0.045, 0.0, 0.03, 0.08, 0.22, 0.52, 1.0, 1.1],

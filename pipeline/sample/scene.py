@@ -15,10 +15,11 @@ from pipeline.sample.backdrop import render_backdrop
 from pipeline.sample.body import Body, build_body
 from pipeline.sample.cut import Piece
 from pipeline.sample.mesh import Box, dim, lay_texture, place_piece
-from pipeline.sample.person import Garment, Person
+from pipeline.sample.person import Person
 from pipeline.sample.shop import Shop, tailor
 from pipeline.sample.skin import BodyPass, arm, draw_hand, foot, hand, head, leg, torso
 from pipeline.sample.tailor import shaded
+from pipeline.sample.wardrobe import Garment
 from pipeline.sample.wear import worn_grid
 
 

@@ -15,8 +15,8 @@ from pipeline.sample.cut import (
     shoulder_line,
 )
 from pipeline.sample.mesh import Box, dim
-from pipeline.sample.person import Garment
 from pipeline.sample.tailor import sew, shaded
+from pipeline.sample.wardrobe import Garment
 
 _FILL = 690.0, 900.0  # the garment's largest width and height in a frame 768 x 1024
 _LARGEST = 2.0

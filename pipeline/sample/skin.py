@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from pipeline.base.labels import Atr, DensePart, Joint
-from pipeline.sample.body import HIP_Y, TORSO, Body
+from pipeline.sample.body import HIP_Y, Body
 from pipeline.sample.mesh import Box, affine_of, enlarged, fill_triangles, look_up, triangles
 
 COLUMNS = np.array([-1, -0.8, -0.4, 0, 0.4, 0.8, 1.0])
@@ -60,9 +60,8 @@ def torso(body: Body, drop: float) -> Part:
         ]
     )
     flat = height.ravel()
-    table = TORSO[body.build]
     axis, across = body.axis(flat)
-    width = np.interp(flat, table[:, 0], table[:, 1]) * (1 - 0.24 * abs(body.turn)) * body.scale
+    width = body.torso_width(flat) * body.scale
     points = (axis + across * (width * np.tile(t, len(height)))[:, None]).reshape(*height.shape, 2)
     part = DensePart.TORSO_FRONT if body.facing > 0 else DensePart.TORSO_BACK
     return Part(points, _values(points, t), np.full((len(height) - 1, len(t) - 1), part), Atr.HEAD)
@@ -126,7 +125,7 @@ def arm(body: Body, right: bool) -> Part:
     points = _columns(outer, inner)
     upper_out, upper_in, lower_out, lower_in = _ARM_PARTS[right]
     dense = np.empty((len(outer) - 1, 6), int)
-    half = len(_CAP) + 12
+    half = len(_CAP) + int(np.clip(round(22 * body.bend_share("arm", right)), 3, 19))
     dense[:half, :3], dense[:half, 3:], dense[half:, :3], dense[half:, 3:] = (
         upper_out,
         upper_in,
@@ -150,7 +149,7 @@ def leg(body: Body, right: bool) -> Part:
         (False, False): (8, 12),
     }[right, front]
     dense = np.full((len(outer) - 1, 6), upper)
-    dense[12:] = lower
+    dense[int(round(24 * body.bend_share("leg", right))) :] = lower
     return Part(points, _values(points, COLUMNS), dense, Atr.RIGHT_LEG if right else Atr.LEFT_LEG)
 
 

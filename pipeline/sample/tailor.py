@@ -18,7 +18,7 @@ from pipeline.sample.cut import (
     trunk_width,
 )
 from pipeline.sample.mesh import dim
-from pipeline.sample.person import Garment
+from pipeline.sample.wardrobe import Garment
 
 
 def _ink(garment: Garment, amount: float) -> tuple[int, int, int]:

@@ -7,16 +7,15 @@ import numpy as np
 from pipeline.sample.body import ANKLE_Y, HIP_Y, LEG, Body
 from pipeline.sample.cut import ARM_LENGTH, CROTCH_Y, Piece, sleeve_half, trunk_width
 from pipeline.sample.mesh import grid, polyline
-from pipeline.sample.person import Garment
+from pipeline.sample.wardrobe import Garment
 
 ACROSS = np.linspace(-1.16, 1.16, 9)
 
 
 def _leg_reach(body: Body, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leftmost and rightmost x of the two legs at heights below the neck (units)."""
-    neck_y = body.joints[1, 1]
     edges = [np.concatenate(body.limb_edges("leg", right, 16)) for right in (True, False)]
-    at = neck_y + ys * body.scale
+    at = body.axis(ys)[0][:, 1]
     lows, highs = [], []
     for points in edges:
         half = len(points) // 2
@@ -32,7 +31,7 @@ def trunk_edges(garment: Garment, body: Body, ys: np.ndarray) -> tuple[np.ndarra
     """Edges of a top, skirt or dress round the body: never narrower than the body, nor than the
     legs below it."""
     width = trunk_width(garment, ys)
-    narrow = 1 - 0.24 * abs(body.turn)
+    narrow = body.breadth_at(ys)
     naked = body.torso_width(ys)
     worn = (
         np.where(ys < 62, np.maximum(width, naked / narrow if garment.sleeve else 0), width)
@@ -43,7 +42,7 @@ def trunk_edges(garment: Garment, body: Body, ys: np.ndarray) -> tuple[np.ndarra
     )
     left, right = body.torso_edges(ys, fitting)
     low, high = _leg_reach(body, ys)
-    below = np.clip((ys - HIP_Y) / 60, 0, 1) * (5 + 0.3 * garment.ease) * body.scale
+    below = np.clip((ys - HIP_Y) / 60, 0, 1) * (3 + 0.2 * garment.ease) * body.scale
     under = ys > HIP_Y
     left[:, 0] = np.where(under, np.minimum(left[:, 0], low - below), left[:, 0])
     right[:, 0] = np.where(under, np.maximum(right[:, 0], high + below), right[:, 0])
@@ -71,14 +70,15 @@ def _leg_edges(garment: Garment, body: Body, piece: Piece) -> tuple[np.ndarray, 
     hip = edges[0] if side < 0 else edges[1]
     line, normal = polyline(body.chain("leg", right_leg), 0.1, 60)
     along = np.clip((ys - HIP_Y) / (ANKLE_Y - HIP_Y), 0, 1.04)
+    profile = LEG[body.build]  # never narrower than the leg inside
+    naked_leg = np.interp(along, profile[:, 0], profile[:, 1:].max(1))[:, None] + 2.5
+    along = body.seen_share("leg", right_leg, along)
     spine = np.stack([np.interp(along, np.linspace(0, 1, 60), line[:, k]) for k in (0, 1)], 1)
     spine[:, 1] += np.clip(ys - ANKLE_Y, 0, None) * body.scale
     across = (
         np.stack([np.interp(along, np.linspace(0, 1, 60), normal[:, k]) for k in (0, 1)], 1) * side
     )
     half = ((piece.right - piece.left) / 2)[:, None] * body.scale
-    profile = LEG[body.build]  # never narrower than the leg inside
-    naked_leg = np.interp(along, profile[:, 0], profile[:, 1:].max(1))[:, None] + 2.5
     half = np.maximum(half, naked_leg * body.scale)
     blend = np.clip((ys - 285) / (CROTCH_Y + 30 - 285), 0, 1)[:, None]
     outer = hip * (1 - blend) + (spine + across * half) * blend
@@ -98,10 +98,11 @@ def _sleeve_edges(garment: Garment, body: Body, piece: Piece) -> tuple[np.ndarra
     step = (chain[1] - chain[0]) / np.hypot(*(chain[1] - chain[0])) * 18 * s
     line, normal = polyline(np.vstack([chain[0] - step, chain, end]), 0.2, 80)
     at = np.linspace(-18 * s / length, 1 + 20 * s / length, 80)
-    share = piece.ys / ARM_LENGTH
+    own = piece.ys / ARM_LENGTH
+    share = body.seen_share("arm", right_arm, own)
     spine = np.stack([np.interp(share, at, line[:, k]) for k in (0, 1)], 1)
     across = np.stack([np.interp(share, at, normal[:, k]) for k in (0, 1)], 1)
-    half = sleeve_half(garment, share)[:, None] * s * (1.08 if body.build == "broad" else 1.0)
+    half = sleeve_half(garment, own)[:, None] * s * (1.08 if body.build == "broad" else 1.0)
     # wide sleeves hang: the lower edge of a level arm takes most of the width
     hang = np.clip(across[:, 1:], -1, 1) * np.clip(garment.sleeve_ease - 1.3, 0, 1.2) * 0.4
     a, b = spine + across * half * (1 + hang), spine - across * half * (1 - hang)
