@@ -34,7 +34,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--openpose",
     type=FOLDER,
-    help="Folder of OpenPose JSON files, COCO-18 or BODY_25, in place of MediaPipe.",
+    help="Folder of pose files in place of MediaPipe: OpenPose, DWPose, candidate and subset, "
+    "OOTDiffusion's or Dress Code's JSON.",
 )
 @click.option("--parses", type=FOLDER, help="Folder of a parser's PNGs, one a photo.")
 @click.option(
@@ -47,7 +48,11 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--parser", type=FILE, help="Description (JSON) of a parsing model, ONNX or TorchScript."
 )
-@click.option("--dense", type=PLACE, help="Folder of DensePose index PNGs, or a .pkl dump.")
+@click.option(
+    "--dense",
+    type=PLACE,
+    help="Folder of DensePose pictures (part numbers, IUV or coloured drawings), or a .pkl dump.",
+)
 @click.option(
     "--dense-model", type=FILE, help="Description (JSON) of a DensePose model, ONNX or TorchScript."
 )
@@ -109,15 +114,18 @@ def _convert(photos: Path, out: Path, limit: int | None, max_skips: int, as_json
     from pipeline.annotate.vitonhd import convert, count
 
     with progress("Converting", count(photos, limit)) as advance:
-        written, skipped = convert(photos, out, limit=limit, max_skips=max_skips, advance=advance)
-    for error in skipped:
+        done = convert(photos, out, limit=limit, max_skips=max_skips, advance=advance)
+    for error in done.skipped:
         note(f"left out: {error}")
-    note(f"{written:,} people of VITON-HD, {len(skipped)} left out: {out}")
-    click.echo(
-        json.dumps({"people": written, "left_out": [str(e) for e in skipped]}, indent=1)
-        if as_json
-        else out
-    )
+    if done.absent:
+        note(f"{done.absent:,} rows of the lists name people who are not in this copy.")
+    note(f"{done.people:,} people of VITON-HD, {len(done.skipped)} left out: {out}")
+    told = {
+        "people": done.people,
+        "absent": done.absent,
+        "left_out": [str(e) for e in done.skipped],
+    }
+    click.echo(json.dumps(told, indent=1) if as_json else out)
     return 0  # as many as the caller allows
 
 

@@ -16,10 +16,12 @@ import torch
 from annotate_kit import DATA, SIZE_HW, body_25, encoded, openpose_file
 
 from pipeline.annotate.densepose import load_dump, parts_from_dump
-from pipeline.annotate.imports import TABLES, read_openpose, read_parse, split_sides, translate
 from pipeline.annotate.models import read_description
+from pipeline.annotate.parses import read_parse
+from pipeline.annotate.poses import read_pose
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Atr
+from pipeline.dataset.label_sets import TABLES, split_sides, translate
 
 pytest_plugins = ("annotate_kit",)  # its fixtures
 
@@ -28,13 +30,13 @@ pytest_plugins = ("annotate_kit",)  # its fixtures
 
 @pytest.mark.parametrize("layout", [lambda p: p, body_25])
 def test_openpose_layouts_give_the_same_joints(tmp_path, joints, layout):
-    pose = read_openpose(openpose_file(tmp_path / "a.json", layout(joints)), SIZE_HW)
+    pose = read_pose(openpose_file(tmp_path / "a.json", layout(joints)), SIZE_HW)
     np.testing.assert_allclose(pose.keypoints, joints, rtol=1e-5)
 
 
 def test_openpose_takes_the_largest_of_several_and_counts_them(tmp_path, joints):
     small = joints * (0.3, 0.3, 1)
-    pose = read_openpose(openpose_file(tmp_path / "a.json", small, joints), SIZE_HW)
+    pose = read_pose(openpose_file(tmp_path / "a.json", small, joints), SIZE_HW)
     assert pose.people == 2
     np.testing.assert_allclose(pose.keypoints, joints, rtol=1e-5)
 
@@ -42,7 +44,7 @@ def test_openpose_takes_the_largest_of_several_and_counts_them(tmp_path, joints)
 def test_openpose_missing_joint_and_relative_coordinates(tmp_path, joints):
     joints[4] = 0
     relative = joints / (SIZE_HW[1], SIZE_HW[0], 1)
-    pose = read_openpose(openpose_file(tmp_path / "a.json", relative), SIZE_HW)
+    pose = read_pose(openpose_file(tmp_path / "a.json", relative), SIZE_HW)
     assert np.isnan(pose.keypoints[4, :2]).all() and pose.keypoints[4, 2] == 0
     np.testing.assert_allclose(pose.keypoints[5], joints[5], rtol=1e-5)
 
@@ -51,7 +53,8 @@ def test_openpose_missing_joint_and_relative_coordinates(tmp_path, joints):
     "text, words",
     [
         ("{", "JSON"),
-        ("[]", '"people"'),
+        ("{}", '"people"'),
+        ("[]", "a list"),
         ('{"people": [{"pose_keypoints_2d": [1, 2, 3]}]}', "1 joints"),
         (json.dumps({"people": [{"pose_keypoints_2d": [9999.0] * 54}]}), "outside"),
         ('{"people": [{"pose_keypoints_2d": [' + ", ".join(["NaN"] * 54) + "]}]}", "no numbers"),
@@ -61,7 +64,7 @@ def test_broken_openpose_file_is_refused(tmp_path, text, words):
     path = tmp_path / "a.json"
     path.write_text(text)
     with pytest.raises(DataError, match=words):
-        read_openpose(path, SIZE_HW)
+        read_pose(path, SIZE_HW)
 
 
 def test_lip_classes_become_the_datasets():

@@ -19,7 +19,7 @@ from PIL import Image
 from tiny_dresscode import write_dataset
 
 from benchmarks.fuzz_readers import ANY, OWN, RARE, READERS, load_files, try_file
-from pipeline.annotate.imports import read_parse
+from pipeline.annotate.parses import read_parse
 from pipeline.dataset.readers import read_label_map
 
 COMMON = settings(

@@ -14,13 +14,15 @@ import io
 import math
 import pickle
 import zipfile
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
 from pipeline.base.errors import DataError
 from pipeline.base.files import ReadError, brief
-from pipeline.base.labels import N_DENSE
+from pipeline.base.labels import N_DENSE, Joint
+from pipeline.dataset.frames import Silhouette
 
 MAX_BYTES = 512 << 20
 REMEDY = "Write the dump again with DensePose's apply_net.py dump, or export index PNGs"
@@ -226,36 +228,33 @@ def _read_stream_bytes(data: bytes) -> _Storage:
 
 
 def parts_from_dump(
-    rows: list, photo: Path, size_hw: tuple[int, int], path: Path | str = "dump"
+    rows: list,
+    photo: Path,
+    size_hw: tuple[int, int],
+    path: Path | str = "dump",
+    keypoints: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(H, W) uint8 DensePose parts of the surest person in one photo; zeros where the dump has
-    nobody.
+    """(H, W) uint8 DensePose parts of one person in one photo; zeros where the dump has nobody.
+
+    Of several instances, and of several entries for files of this name, the one on which most of
+    the person's joints lie; without joints the surest.
 
     Args:
         rows: from ``load_dump``.
-        photo: found by its file name.
+        photo: found by its file name, whatever folder and system the dump was made in.
         size_hw: the photo's.
         path: what errors call the dump.
+        keypoints: (18, 3) of the person in pixels of the photo, NaN where missing.
 
     Raises:
-        DataError: the photo does not occur, or its entry cannot be understood.
+        DataError: the photo does not occur, its entry cannot be understood, several entries fit
+            alike, or the joints lie on nobody.
     """
-    names = [r.get("file_name") for r in rows]
-    row = next(
-        (r for r, n in zip(rows, names) if isinstance(n, str) and Path(n).stem == Path(photo).stem),
-        None,
-    )
-    if row is None:
+    entries = [row for row in rows if _stem(row.get("file_name")) == Path(photo).stem]
+    if not entries:
         raise DataError(path, f"no entry for {Path(photo).name}", "one for each photo", REMEDY)
-    parts = np.zeros(size_hw, np.uint8)
     try:
-        results, boxes = row["pred_densepose"], np.asarray(row["pred_boxes_XYXY"].value)
-        if len(boxes) == 0:
-            return parts
-        best = int(np.argmax(row["scores"].value)) if "scores" in row else 0
-        labels = np.asarray(results[best].labels.value)
-        labels = labels[0] if labels.ndim == 3 else labels
-        _paste(parts, labels, boxes[best])
+        found = [_instances(row, size_hw) for row in entries]
     except (KeyError, AttributeError, TypeError, ValueError, IndexError) as error:
         raise DataError(
             path,
@@ -263,7 +262,81 @@ def parts_from_dump(
             "labels and boxes of DensePose's chart results",
             REMEDY,
         ) from None
-    return parts
+    found = [instances for instances in found if instances]
+    if not found:
+        return np.zeros(size_hw, np.uint8)
+    if keypoints is None or not np.isfinite(keypoints[:, 0]).any():
+        if len(found) > 1:
+            raise _ambiguous(path, photo, entries)
+        return max(found[0], key=lambda instance: instance.score).parts
+    best = [max(instances, key=lambda i: i.rank(keypoints)) for instances in found]
+    best.sort(key=lambda i: i.rank(keypoints), reverse=True)
+    if best[0].cover(keypoints) < LEAST_COVER:
+        raise DataError(
+            path,
+            f"the joints of {Path(photo).name} lie on nobody that DensePose saw",
+            "parts of the same person",
+            "Run DensePose and the pose program on the same photo",
+        )
+    alike = len(best) > 1 and best[0].cover(keypoints) - best[1].cover(keypoints) < CLEARLY
+    if alike and not np.array_equal(best[0].parts, best[1].parts):
+        raise _ambiguous(path, photo, entries)
+    return best[0].parts
+
+
+LEAST_COVER = 0.5
+"""Share of a person's joints that have to lie on its parts."""
+CLEARLY = 0.1
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One person of a dump's entry.
+
+    Attributes:
+        parts: (H, W) uint8, in the photo.
+        score: the detector's.
+    """
+
+    parts: np.ndarray
+    score: float
+
+    def cover(self, keypoints: np.ndarray) -> float:
+        """Share of the joints below the head that lie on this person or just beside."""
+        points = keypoints[: Joint.R_EYE, :2]
+        points = points[np.isfinite(points[:, 0])]
+        return Silhouette(self.parts > 0).share_on(points) if len(points) else 0.0
+
+    def rank(self, keypoints: np.ndarray) -> tuple[float, float]:
+        return round(self.cover(keypoints), 2), self.score
+
+
+def _stem(name: object) -> str | None:
+    """A file's name without folder and suffix, of either system's paths."""
+    return PureWindowsPath(name).stem if isinstance(name, str) else None
+
+
+def _ambiguous(path: Path | str, photo: Path, entries: list) -> DataError:
+    places = ", ".join(str(row.get("file_name"))[:80] for row in entries[:3])
+    return DataError(
+        path,
+        f"{len(entries)} entries for {Path(photo).name} ({places}) fit alike",
+        "one for each photo",
+        "Dump each folder by itself",
+    )
+
+
+def _instances(row: dict, size_hw: tuple[int, int]) -> list[Instance]:
+    results, boxes = row["pred_densepose"], np.asarray(row["pred_boxes_XYXY"].value)
+    scores = np.asarray(row["scores"].value) if "scores" in row else np.ones(len(boxes))
+    found = []
+    for result, box, score in zip(results, boxes, scores):
+        labels = np.asarray(result.labels.value)
+        labels = labels[0] if labels.ndim == 3 else labels
+        parts = np.zeros(size_hw, np.uint8)
+        _paste(parts, labels, box)
+        found.append(Instance(parts, float(score)))
+    return found
 
 
 def _paste(parts: np.ndarray, labels: np.ndarray, box: np.ndarray) -> None:

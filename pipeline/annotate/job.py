@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.annotate.dense_pictures import find_dense_picture, read_dense_picture
 from pipeline.annotate.densepose import load_dump, parts_from_dump
 from pipeline.annotate.folder import FIRST_ID, DatasetFolder
-from pipeline.annotate.imports import partner, read_dense_index, read_openpose, read_parse
 from pipeline.annotate.keypoints import Pose
+from pipeline.annotate.parses import partner, read_parse
 from pipeline.annotate.person import SIZE_HW, Finder, annotate
 from pipeline.annotate.photos import read_garment, read_photo
+from pipeline.annotate.poses import read_pose
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 
@@ -24,10 +26,10 @@ class Sources:
 
     Attributes:
         find_pose: finds joints in a photo; or
-        openpose: folder of OpenPose's JSON files.
+        openpose: folder of pose files of any kind that ``poses`` reads.
         parses: folder of a parser's PNGs, with classes of ``parse_classes``; or
         parser: a model.
-        dense: folder of index PNGs, or a ``.pkl`` dump; or
+        dense: folder of DensePose pictures, or a ``.pkl`` dump; or
         dense_finder: a model.
     """
 
@@ -140,7 +142,7 @@ def _one_person(
         size_hw = photo.shape[:2]
         if sources.openpose is not None:
             file = partner(sources.openpose, path, ("_keypoints.json", ".json"))
-            pose = read_openpose(file, size_hw)
+            pose = read_pose(file, size_hw)
             if sources.find_pose is not None and pose.people:
                 pose = Pose(
                     pose.keypoints, sources.find_pose(photo).silhouette, pose.people, pose.source
@@ -148,18 +150,15 @@ def _one_person(
         else:
             assert sources.find_pose is not None  # the caller sees to one of them
             pose = sources.find_pose(photo)
-        labels = (
-            None
-            if sources.parses is None
-            else read_parse(
-                partner(sources.parses, path, (".png",)), size_hw, sources.parse_classes
-            )
-        )
+        labels = None
+        if sources.parses is not None:
+            file = partner(sources.parses, path, (".png",))
+            labels = read_parse(file, size_hw, sources.parse_classes, pose.keypoints)
         dense = None
         if dump is not None:
-            dense = parts_from_dump(dump, path, size_hw, sources.dense or "")
+            dense = parts_from_dump(dump, path, size_hw, sources.dense or "", pose.keypoints)
         elif sources.dense is not None:
-            dense = read_dense_index(partner(sources.dense, path, (".png", "_5.png")), size_hw)
+            dense = read_dense_picture(find_dense_picture(sources.dense, path), size_hw)
         person = annotate(
             photo,
             pose,

@@ -17,10 +17,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.annotate.imports import GLOVE, SOCKS, TABLES, translate
 from pipeline.base.errors import DataError
 from pipeline.base.files import ReadError, brief, read_bytes
 from pipeline.base.labels import N_ATR, N_DENSE
+from pipeline.dataset.label_sets import GLOVE, SOCKS, TABLES, translate
 
 Runner = Callable[[np.ndarray], list[np.ndarray]]
 """(1, 3, h, w) or (1, h, w, 3) float32 -> the model's outputs as arrays."""
@@ -45,7 +45,7 @@ class Description:
             numbers.
         foreground: another output whose scores tell body from background (class 0); DensePose has
             one.
-        classes: a name of ``imports.TABLES``, or the dataset's class for each of the model's.
+        classes: a name of ``label_sets.TABLES``, or the dataset's class for each of the model's.
     """
 
     model: Path

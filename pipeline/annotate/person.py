@@ -11,13 +11,17 @@ from pipeline.annotate.fallback import NOTE, guess_labels, guess_parts
 from pipeline.annotate.keypoints import Pose
 from pipeline.annotate.photos import Frame, person_frame, whole_frame
 from pipeline.base.errors import DataError
-from pipeline.base.labels import Atr, Category, Joint
+from pipeline.base.labels import Category, Joint
+from pipeline.dataset.frames import Silhouette, frame_that_fits
 from pipeline.dataset.person import Identity, Person
 from pipeline.masks.body import find_body
 
 SIZE_HW = (1024, 768)
 LEAST_PERSON = 160
 """Height in pixels of the photo below which a person is too small to be dressed."""
+QUARTER = 0.55
+"""Share of width and height within which a whole person's joints are hardly ever the photo's."""
+LEAST_ON_PERSON = 0.5
 TRUNK = (Joint.NECK, Joint.R_SHOULDER, Joint.L_SHOULDER)
 Finder = Callable[[np.ndarray], np.ndarray]
 """(H, W, 3) uint8 RGB -> (H, W) uint8 labels of the same picture."""
@@ -27,7 +31,7 @@ class UnusablePhoto(DataError):
     """A photo with which nothing can be done, and why.
 
     Attributes:
-        kind: ``no_person``, ``two_people``, ``too_small`` or ``incomplete``.
+        kind: ``no_person``, ``two_people``, ``too_small``, ``incomplete`` or ``elsewhere``.
     """
 
     def __init__(self, kind: str, path, found: str, expected: str, remedy: str):
@@ -80,6 +84,58 @@ def check_pose(pose: Pose, name: str, category: Category, several: bool = False)
             f"at least {LEAST_PERSON}",
             "Go nearer, or take a larger photo",
         )
+
+
+def check_place(
+    pose: Pose,
+    name: str,
+    size_hw: tuple[int, int],
+    label_map: np.ndarray | None = None,
+    dense: np.ndarray | None = None,
+) -> None:
+    """Raises UnusablePhoto where the joints are of another frame, or of another picture.
+
+    A label map, DensePose or a silhouette tells; without them, joints of a whole person that all
+    lie in the photo's upper left quarter.
+    """
+    points = pose.keypoints[: Joint.R_EYE, :2]
+    points = points[np.isfinite(points[:, 0])]
+    region = _region(pose, label_map, dense)
+    if region is None:
+        ankles = np.isfinite(pose.keypoints[[Joint.R_ANKLE, Joint.L_ANKLE], 0]).all()
+        corner = (points < QUARTER * np.array(size_hw[::-1])).all()
+        fits = (size_hw[0] // 2, size_hw[1] // 2) if ankles and corner else None
+    else:
+        silhouette = Silhouette(region)
+        fits = frame_that_fits(points, size_hw, silhouette)
+        if fits is None and silhouette.share_on(points) < LEAST_ON_PERSON:
+            raise UnusablePhoto(
+                "elsewhere",
+                name,
+                "the joints lie beside the person",
+                "joints of this very photo",
+                "Run the pose program on this photo, or check which file belongs to it",
+            )
+    if fits is not None:
+        frame = "shares of the photo" if fits == (1, 1) else f"a picture of {fits[1]} x {fits[0]}"
+        raise UnusablePhoto(
+            "elsewhere",
+            name,
+            f"the joints fit {frame} (width x height)",
+            f"pixels of the photo, {size_hw[1]} x {size_hw[0]}",
+            "Run the pose program on this very photo",
+        )
+
+
+def _region(
+    pose: Pose, label_map: np.ndarray | None, dense: np.ndarray | None
+) -> np.ndarray | None:
+    """(H, W) bool: where the person is, from whatever tells; None where nothing does."""
+    silhouette = None if pose.silhouette is None else pose.silhouette > 127
+    for found in (label_map, dense, silhouette):
+        if found is not None and (found > 0).any():
+            return found > 0
+    return None
 
 
 def person_box(
@@ -147,6 +203,7 @@ def annotate(
         UnusablePhoto: nobody, more than one person, too small, or too little of the person.
     """
     check_pose(pose, name, category, several)
+    check_place(pose, name, photo.shape[:2], label_map, dense)
     frame = (
         whole_frame(photo.shape[:2])
         if whole
@@ -184,13 +241,15 @@ def annotate(
     if parts is not None and not parts.any():
         notes.append("DensePose saw nobody: its parts were not used")
         parts = None
-    if parts is None:
-        region = silhouette if labels is None else _worn(labels)
-        parts, origin["dense"] = guess_parts(keypoints, size_hw, region), "geometry"
     if labels is None:
-        guessed = guess_parts(keypoints, size_hw, silhouette) if silhouette is not None else parts
+        guessed = guess_parts(keypoints, size_hw, silhouette)
         labels, origin["label_map"] = guess_labels(image, keypoints, guessed, category), "geometry"
         notes.append(NOTE)
+        if parts is None:
+            parts, origin["dense"] = guessed, "geometry"
+    elif parts is None:
+        # A parser's map alone hides no hand; guessed parts beside it hid a third to a half of them.
+        origin["dense"] = "none"
     return Person(
         Identity(category, "", person_id, ""),
         photo=image,
@@ -205,11 +264,6 @@ def annotate(
 def _inside(photo: np.ndarray, box) -> tuple[float, float, float, float]:
     height, width = photo.shape[:2]
     return max(0, box[0]), max(0, box[1]), min(width, box[2]), min(height, box[3])
-
-
-def _worn(labels: np.ndarray) -> np.ndarray:
-    """(H, W) bool: the person without a bag, which is no part of the body."""
-    return (labels > 0) & (labels != Atr.BAG)
 
 
 def _limits(keypoints: np.ndarray, category: Category) -> list[str]:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from pipeline.annotate import modern_pictures
 from pipeline.base.errors import DataError
 from pipeline.base.files import (
     MAX_PIXELS,
@@ -31,7 +32,7 @@ LARGEST_RATIO = 4.0
 """Panoramas are refused: padded to 3 : 4 they would mostly be padding."""
 MARGIN = 0.05
 """Free space around a person, in heights of the person: about the dataset's."""
-ENDINGS = (".jpg", ".jpeg", ".png")
+ENDINGS = (".jpg", ".jpeg", ".png", *modern_pictures.ENDINGS)
 
 
 def list_pictures(place: Path) -> list[Path]:
@@ -53,7 +54,7 @@ def list_pictures(place: Path) -> list[Path]:
             place,
             "no picture in it",
             "files that end in " + ", ".join(ENDINGS),
-            "Convert HEIC, WebP and others to JPEG first",
+            "Convert others to JPEG first",
         )
     return found
 
@@ -67,7 +68,7 @@ def decode_photo(data: bytes, name: Path | str, most_pixels: int = MAX_PIXELS) -
     """A photo as it was meant to be seen.
 
     Args:
-        data: a JPEG or PNG file.
+        data: a JPEG or PNG file; WebP, AVIF and HEIC where Pillow or its plug-in reads them.
         name: what errors call it.
         most_pixels: larger ones are refused from their header, before anything is decoded.
 
@@ -79,7 +80,7 @@ def decode_photo(data: bytes, name: Path | str, most_pixels: int = MAX_PIXELS) -
         DataError: another kind of file, damaged, too small, too large or too long.
     """
     path = Path(str(name))
-    hw, kind, mode = picture_header(path, data, PICTURES)
+    hw, kind, mode = _header(path, data)
     if hw[0] * hw[1] > most_pixels:
         raise ReadError(
             "size",
@@ -111,12 +112,26 @@ def decode_photo(data: bytes, name: Path | str, most_pixels: int = MAX_PIXELS) -
     if kind in ("JPEG", "MPO"):
         check_jpeg_is_whole(path, data, hw)
     try:
-        with Image.open(io.BytesIO(data), formats=PICTURES) as image:
+        with Image.open(io.BytesIO(data), formats=(*PICTURES, kind)) as image:
             return _flat(ImageOps.exif_transpose(image))
     except Exception as error:  # decoders of foreign files fail in every way
         raise ReadError(
             "unreadable", path, f"corrupted or truncated ({brief(error)})", "a whole picture"
         ) from None
+
+
+def _header(path: Path, data: bytes) -> tuple[tuple[int, int], str, str]:
+    """((height, width), format, mode), the size looked at before the file is opened."""
+    kind = modern_pictures.kind_of(data)
+    if kind is None:
+        return picture_header(path, data, PICTURES)
+    modern_pictures.check_can_open(path, kind)
+    height, width = modern_pictures.announced_size(data, kind)
+    if not 0 < height * width <= MAX_PIXELS:
+        raise ReadError(
+            "size", path, f"{height} x {width} pixels", f"at most {MAX_PIXELS:,} pixels"
+        )
+    return picture_header(path, data, (kind,))
 
 
 def _flat(image: Image.Image) -> np.ndarray:

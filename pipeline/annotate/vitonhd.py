@@ -1,22 +1,24 @@
 """VITON-HD folders -> Dress Code's layout, as upper_body.
 
-What there is: ``image/``, ``cloth/``, ``image-parse-v3/`` (or ``image-parse``), ``openpose_json/``
-    below ``train/`` and
-``test/``, and ``train_pairs.txt``, ``test_pairs.txt``. Keypoints are BODY_25, label maps of the
-CIHP kind; its pictures of DensePose are coloured renderings without part numbers, so parts are
-guessed from joints and label map.
+What there is: ``image/``, ``cloth/``, ``image-parse-v3/`` (or ``image-parse``),
+``openpose_json/`` and ``image-densepose/`` below ``train/`` and ``test/``, and ``train_pairs.txt``,
+``test_pairs.txt``. Keypoints are BODY_25, label maps of the CIHP kind; its pictures of DensePose
+are drawings in PARULA's colours, which are part numbers after all (``dense_pictures``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.annotate.fallback import guess_parts
+from pipeline.annotate.dense_pictures import read_dense_picture
 from pipeline.annotate.folder import DatasetFolder
-from pipeline.annotate.imports import read_openpose, read_parse
+from pipeline.annotate.parses import read_parse
+from pipeline.annotate.person import check_place
+from pipeline.annotate.poses import read_pose
 from pipeline.base.errors import DataError
 from pipeline.base.files import ReadError, picture_header, read_bytes
 from pipeline.base.labels import Category
@@ -31,6 +33,21 @@ PARSE_FOLDERS = ("image-parse-v3", "image-parse")
 REMEDY = "Unpack VITON-HD so that train/ and test/ lie beside their pair lists"
 
 
+@dataclass
+class Converted:
+    """What became of the people.
+
+    Attributes:
+        people: written.
+        absent: rows of the lists whose photo is not in this copy.
+        skipped: why people were left out.
+    """
+
+    people: int = 0
+    absent: int = 0
+    skipped: list[DataError] = field(default_factory=list)
+
+
 def is_vitonhd(root: Path) -> bool:
     """Whether a folder looks like VITON-HD."""
     return any((Path(root) / part / "cloth").is_dir() for part in SPLITS)
@@ -43,8 +60,9 @@ def convert(
     limit: int | None = None,
     max_skips: int = 0,
     advance: Callable[[int], None] = lambda n: None,
-) -> tuple[int, list[DataError]]:
-    """Writes ``out``; (people written, reasons for those left out).
+) -> Converted:
+    """Writes ``out`` and tells what became of everybody. Rows of the lists whose person is not in
+    this copy are passed over.
 
     Args:
         limit: at most so many people of each part.
@@ -54,55 +72,70 @@ def convert(
     Raises:
         DataError: no VITON-HD folder, or more broken people than allowed.
     """
-    root, written, skipped = Path(root), 0, []
+    root, done = Path(root), Converted()
     if not is_vitonhd(root):
         raise DataError(root, "no VITON-HD folder", "train/cloth or test/cloth in it", REMEDY)
     with DatasetFolder(out) as folder:
         for part, split in SPLITS.items():
-            done: set[str] = set()
-            garments: set[str] = set()
-            rows = []
-            for person, garment in list(_pairs(root, part))[:limit]:
-                advance(1)
-                try:
-                    if person not in done:
-                        _write_person(folder, root / part, person)
-                    for name in {person, garment} - garments:
-                        folder.write_garment(
-                            Category.UPPER_BODY, _id(name), _picture(root / part / "cloth" / name)
-                        )
-                        garments.add(name)
-                except DataError as error:
-                    skipped.append(error)
-                    if len(skipped) > max_skips:
-                        raise DataError(
-                            error.path,
-                            error.found,
-                            error.expected,
-                            f"{error.remedy}. {len(skipped)} "
-                            "broken people; --max-skips tolerates some".lstrip(". "),
-                        ) from None
-                    continue
-                done.add(person)
-                rows.append((_id(person), _id(garment)))
-                folder.record[f"{Category.UPPER_BODY}/{_id(person)}"] = {
-                    "file": f"{part}/image/{person}",
-                    "sources": {
-                        "keypoints": "VITON-HD, BODY_25",
-                        "label_map": "VITON-HD, CIHP",
-                        "dense": "geometry",
-                    },
-                }
-            written += len(done)
+            rows = _convert_part(folder, root, part, limit, max_skips, advance, done)
             if rows:
                 folder.write_list(Category.UPPER_BODY, split, rows)
             if rows and part == "test":
                 folder.write_list(Category.UPPER_BODY, "test_paired", [(p, p) for p in dict(rows)])
-        if not written:
+        if not done.people:
             raise DataError(
                 root, "no person that can be converted", "train_pairs.txt or test_pairs.txt", REMEDY
             )
-    return written, skipped
+    return done
+
+
+def _convert_part(
+    folder: DatasetFolder,
+    root: Path,
+    part: str,
+    limit: int | None,
+    max_skips: int,
+    advance: Callable[[int], None],
+    done: Converted,
+) -> list[tuple[str, str]]:
+    """Rows of train/ or test/ that could be converted."""
+    people: set[str] = set()
+    garments: set[str] = set()
+    rows = []
+    for person, garment in list(_pairs(root, part))[:limit]:
+        advance(1)
+        if not (root / part / "image" / person).is_file():
+            done.absent += 1  # a slice: its lists name everybody
+            continue
+        try:
+            if person not in people:
+                dense = _write_person(folder, root / part, person)
+            for name in {person, garment} - garments:
+                picture = _picture(root / part / "cloth" / name)
+                folder.write_garment(Category.UPPER_BODY, _id(name), picture)
+                garments.add(name)
+        except DataError as error:
+            done.skipped.append(error)
+            if len(done.skipped) > max_skips:
+                raise _too_many(error, len(done.skipped)) from None
+            continue
+        people.add(person)
+        rows.append((_id(person), _id(garment)))
+        folder.record[f"{Category.UPPER_BODY}/{_id(person)}"] = {
+            "file": f"{part}/image/{person}",
+            "sources": {
+                "keypoints": "VITON-HD, BODY_25",
+                "label_map": "VITON-HD, CIHP",
+                "dense": "VITON-HD, drawing" if dense else "none",
+            },
+        }
+    done.people += len(people)
+    return rows
+
+
+def _too_many(error: DataError, count: int) -> DataError:
+    remedy = f"{error.remedy}. {count} broken people; --max-skips tolerates some".lstrip(". ")
+    return DataError(error.path, error.found, error.expected, remedy)
 
 
 def count(root: Path, limit: int | None = None) -> int:
@@ -153,23 +186,27 @@ def _picture(path: Path) -> bytes:
     return data
 
 
-def _write_person(folder: DatasetFolder, base: Path, name: str) -> None:
+def _write_person(folder: DatasetFolder, base: Path, name: str) -> bool:
+    """Writes one person; whether there are DensePose parts."""
     photo = base / "image" / name
     size_hw = load_manifest().image_hw
     data, stem = _picture(photo), Path(name).stem
     stored_hw = read_image(photo).shape[:2]  # decodes it: a broken photo is noticed here
-    pose = read_openpose(base / "openpose_json" / f"{stem}_keypoints.json", stored_hw)
+    pose = read_pose(base / "openpose_json" / f"{stem}_keypoints.json", stored_hw)
     if pose.people == 0:
         raise DataError(photo, "OpenPose found nobody", "one person", "Leave it out")
     parse = next(
         (base / f / f"{stem}.png" for f in PARSE_FOLDERS if (base / f / f"{stem}.png").is_file()),
         base / PARSE_FOLDERS[0] / f"{stem}.png",
     )
-    labels = read_parse(parse, stored_hw, "cihp")
+    labels = read_parse(parse, stored_hw, "cihp", pose.keypoints)
     keypoints = pose.keypoints * np.array(
         [size_hw[1] / stored_hw[1], size_hw[0] / stored_hw[0], 1], np.float32
     )
-    dense = guess_parts(pose.keypoints, stored_hw, labels > 0)
+    drawing = base / "image-densepose" / name
+    dense = read_dense_picture(drawing, stored_hw) if drawing.is_file() else None
+    check_place(pose, str(photo), stored_hw, labels, dense)
     who = Identity(Category.UPPER_BODY, "", _id(name), _id(name))
     person = Person(who, keypoints=keypoints, label_map=labels, dense_i=dense)
     folder.write_person(person, photo=data)
+    return dense is not None

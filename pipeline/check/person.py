@@ -27,6 +27,7 @@ from pipeline.base.labels import GARMENT_LABELS, Atr, Category, Joint, is_in
 from pipeline.base.manifest import load_manifest
 from pipeline.check.defects import Defect, from_error
 from pipeline.check.duplicates import keypoints_digest, photo_hash
+from pipeline.dataset.frames import Silhouette, frame_that_fits
 from pipeline.dataset.readers import (
     check_aspect,
     read_dense,
@@ -232,38 +233,13 @@ def _check_place(task: PersonTask, points: np.ndarray, person: np.ndarray) -> li
     """Whether the joints, (n, 2) in the stored frame, lie on the person."""
     frame_h, frame_w = load_manifest().keypoint_hw
     height, width = person.shape
-    reach = 2 * round(0.015 * height) + 1
-    grown = (
-        cv2.dilate(
-            person.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-        )
-        > 0
-    )
-
-    def on_person(scale) -> float:
-        at = points * scale * (width / frame_w, height / frame_h)
-        x, y = np.rint(at).astype(int).T
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        return float((inside & grown[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]).mean())
-
-    as_stored = on_person(1)
-    rows = np.flatnonzero(person.any(axis=1))
-    span = np.ptp(points[:, 1]) / frame_h / ((rows[-1] - rows[0] + 1) / height)
-    for other, scale in (("0 to 1", (frame_w, frame_h)), ("256 x 192", 2), ("1024 x 768", 0.5)):
-        # a drawing half as large still lies partly on the person, so its extent decides
-        if (
-            len(points) >= 8
-            and (span < 0.5 or as_stored < 0.5)
-            and on_person(scale) > max(0.9, as_stored)
-        ):
-            return [
-                _defect(
-                    task,
-                    "keypoints_frame",
-                    "keypoints",
-                    f"they fit the person in a frame of {other}, expected {frame_h} x {frame_w}",
-                )
-            ]
+    silhouette = Silhouette(person)
+    other = frame_that_fits(points, (frame_h, frame_w), silhouette)
+    if other is not None:
+        name = "0 to 1" if other == (1, 1) else f"{other[0]} x {other[1]}"
+        found = f"they fit the person in a frame of {name}, expected {frame_h} x {frame_w}"
+        return [_defect(task, "keypoints_frame", "keypoints", found)]
+    as_stored = silhouette.share_on(points * (width / frame_w, height / frame_h))
     outside = round((1 - as_stored) * len(points))
     if outside == 0:
         return []
