@@ -85,14 +85,21 @@ def told(process: subprocess.CompletedProcess | subprocess.Popen, text: str) -> 
     return f"exit {process.returncode:4d}  {'TRACEBACK ' if 'Traceback' in text else ''}{lines[-1]}"
 
 
-def one_signal(shards: Path, whole: Path, run: Path, number: int, after: float) -> str:
-    """A run that a signal ends, and goes on."""
+def logged(run: Path) -> int:
+    """Lines in a run's log; -1 before the run has a folder."""
+    if not (run / "config.json").exists():
+        return -1
+    log = run / "log.jsonl"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def one_signal(shards: Path, whole: Path, run: Path, number: int, lines: int, after: float) -> str:
+    """A run that a signal ends ``after`` seconds behind the log's line ``lines``, and goes on."""
     with tempfile.TemporaryFile("w+") as said:
-        begun = time.monotonic()
         child = subprocess.Popen(
             command(shards, run), stdout=said, stderr=said, start_new_session=True
         )
-        while not (run / "config.json").exists() and child.poll() is None:
+        while logged(run) < lines and child.poll() is None:
             time.sleep(0.01)
         time.sleep(after)
         os.killpg(child.pid, number)
@@ -102,7 +109,7 @@ def one_signal(shards: Path, whole: Path, run: Path, number: int, after: float) 
         said.seek(0)
         line = told(child, said.read())
     if child.returncode != 128 + number:
-        return f"{line}  (after {sent - begun:.1f} s)"
+        return line
     again = subprocess.run(command(shards, run, "--resume"), capture_output=True, text=True)
     equal = again.returncode == 0 and same(whole, run)
     after = "equal to the bit" if equal else told(again, again.stderr)
@@ -146,9 +153,9 @@ def main(signals: int, breaks: int, seed: int) -> None:
         click.echo(f"left alone: {told(whole, whole.stdout)}  ({seconds:.1f} s, {steps} steps)")
         for i in range(signals):
             number = (signal.SIGINT, signal.SIGTERM)[i % 2]
-            after = luck.uniform(0, 0.6 * seconds)
-            line = one_signal(shards, base / "whole", base / f"signal-{i}", number, after)
-            click.echo(f"{number.name} after {after:5.2f} s: {line}")
+            lines, after = luck.randint(0, logged(base / "whole") - 3), luck.uniform(0, 0.5)
+            line = one_signal(shards, base / "whole", base / f"signal-{i}", number, lines, after)
+            click.echo(f"{number.name}, log line {lines} + {after:.2f} s: {line}")
         for i in range(breaks):
             kind = ("weights", "statistics", "gradient")[i % 3]
             value, step = luck.choice(("nan", "inf", "-inf")), luck.randrange(steps - 25)

@@ -27,6 +27,8 @@ def _type(hint, metadata: dict) -> click.ParamType | None:
         return click.Choice(metadata["choices"])
     if hint is bool:
         return None
+    if hint in (str, str | None):
+        return click.STRING
     return (click.FloatRange if hint is float else click.IntRange)(
         metadata["low"], metadata["high"]
     )

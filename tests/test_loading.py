@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -227,3 +228,17 @@ for number, batch in enumerate(Loader(TryOnDataset([{str(shards)!r}]), batches, 
     assert not [
         path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(tuple(names))
     ]
+
+
+def test_workers_start_after_opencv_has_worked_in_threads_of_its_own(dataset):
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        for number in range(5):
+            cv2.warpPerspective(
+                np.zeros((512, 384, 3), np.uint8), np.eye(3) * (1 + number), (384, 512)
+            )
+            assert len(list(Loader(dataset, [[0], [1]], workers=2))) == 2
+        assert cv2.getNumThreads() == 4
+    finally:
+        cv2.setNumThreads(before)

@@ -550,6 +550,39 @@ def test_progress_with_many_epochs_keeps_first_and_last():
     assert len(thinned(list(range(40)), 9)) == 9 and thinned([1, 2], 9) == [1, 2]
 
 
+# ---- the published weights
+
+
+def test_bare_weights_of_the_published_network_are_recognised_and_what_differs_is_told(
+    shards, finished, tmp_path, monkeypatch
+):
+    from model.training import published
+
+    network = load_network(finished[0] / "best.pt")
+    monkeypatch.setattr(published, "NetworkConfig", lambda: network.config)
+    bare = tmp_path / "ckpt_viton.pt"
+    torch.save(network.state_dict(), bare)
+    notes: list[str] = []
+    setting = {"options": {"init": bare}, "batch_size": 8, "lr": 5e-5, "limit": 5}
+    run(shards, tmp_path / "run", network.config, notes, mask_style="loose>standard", **setting)
+    said = "\n".join(notes)
+    assert "ckpt_viton.pt: bare weights of the published network" in said
+    assert re.search(r"Trained as here: .*learning rate 5e-05.*pairs per step 8", said)
+    assert re.search(r"Trained otherwise: masks daflow \(here loose>standard\); size 256x192", said)
+    assert published.is_published(bare, network.config)
+    assert not published.is_published(finished[0] / "best.pt", network.config)
+    assert not published.is_published(bare, tiny_network(flows=3))
+
+
+def test_a_run_that_changes_its_masks_is_measured_with_those_it_ends_with(shards, tmp_path):
+    run(shards, tmp_path / "run", mask_style="loose>standard", mask_epochs=1, limit=5)
+    run(shards, tmp_path / "plain", mask_style="standard", limit=5)
+    began, plain = (entries(tmp_path / n, "epoch")[0] for n in ("run", "plain"))
+    assert began["l1_inside"] == plain["l1_inside"]
+    first, other = (entries(tmp_path / n, "step")[0]["loss"] for n in ("run", "plain"))
+    assert first != other
+
+
 # ---- refusals, and the command
 
 
@@ -567,6 +600,7 @@ def test_weights_of_another_network_are_refused(shards, finished, tmp_path):
 @pytest.mark.parametrize(
     "changes, told",
     [
+        ({"angles": 2.0}, "--angles"),
         ({"lr": -1.0}, "--lr"),
         ({"schedule": "linear"}, "--schedule.*cosine"),
         ({"ema": 1.5}, "--ema"),

@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from model.data.augment import Augmentation
 from model.data.packing import FLOW, PIXEL, flow_part, parts, to_levels, widen
+from model.data.styles import MIX, StylePlan
 from pipeline.base.errors import DataError
 from pipeline.base.labels import MIRROR_JOINTS, Category
 from pipeline.dataset.flows import mirror
@@ -26,7 +28,7 @@ from pipeline.dataset.person import Identity
 from pipeline.dataset.pose import draw_pose
 from pipeline.shards.folder import ShardFolder
 
-MIX = "mix"
+VIEW = 0xA06  # sets the augmentation's random numbers apart from the colours'
 PARTS = ("all", "train", "validation")
 
 
@@ -163,10 +165,12 @@ class TryOnDataset(Dataset):
         folders: shard folders of one image size.
         part: "all" pairs, or the "train" or "validation" part of the stable split.
         validation_share: part of the pairs that is held out; only used where ``part`` is not "all".
-        mask_style: a style that the shards hold, or "mix": one of them at random for each sample
-            and epoch.
+        mask_style: a style that the shards hold; "mix": one of them at random for each sample
+            and epoch; or "daflow>standard": from one to the other, see ``StylePlan``.
+        mask_epochs: that a change of style takes.
         mirror: mirrors half of the samples.
         jitter: strength of the colour change, 0 for none.
+        augmentation: backgrounds, angles and noise of training.
         seed: with the epoch and the row it fixes all that is random.
         limit: pairs per category at most, in the shards' order, before the split.
         categories: which to take; None for all.
@@ -186,8 +190,10 @@ class TryOnDataset(Dataset):
         part: str = "all",
         validation_share: float = 0.05,
         mask_style: str = "standard",
+        mask_epochs: int = 3,
         mirror: bool = False,
         jitter: float = 0.0,
+        augmentation: Augmentation | None = None,
         seed: int = 0,
         limit: int | None = None,
         categories: Sequence[Category] | None = None,
@@ -199,9 +205,11 @@ class TryOnDataset(Dataset):
         self.paths = [Path(folder) for folder in folders]
         self.folders = [ShardFolder(path, categories) for path in self.paths]
         self.mirror, self.jitter, self.seed, self.mask_style = mirror, jitter, seed, mask_style
+        self.augmentation = augmentation or Augmentation()
+        self.augmentation.check()
         self.flows = flows
         self.size_hw = self._common_size(size_hw)
-        self.styles = self._choose_styles(mask_style)
+        self.plan = self._choose_styles(mask_style, mask_epochs)
         self.rows = self._part(self._list_rows(limit), part, validation_share)
         if not self.rows:
             raise DataError(
@@ -209,6 +217,10 @@ class TryOnDataset(Dataset):
                 f"no pair in part {part!r}",
                 "at least one",
                 "Preprocess more pairs, or give other shards, categories or another --limit.",
+            )
+        if flows and self.augmentation.angles:
+            raise DataError(
+                "--angles", "flows of drawn people do not turn with the photo", "0 with flows"
             )
         if flows and not any(folder.flows for folder in self.folders):
             raise DataError(
@@ -225,6 +237,11 @@ class TryOnDataset(Dataset):
     def categories(self) -> np.ndarray:
         """(n,) int64: Category.index of every row."""
         return np.array([row.category.index for row in self.rows], np.int64)
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The mask styles that samples may have."""
+        return self.plan.styles
 
     @property
     def packed_bytes(self) -> int:
@@ -251,11 +268,15 @@ class TryOnDataset(Dataset):
         pose, garment, person, mask = parts(packed, self.size_hw)
         shard.photo(at, out=person)
         shard.garment(at, out=garment)
-        mask[:] = shard.mask(at, self.styles[int(style_at * len(self.styles))])
+        mask[:] = shard.mask(at, self.plan.style(epoch, style_at))
         keypoints = shard.keypoints(at)
         if self.jitter:
             rng = np.random.default_rng((self.seed, epoch, index))
             person[:], garment[:] = jitter_colours((person, garment), self.jitter, rng)
+        if self.augmentation:
+            rng = np.random.default_rng((self.seed, epoch, index, VIEW))
+            labels = shard.label_map(at) if self.augmentation.backgrounds else None
+            keypoints = self.augmentation.apply(person, garment, mask, keypoints, labels, rng)
         mirrors = self.mirror and mirrored < 0.5
         if mirrors:
             for image in (person, garment, mask):
@@ -291,22 +312,21 @@ class TryOnDataset(Dataset):
                 )
         return next(iter(sizes))
 
-    def _choose_styles(self, wanted: str) -> tuple[str, ...]:
+    def _choose_styles(self, wanted: str, epochs: int) -> StylePlan:
         common = [
             style
             for style in self.folders[0].styles
             if all(style in f.styles for f in self.folders)
         ]
-        if wanted == MIX and common:
-            return tuple(common)
-        if wanted not in common:
+        try:
+            return StylePlan.of(wanted, common, epochs)
+        except KeyError as error:
             raise DataError(
                 self.paths[0],
-                f"no masks of style {wanted!r}",
-                "one of " + ", ".join([*common, MIX]),
+                f"no masks of style {error.args[0]!r}",
+                "one of " + ", ".join([*common, MIX]) + ", or two of them as A>B",
                 "Choose a style that the shards hold, or preprocess again.",
-            )
-        return (wanted,)
+            ) from None
 
     def _list_rows(self, limit: int | None) -> list[Row]:
         rows, taken = [], dict.fromkeys(Category, 0)

@@ -118,7 +118,7 @@ def _from_workers(loader: DataLoader) -> Iterator[Any]:
     Raises:
         DataError: a worker is gone.
     """
-    with _signals_held_back():  # workers inherit what is held back, from their first instruction on
+    with _signals_held_back(), _no_opencv_threads():  # workers inherit both
         answers = iter(loader)
     try:
         yield from answers
@@ -131,6 +131,18 @@ def _from_workers(loader: DataLoader) -> Iterator[Any]:
             "",
             "Often memory is short: go on with fewer --workers, or with --workers 0",
         ) from error
+
+
+@contextlib.contextmanager
+def _no_opencv_threads() -> Iterator[None]:
+    """OpenCV's threads do not come along into a forked process, but what waits for them does: a
+    worker that then sets their number would wait for ever."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 @contextlib.contextmanager
@@ -199,8 +211,8 @@ def _as_it_is(answer: Any) -> Any:
 
 
 def _begin(_worker: int) -> None:
-    cv2.setNumThreads(1)  # torch sets its own
     threading.Thread(target=_end_when_told_by_parent, daemon=True).start()
+    cv2.setNumThreads(1)  # torch sets its own
     gc.freeze()  # to look through what was inherited would copy it
 
 

@@ -108,9 +108,10 @@ class TrainConfig:
     compile: bool = option(False, "Compile the network with torch.compile.")
     mask_style: str = option(
         "standard",
-        "Mask style, or mix: one at random for each pair and epoch.",
-        ("standard", "recipe", "tight", "loose", "mix"),
+        "Mask style that the shards hold; mix: one at random for each pair and epoch; or "
+        "A>B, such as daflow>standard: from the masks that weights know to others.",
     )
+    mask_epochs: int = option(3, "With --mask-style A>B: epochs that the change takes.", low=1)
     mirror: bool = option(
         True, "Mirror half of the pairs; joints are swapped and the pose is drawn again."
     )
@@ -119,6 +120,26 @@ class TrainConfig:
         "Strength of random colour changes, the same on person and garment, such as 0.2.",
         low=0,
         high=1,
+    )
+    angles: float = option(
+        0.0,
+        "Strength of random rotation, zoom, shift and perspective, such as 0.5; the garment is "
+        "turned on its own.",
+        low=0,
+        high=1,
+    )
+    backgrounds: float = option(
+        0.0,
+        "Part of the people who get another background in each epoch, such as 0.5; needs the "
+        "shards' label maps.",
+        low=0,
+        high=1,
+    )
+    background_photos: str | None = option(
+        None, "Folder of photos for half of these backgrounds.  [default: drawn ones alone]"
+    )
+    noise: float = option(
+        0.0, "Part of the photos that are blurred or compressed as JPEG.", low=0, high=1
     )
     balanced: bool = option(False, "The same number of pairs of every category in an epoch.")
     limit: int | None = option(None, "Pairs per category at most.  [default: all]", low=1)

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from model.data.augment import Augmentation
 from model.data.dataset import TryOnDataset
 from model.loss.losses import TERMS, PerceptualNetworks, TryOnLoss
 from model.network.checkpoint import load_network, load_weights
@@ -86,9 +87,16 @@ class Data:
         )
         part = "train" if config.validation_share else "all"
         train = pairs(
-            part=part, mask_style=config.mask_style, mirror=config.mirror, jitter=config.jitter
+            part=part,
+            mask_style=config.mask_style,
+            mask_epochs=config.mask_epochs,
+            mirror=config.mirror,
+            jitter=config.jitter,
+            augmentation=Augmentation(
+                config.angles, config.backgrounds, config.background_photos, config.noise
+            ),
         )
-        style = train.styles[0]
+        style = train.plan.final
         try:
             held_out = (
                 pairs(part="validation", mask_style=style) if config.validation_share else None
@@ -182,7 +190,7 @@ def build_setting(
 def plan(setting: Setting, data: Data, processes: int, device: torch.device) -> dict:
     """What a run would do, as plain values."""
     config, train = setting.config, data.train
-    per_update = config.batch_size * config.accumulate * processes
+    per_update = pairs_per_step(config, processes)
     steps = -(-len(train) // per_update)
     names = [row.category for row in train.rows]
     return {
@@ -200,6 +208,11 @@ def plan(setting: Setting, data: Data, processes: int, device: torch.device) -> 
         "loss": setting.loss.describe(),
         "config": setting.to_json(),
     }
+
+
+def pairs_per_step(config: TrainConfig, processes: int) -> int:
+    """Pairs of all processes from one step of the optimiser to the next."""
+    return config.batch_size * config.accumulate * processes
 
 
 def parameters(network: nn.Module) -> int:

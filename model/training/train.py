@@ -32,6 +32,7 @@ from model.training.board import Board, TensorBoard, WeightsAndBiases
 from model.training.config import TrainConfig, better
 from model.training.pictures import FixedPeople, draw_curves, forget_after
 from model.training.processes import Processes
+from model.training.published import is_published, recognition
 from model.training.run_state import (
     BEST,
     FORMAT,
@@ -57,6 +58,7 @@ from model.training.setup import (
     Setting,
     build_network,
     build_setting,
+    pairs_per_step,
     plan,
     refuse_other_run,
     resolved,
@@ -132,7 +134,11 @@ def train(
             with only_run_in(folder.path) if processes.first else contextlib.nullcontext():
                 trainer = Trainer(setting, data, folder, processes, note, stop, bar)
                 source = folder.last if state else init
-                for line in opening(setting, data, processes.count, processes.device, source):
+                lines = opening(setting, data, processes.count, processes.device, source)
+                if init and is_published(init, built.config):
+                    size, pairs = setting.identity["size"], pairs_per_step(config, processes.count)
+                    lines += recognition(init, config, size, pairs)
+                for line in lines:
                     trainer.report.note(line)
                 if state:
                     trainer.resume(state)

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from model.data.styles import final_style
 from model.network.checkpoint import save_official
 from model.tryon.figures import figure_table
 from model.tryon.predictor import TryOn
@@ -45,7 +46,7 @@ def facts_of(predictor: TryOn, evaluation: dict | None = None) -> dict[str, Any]
         "weights": {key: predictor.facts[key] for key in ("file", "sha256", "choice")},
         "data": config.get("data") or {},
         "training": train,
-        "mask_style": train.get("mask_style"),
+        "mask_style": final_style(train["mask_style"]) if train.get("mask_style") else None,
         "evaluation": {key: own[key] for key in ("settings", "metrics") if key in own},
     }
 
