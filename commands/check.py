@@ -113,6 +113,7 @@ def _print_table(result) -> None:
         table.add_row(
             f"[{COLOURS[severity]}]{severity}[/]", kind, f"{len(found):,}", "\n".join(lines)
         )
+    click.echo(f"{result.usable:,} of {result.people:,} people are usable")
     console = Console() if Console().is_terminal else Console(width=140)
     if counts:
         console.print(table)

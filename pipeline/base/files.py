@@ -40,6 +40,9 @@ _SHRUNK = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+ORIENTATION, MAX_TAG_AT = 274, 1 << 17
+"""EXIF's tag, and within how many bytes of a file's begin it is looked for."""
+
 PICTURES = ("JPEG", "PNG")
 """Formats of photos. Not WebP: opening one allocates its canvas before its size can be looked
 at."""
@@ -49,7 +52,7 @@ DOWNLOAD = "Copy or download the file again, or leave the person out"
 
 class ReadError(DataError):
     """DataError of one file, with the kind of defect: ``missing``, ``unreadable``, ``mode``,
-    ``size``, ``shape``, ``values`` or ``frame``."""
+    ``size``, ``shape``, ``values``, ``frame`` or ``turned``."""
 
     def __init__(
         self, kind: str, path: Path | str, found: str, expected: str = "", remedy: str = DOWNLOAD
@@ -77,7 +80,11 @@ def read_bytes(path: Path, kind: str = "image") -> bytes:
             )
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise ReadError("missing", path, "no such file", "it here") from None
+        found, remedy = "no such file", DOWNLOAD
+        if other := _under_another_ending(path):
+            found = f"no such file, but {other.name} lies there"
+            remedy = f"Make it {path.name}, a file of that kind"
+        raise ReadError("missing", path, found, "it here", remedy) from None
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         why = getattr(error, "strerror", None) or error
         raise ReadError(
@@ -86,6 +93,12 @@ def read_bytes(path: Path, kind: str = "image") -> bytes:
     if not data:
         raise ReadError("unreadable", path, "an empty file", "content")
     return data
+
+
+def _under_another_ending(path: Path) -> Path | None:
+    endings = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp")
+    others = (path.with_suffix(e) for e in endings if e != path.suffix)
+    return next((p for p in others if p.is_file()), None)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -138,6 +151,28 @@ def decode_jpeg(
             "unreadable", path, "a JPEG that contradicts itself about its size", "one size"
         )
     return image
+
+
+def check_upright(path: Path, data: bytes) -> None:
+    """ReadError of kind ``turned`` where a photo bears an orientation tag (EXIF) other than 1.
+
+    Annotations lie on the photo as it is shown, its pixels as they are stored.
+    """
+    if b"Exif" not in data[:MAX_TAG_AT]:
+        return
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            tag = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # a broken tag turns nothing
+        return
+    if tag not in (0, 1):
+        raise ReadError(
+            "turned",
+            path,
+            f"an orientation tag of {tag}: it is shown turned or mirrored",
+            "pixels stored upright",
+            "Write the photo upright and without the tag, or leave the person out",
+        )
 
 
 def check_jpeg_is_whole(path: Path, data: bytes, stored_hw: tuple[int, int]) -> None:

@@ -15,7 +15,7 @@ from joblib import Parallel, delayed
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
-from pipeline.check.defects import CheckResult, Defect
+from pipeline.check.defects import KINDS, CheckResult, Defect, Severity
 from pipeline.check.duplicates import same_keypoints, similar_photos
 from pipeline.check.person import Findings, PersonTask, inspect_people
 from pipeline.dataset.index import PairRow, Tree, iter_pairs, present_categories
@@ -92,13 +92,28 @@ def check_dataset(
     for category, found in lists.items():
         for row in (row for rows in found.rows.values() for row in rows):
             wearers[f"{category}/{row.garment_id}"].add(f"{category}/{row.person_id}")
+    people = {f"{c}/{person}" for c, found in lists.items() for person in found.people()}
+    here = {
+        f"{c}/{p}" for c, found in lists.items() for p in found.people() if trees[c].is_copied(p)
+    }
     return CheckResult(
         str(root),
-        sum(len(found.people()) for found in lists.values()),
+        len(people),
+        len(here - _spoilt(defects, wearers)),
         sum(len(t.modalities) for t in tasks),
         tuple(sorted(set(defects), key=lambda d: d.sort_key)),
         {garment: tuple(sorted(people)) for garment, people in wearers.items()},
     )
+
+
+def _spoilt(defects: list[Defect], wearers: dict[str, set[str]]) -> set[str]:
+    """``category/person`` of everybody whom an error of their own, or of their garment, spoils."""
+    spoilt: set[str] = set()
+    for defect in defects:
+        if defect.severity is Severity.ERROR and KINDS[defect.kind].leave_out:
+            garment = defect.path.endswith("_1.jpg")
+            spoilt |= wearers[defect.key] if garment else {defect.key}
+    return spoilt
 
 
 def _inspect(
@@ -192,8 +207,13 @@ def _check_folders(tree: Tree, found: Lists, whole: bool) -> Iterator[Defect]:
             "modality_absent", str(category), _folder(tree, modality), f"no {modality} of anyone"
         )
     people, garments = found.people(), found.garments()
-    for person in sorted(people | garments):
-        yield from _check_person(tree, person, person in people, person in garments, lacking)
+    here = {p for p in people if tree.is_copied(p)}
+    offered = {g for g in garments if g in here or tree.has("garment", g)}
+    if away := len(people - here):
+        told = f"{away:,} people of the lists are not in this copy"
+        yield Defect("outside_slice", str(category), "", told)
+    for person in sorted(here | offered):
+        yield from _check_person(tree, person, person in here, person in offered, lacking)
     if not whole:
         return
     for person in sorted(set().union(*(tree.ids(m) for m in facts.layout)) - people - garments):
@@ -210,11 +230,13 @@ def _check_person(
     facts, key = load_manifest(), f"{tree.category}/{person}"
 
     def lost(kind: str, modality: str) -> Defect:
-        return Defect(kind, key, _name(tree, modality, person), f"no {modality}")
+        name = _name(tree, modality, person)
+        other = tree.misnamed(modality, person)
+        if other is None:
+            return Defect(kind, key, name, f"no {modality}")
+        wanted = name.rsplit("/", 1)[1]
+        return Defect("misnamed", key, name, f"it lies there as {other}: make it {wanted}, a JPEG")
 
-    if not any(tree.has(m, person) for m in (*facts.required, *facts.one_of)):
-        yield Defect("outside_slice", key, "", "in a list, but no file of it is there")
-        return
     if offered and not tree.has("garment", person):
         yield lost("missing_file", "garment")
     if not worn:
@@ -241,10 +263,15 @@ def _stray_files(tree: Tree) -> Iterator[Defect]:
     ours = re.compile("|".join(patterns))
     for folder, names in tree.names.items():
         for name in sorted(names):
-            if not ours.fullmatch(f"{folder}/{name}"):
+            if not ours.fullmatch(f"{folder}/{name}") and not _is_misnamed(name):
                 yield Defect(
                     "stray_file", str(tree.category), f"{folder}/{name}", "a name of no modality"
                 )
+
+
+def _is_misnamed(name: str) -> bool:
+    """Whether a file is a photo or garment with another ending, which is told as such."""
+    return re.fullmatch(r"\d+_[01]\.(?!jpg$)\w+", name) is not None
 
 
 def _name(tree: Tree, modality: str, person: str) -> str:
@@ -257,7 +284,9 @@ def _folder(tree: Tree, modality: str) -> str:
 
 def _tasks(tree: Tree, found: Lists) -> list[PersonTask]:
     """Each id of the lists once, as person, garment or both, with the files that are there."""
-    people, garments, facts = found.people(), found.garments(), load_manifest()
+    facts = load_manifest()
+    people = {p for p in found.people() if tree.is_copied(p)}
+    garments = found.garments()
     tasks = []
     for person in sorted(people | garments):
         wanted = [

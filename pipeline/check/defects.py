@@ -34,6 +34,10 @@ class Kind:
 ERROR, WARNING, NOTE = Severity
 KINDS: dict[str, Kind] = {
     "missing_file": Kind(ERROR, True, "a photo, a garment, keypoints, or both maps are missing"),
+    "misnamed": Kind(ERROR, True, "a photo or garment that lies there under another ending"),
+    "photo_turned": Kind(
+        ERROR, True, "a photo with an orientation tag: annotations lie upright, its pixels do not"
+    ),
     "unreadable": Kind(ERROR, True, "a file is truncated, corrupted or no such file at all"),
     "wrong_mode": Kind(
         ERROR, True, "a picture of another mode, such as colours instead of class numbers"
@@ -50,10 +54,16 @@ KINDS: dict[str, Kind] = {
         ERROR, True, "DensePose does not fit the label map: another person's"
     ),
     "list_unreadable": Kind(ERROR, False, "a pair list that is empty or cannot be understood"),
-    "garment_missing": Kind(
-        WARNING, True, "the label map holds (almost) nothing of the category's garment"
+    "map_other_classes": Kind(ERROR, True, "a label map in another set of classes than ATR"),
+    "map_interpolated": Kind(
+        ERROR, True, "a label map that was resized with interpolation: seams of foreign classes"
     ),
-    "garment_mislabelled": Kind(WARNING, True, "a known wrong label map"),
+    "garment_missing": Kind(
+        ERROR, True, "the label map holds (almost) nothing of the category's garment"
+    ),
+    "garment_mislabelled": Kind(
+        ERROR, True, "much of the garment bears the class of other clothes"
+    ),
     "duplicate_across_splits": Kind(WARNING, True, "the same person or photo in train and in test"),
     "in_train_and_test": Kind(WARNING, False, "a person in the lists of train and of test"),
     "duplicate_person": Kind(
@@ -79,7 +89,7 @@ KINDS: dict[str, Kind] = {
         NOTE, False, "surface coordinates or skeleton missing; nothing needs them"
     ),
     "modality_absent": Kind(NOTE, False, "a modality that the whole folder lacks"),
-    "outside_slice": Kind(NOTE, False, "rows of which nothing was copied"),
+    "outside_slice": Kind(NOTE, False, "people of the lists who are not in this copy"),
     "list_absent": Kind(NOTE, False, "a pair list that is not there"),
     "part_of_dataset": Kind(NOTE, False, "a list shorter than the whole dataset's"),
 }
@@ -92,6 +102,7 @@ READ_KINDS = {
     "shape": "wrong_shape",
     "values": "wrong_values",
     "frame": "keypoints_frame",
+    "turned": "photo_turned",
 }
 """Kinds of ``files.ReadError`` -> kinds of defects."""
 
@@ -134,11 +145,13 @@ class CheckResult:
     """Every defect of a dataset, sorted by kind and person, and what was looked at.
 
     Attributes:
+        people: in the lists. usable: of them, in this copy and without an error.
         garment_wearers: ``category/garment`` -> people whose rows use that garment.
     """
 
     root: str
     people: int
+    usable: int
     files: int
     defects: tuple[Defect, ...]
     garment_wearers: dict[str, tuple[str, ...]]
@@ -159,6 +172,7 @@ class CheckResult:
             "format": 1,
             "root": self.root,
             "people": self.people,
+            "usable": self.usable,
             "files": self.files,
             "errors": self.errors,
             "counts": self.counts(),

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,14 +18,17 @@ from pipeline.base.files import (
     PICTURES,
     ReadError,
     check_jpeg_is_whole,
+    check_upright,
     imdecode,
     picture_header,
     read_bytes,
 )
-from pipeline.base.labels import GARMENT_LABELS, Atr, Category, Joint, is_in
+from pipeline.base.labels import Joint
 from pipeline.base.manifest import load_manifest
 from pipeline.check.defects import Defect, from_error
 from pipeline.check.duplicates import keypoints_digest, photo_hash
+from pipeline.check.maps import check_dense, check_label_map
+from pipeline.check.task import PersonTask, defect, relative
 from pipeline.dataset.frames import Silhouette, frame_that_fits
 from pipeline.dataset.readers import (
     check_aspect,
@@ -40,30 +42,6 @@ ROWS = 256
 """Height at which maps are compared: every fourth row and column of the dataset's."""
 BODY = tuple(j for j in Joint if Joint.NECK <= j <= Joint.L_ANKLE)
 """Joints below the head; the photos are cropped above the mouth."""
-LIMB_SKIN = {
-    (Atr.LEFT_ARM, Atr.RIGHT_ARM): (3, 4, *range(15, 23)),
-    (Atr.LEFT_LEG, Atr.RIGHT_LEG): tuple(range(5, 15)),
-}
-"""Skin labels -> the DensePose parts that they belong to."""
-MIN_GARMENT = 0.01
-"""Share of the silhouette below which a garment counts as missing."""
-
-
-@dataclass(frozen=True)
-class PersonTask:
-    """One id of one category, with the files that are there; plain data for a worker process."""
-
-    root: Path
-    category: Category
-    person_id: str
-    modalities: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        return f"{self.category}/{self.person_id}"
-
-    def path(self, modality: str) -> Path:
-        return load_manifest().path(self.root, modality, self.category, self.person_id)
 
 
 @dataclass
@@ -123,7 +101,7 @@ def inspect_person(task: PersonTask, ear) -> Findings:
         found.digest = keypoints_digest(keypoints)
         found.defects += check_joints(task, keypoints, maps.get("label_map"))
     if "label_map" in maps:
-        found.defects += check_label_map(task, maps["label_map"])
+        found.defects += check_label_map(task, maps["label_map"], keypoints, maps.get("dense"))
     if "dense" in maps:
         found.defects += check_dense(
             task, maps["dense"], maps.get("label_map"), maps.get("dense_uv")
@@ -141,16 +119,8 @@ def _attempt(
     try:
         return read()
     except DataError as error:
-        found.defects.append(from_error(error, task.key, _relative(task, modality)))
+        found.defects.append(from_error(error, task.key, relative(task, modality)))
         return None
-
-
-def _relative(task: PersonTask, modality: str) -> str:
-    return load_manifest().layout[modality].format(category=task.category.value, id=task.person_id)
-
-
-def _defect(task: PersonTask, kind: str, modality: str, detail: str) -> Defect:
-    return Defect(kind, task.key, _relative(task, modality), detail)
 
 
 def _read_photo(task: PersonTask, modality: str, found: Findings, ear) -> np.ndarray:
@@ -162,6 +132,7 @@ def _read_photo(task: PersonTask, modality: str, found: Findings, ear) -> np.nda
     found.sizes[modality] = hw
     if format_name not in ("JPEG", "MPO") or mode not in ("RGB", "L"):
         raise ReadError("mode", path, f"a {format_name} of mode {mode}", "an RGB JPEG")
+    check_upright(path, data)
     check_aspect(path, hw)
     check_jpeg_is_whole(path, data, hw)
     flag = cv2.IMREAD_REDUCED_GRAYSCALE_8 if min(hw) >= 8 * 32 else cv2.IMREAD_GRAYSCALE
@@ -172,7 +143,7 @@ def _read_photo(task: PersonTask, modality: str, found: Findings, ear) -> np.nda
             "unreadable", path, f"corrupted picture data ({complaints[0]})", "a whole picture"
         )
     if float(grey.std()) < 1:
-        found.defects.append(_defect(task, "blank_picture", modality, "one colour all over"))
+        found.defects.append(defect(task, "blank_picture", modality, "one colour all over"))
     return grey
 
 
@@ -208,19 +179,19 @@ def check_joints(
     points = keypoints[seen, :2]
     if len(points) == 0 or not np.ptp(points, axis=0).any():
         return [
-            _defect(
+            defect(
                 task, "keypoints_empty", "keypoints", f"{len(points)} joints, none of them anywhere"
             )
         ]
     defects = []
     missing = [j.name.lower() for j in BODY if not seen[j]]
     if missing:
-        defects.append(_defect(task, "joints_missing", "keypoints", ", ".join(missing)))
+        defects.append(defect(task, "joints_missing", "keypoints", ", ".join(missing)))
     if len(points) < 10:
-        defects.append(_defect(task, "few_joints", "keypoints", f"{len(points)} of {len(Joint)}"))
+        defects.append(defect(task, "few_joints", "keypoints", f"{len(points)} of {len(Joint)}"))
     if keypoints[Joint.R_SHOULDER, 0] > keypoints[Joint.L_SHOULDER, 0]:
         defects.append(
-            _defect(task, "turned", "keypoints", "right shoulder to the right of the left one")
+            defect(task, "turned", "keypoints", "right shoulder to the right of the left one")
         )
     body = keypoints[list(BODY)]
     body = body[~np.isnan(body[:, 0])]
@@ -238,101 +209,12 @@ def _check_place(task: PersonTask, points: np.ndarray, person: np.ndarray) -> li
     if other is not None:
         name = "0 to 1" if other == (1, 1) else f"{other[0]} x {other[1]}"
         found = f"they fit the person in a frame of {name}, expected {frame_h} x {frame_w}"
-        return [_defect(task, "keypoints_frame", "keypoints", found)]
+        return [defect(task, "keypoints_frame", "keypoints", found)]
     as_stored = silhouette.share_on(points * (width / frame_w, height / frame_h))
     outside = round((1 - as_stored) * len(points))
     if outside == 0:
         return []
     kind = "keypoints_off_person" if as_stored < 0.6 else "joints_outside"
     return [
-        _defect(task, kind, "keypoints", f"{outside} of {len(points)} joints lie beside the person")
+        defect(task, kind, "keypoints", f"{outside} of {len(points)} joints lie beside the person")
     ]
-
-
-def check_label_map(task: PersonTask, label_map: np.ndarray) -> list[Defect]:
-    """Defects of what a label map holds."""
-    person = np.count_nonzero(label_map)
-    if person == 0:
-        return [_defect(task, "map_empty", "label_map", "background only")]
-    share = person / label_map.size
-    defects = []
-    if not 0.03 <= share <= 0.9:
-        defects.append(
-            _defect(
-                task, "silhouette_odd", "label_map", f"the person fills {share:.1%} of the picture"
-            )
-        )
-    garment = np.count_nonzero(is_in(label_map, GARMENT_LABELS[task.category])) / person
-    known = {i.key: i for i in load_manifest().known_issues if i.kind == "garment_mislabelled"}.get(
-        task.key
-    )
-    lower = np.count_nonzero(is_in(label_map, (Atr.SKIRT, Atr.PANTS, Atr.DRESS))) / person
-    if known and lower < MIN_GARMENT:
-        defects.append(
-            Defect(
-                "garment_mislabelled",
-                task.key,
-                _relative(task, "label_map"),
-                known.what,
-                known=True,
-            )
-        )
-    elif garment < MIN_GARMENT:
-        names = " or ".join(label.name.lower() for label in GARMENT_LABELS[task.category])
-        defects.append(
-            _defect(
-                task, "garment_missing", "label_map", f"{names} covers {garment:.1%} of the person"
-            )
-        )
-    return defects
-
-
-def check_dense(
-    task: PersonTask, dense: np.ndarray, label_map: np.ndarray | None, uv: np.ndarray | None
-) -> list[Defect]:
-    """Defects of DensePose, alone and against the label map and the surface coordinates."""
-    body = dense > 0
-    if not body.any():
-        return [_defect(task, "map_empty", "dense", "background only")]
-    defects = []
-    if label_map is not None and label_map.any() and label_map.shape == dense.shape:
-        iou, inside, skin = dense_fit(dense, label_map)
-        # thresholds between three right pairs (inside >= .97, skin >= .93) and their six exchanges
-        if inside < 0.85 or iou < 0.45 or inside < 0.93 and skin < 0.5:
-            defects.append(
-                _defect(
-                    task,
-                    "dense_other_person",
-                    "dense",
-                    f"{inside:.0%} of it lies on the person, "
-                    f"overlap (IoU) {iou:.2f}, {skin:.0%} of bare limbs on limbs",
-                )
-            )
-    if uv is not None and uv.shape[1:] == dense.shape:
-        covered = (uv != 0).any(axis=0)
-        overlap = np.count_nonzero(covered & body) / np.count_nonzero(covered | body)
-        if overlap < 0.9:
-            defects.append(
-                _defect(
-                    task, "uv_differs", "dense_uv", f"overlap with the parts (IoU) {overlap:.2f}"
-                )
-            )
-    return defects
-
-
-def dense_fit(dense: np.ndarray, label_map: np.ndarray) -> tuple[float, float, float]:
-    """How DensePose fits a label map of the same size.
-
-    Returns:
-        IoU of both silhouettes, share of DensePose on the person, share of bare arms and legs that
-        DensePose calls arms and legs (1 where there are hardly any).
-    """
-    body, person = dense > 0, label_map > 0
-    both = np.count_nonzero(body & person)
-    bare = agree = 0
-    for labels, parts in LIMB_SKIN.items():
-        skin = is_in(label_map, labels)
-        bare += int(np.count_nonzero(skin))
-        agree += int(np.count_nonzero(skin & is_in(dense, parts)))
-    skin_share = agree / bare if bare >= 0.01 * np.count_nonzero(person) else 1.0
-    return both / np.count_nonzero(body | person), both / np.count_nonzero(body), skin_share

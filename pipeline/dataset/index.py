@@ -29,8 +29,8 @@ class PairRecord(Identity):
     Attributes:
         image, garment, keypoints: always set, whether or not the file is there.
         label_map, dense, dense_uv, skeleton: None where the file is not there.
-        absent: no file of the person, or of the garment's person, is there: the row lies outside of
-            a copied part of the dataset, nothing is damaged.
+        absent: the person, or the garment, is not in this copy of the dataset (``Tree.is_copied``);
+            nothing is damaged.
     """
 
     image: Path
@@ -97,11 +97,39 @@ class Tree:
             and n[len(start) : len(n) - len(end)].isdigit()
         }
 
+    def is_copied(self, person_id: str) -> bool:
+        """Whether a person is in this copy: photo, label map or DensePose are there. Lists and
+        keypoints are small, and copied whole where the photos are not."""
+        return self.photo_of(person_id) is not None or any(
+            self.has(m, person_id) for m in ("label_map", "dense")
+        )
+
+    def has_garment_of(self, garment_id: str) -> bool:
+        """Whether a garment, or the photo of who wears it, is in this copy."""
+        return any(self.has(m, garment_id) for m in ("image", "garment"))
+
+    def photo_of(self, person_id: str) -> str | None:
+        """Name of a person's photo in ``images/``, under any ending; None where there is none."""
+        return self.misnamed("image", person_id, exact=True)
+
+    def misnamed(self, modality: str, person_id: str, exact: bool = False) -> str | None:
+        """Name of a file that lies there with another ending than the layout's, such as ``.JPG``.
+
+        Args:
+            exact: the layout's own ending counts too.
+        """
+        pattern = load_manifest().layout[modality]
+        folder, name = pattern.format(category=self.category, id=person_id).rsplit("/", 1)
+        stem, own = name.rsplit(".", 1)
+        endings = ("jpg", "jpeg", "png", "JPG", "JPEG", "PNG", "webp")
+        for ending in (own, *endings) if exact else endings:
+            if (exact or ending != own) and f"{stem}.{ending}" in self.names[folder]:
+                return f"{stem}.{ending}"
+        return None
+
     def record(self, row: Identity) -> PairRecord:
         facts, person, garment = load_manifest(), row.person_id, row.garment_id
-        absent = not any(self.has(m, person) for m in (*facts.required, *facts.one_of)) or not any(
-            self.has(m, garment) for m in ("image", "garment")
-        )
+        absent = not self.is_copied(person) or not self.has_garment_of(garment)
         image, keypoints = (
             facts.path(self.root, m, self.category, person) for m in ("image", "keypoints")
         )

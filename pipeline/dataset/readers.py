@@ -1,7 +1,7 @@
 """One file -> one checked array. Whatever the file holds: an array as promised, or a DataError.
 
 Sizes are read from headers and bounded before anything is allocated, nothing is unpickled, and
-orientation tags (EXIF) are ignored everywhere, because annotations refer to the pixels as stored.
+photos with an orientation tag (EXIF) are refused, because annotations refer to them as shown.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pipeline.base.files import (
     PICTURES,
     ReadError,
     brief,
+    check_upright,
     class_numbers,
     decode_jpeg,
     decode_png,
@@ -49,10 +50,11 @@ def read_image(
         size_hw: resized to this, by averaging areas; the aspect may change.
         reduced: let the JPEG decoder halve the picture where it is at least twice ``size_hw``: 1.6
             times as fast, 55 dB against the full way. Off by default.
-        framed: refuse another aspect than the dataset's (4 : 3), to which all annotations refer.
+        framed: refuse another aspect than the dataset's (4 : 3) and an orientation tag: all
+            annotations refer to the photo as it is shown.
 
     Returns:
-        (H, W, 3) uint8 RGB, contiguous. An orientation tag is ignored.
+        (H, W, 3) uint8 RGB, contiguous. Elsewhere an orientation tag is ignored.
 
     Raises:
         DataError: missing, empty, cut off, corrupted, too large or another kind of file.
@@ -61,6 +63,7 @@ def read_image(
     data = read_bytes(path)
     stored_hw, format_name, mode = picture_header(path, data, PICTURES)
     if framed:
+        check_upright(path, data)
         check_aspect(path, stored_hw)
     if format_name in ("JPEG", "MPO"):
         shrink = 2 if reduced and size_hw and _halves(stored_hw, size_hw) else 1

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from pipeline.base.labels import Category
+from pipeline.base.labels import GARMENT_LABELS, Category
 from pipeline.masks.layers import HIDE, REGION, Layers
 from pipeline.masks.peers import knows, render_peer_mask
 from pipeline.masks.rules import RULES, UNLABELLED, Rule
@@ -75,6 +75,24 @@ def render_agnostic_masks(
         else:
             render(layers, _rule_of(category, style, label_map is not None), mask)
     return dict(zip(styles, masks))
+
+
+def mislabelled_share(
+    category: Category | str,
+    keypoints: np.ndarray,
+    dense_i: np.ndarray | None,
+    label_map: np.ndarray,
+) -> float:
+    """Share, 0 to 1, of the garment that bears the class of other clothes, as the masks see it.
+
+    Args: as of ``render_agnostic_mask``; the label map has to be there.
+    """
+    layers = Layers(keypoints, dense_i, label_map, RULES[Category(category), "standard"])
+    if layers.labels is label_map or layers.labels is None:
+        return 0.0
+    garment = np.isin(layers.labels, GARMENT_LABELS[Category(category)])
+    moved = garment & (layers.labels != label_map)
+    return int(np.count_nonzero(moved)) / max(1, int(np.count_nonzero(garment)))
 
 
 def _rule_of(category: Category, style: str, labelled: bool) -> Rule:
