@@ -122,6 +122,12 @@ class Threshold(click.ParamType):
     help="Write who fails the thresholds (without any: who is worth a look) for "
     "preprocess --exclude.",
 )
+@click.option(
+    "--costly",
+    is_flag=True,
+    help="Also score cf and room, which cost as much as several masks; either alone where --by or "
+    "a threshold names it.",
+)
 @jobs_option
 @click.pass_context
 def command(
@@ -146,6 +152,7 @@ def command(
     fail_below,
     fail_above,
     reject,
+    costly,
     jobs,
 ):
     """Score the agnostic masks of a dataset or of shards, and show them: all people, some IDs, or
@@ -158,20 +165,22 @@ def command(
       fittingroom inspect-mask shards/train --worst 40 --out worst.html
     """
     from pipeline.inspect.inspection import Question, beyond, choose, judge_all, score_names
+    from pipeline.inspect.room import find_donors
     from pipeline.people.open import open_people
 
     _check_places(out, sheet, csv_path, json_path, reject)
+    asked = _check_names(by, fail_below, fail_above)
     if against == style:
         raise click.UsageError(f"--against {against}: the same as --style. Choose another.")
     people = open_people(data, categories, split, size_hw, limit, ids)
     if sample is not None:
         people = people.part(_by_chance(len(people.names), sample, seed))
-    question = Question(style, against, _twins(people, dataset))
+    donors = find_donors(people) if costly or "room" in asked else ()
+    question = Question(style, against, _twins(people, dataset), costly or "cf" in asked, donors)
     _tell_stored(people, question)
     with progress("Masks scored", len(people.names)) as advance:
         verdicts = judge_all(people, question, jobs, advance)
     known = score_names(verdicts)
-    _check_names(known, by, fail_below, fail_above)
     chosen = choose(verdicts, worst, by)
     _print_table(verdicts, known)
     failed = beyond(verdicts, dict(fail_below), dict(fail_above))
@@ -238,11 +247,16 @@ def _tell_stored(people, question) -> None:
         note(f"{skipped:,} people were left out when the shards were made: see their index.json.")
 
 
-def _check_names(known: list[str], by: str, *thresholds) -> None:
-    """Scores that do not occur are wrong usage: a threshold on a misspelt name would never fail."""
+def _check_names(by: str, *thresholds) -> set[str]:
+    """Names of the scores that are asked for. A misspelt one is wrong usage, told before anybody is
+    scored: a threshold on it would never fail."""
+    from pipeline.inspect.thresholds import all_score_names
+
+    known = ["trouble", *all_score_names()]
     asked = [by, *(name for threshold in thresholds for name, _ in threshold)]
-    if known and (unknown := [n for n in asked if n not in known and n != "trouble"]):
-        raise click.UsageError(f"No score {unknown[0]!r}. There are: trouble, {', '.join(known)}.")
+    if unknown := [name for name in asked if name not in known]:
+        raise click.UsageError(f"No score {unknown[0]!r}. There are: {', '.join(known)}.")
+    return set(asked)
 
 
 def _console():

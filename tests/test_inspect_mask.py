@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from tiny_dresscode import write_dataset
 
 from cli import main
@@ -322,3 +323,50 @@ def test_real_people_pass(real_people, tmp_path):
         "id=0.97",
     )
     assert len(people) == 3 and not any(p["problems"] for p in people.values())
+
+
+def test_cf_and_room_are_scored_where_they_are_named(dataset, tmp_path):
+    plain = scored(tmp_path, dataset, "--size", "256x192")
+    assert not any({"cf", "room"} & set(p["scores"]) for p in plain.values())
+    assert all("spill" in p["scores"] for p in plain.values())
+    for words, names in ((["--by", "cf"], {"cf"}), (["--costly"], {"cf", "room"})):
+        told = scored(tmp_path, dataset, "--size", "256x192", *words)
+        assert any(names <= set(p["scores"]) for p in told.values())
+    above = scored(tmp_path, dataset, "--size", "256x192", "--fail-above", "room=1")
+    assert any("room" in p["scores"] for p in above.values())
+
+
+def test_names_of_scores_are_checked_before_anybody_is_scored(dataset, monkeypatch):
+    import pipeline.inspect.inspection as module
+
+    def never(*_):
+        raise AssertionError("scored")
+
+    monkeypatch.setattr(module, "judge_all", never)
+    assert "No score 'romo'" in inspect(dataset, "--by", "romo", code=2).stderr
+
+
+def test_a_person_with_a_note_is_worth_a_look_everywhere(tmp_path):
+    root = write_dataset(tmp_path / "data", train=2, test=1)
+    path = root / "lower_body/label_maps/013563_4.png"
+    with Image.open(path) as image:
+        labels, palette = np.array(image), image.getpalette()
+    labels[np.isin(labels, (5, 6))] = 0
+    written = Image.frombytes("P", labels.shape[::-1], labels.tobytes())
+    written.putpalette(palette)
+    written.save(path)
+    told = scored(tmp_path, root, "--size", "256x192", "--reject", tmp_path / "out.txt")
+    person = told["lower_body/013563"]
+    assert any("almost no garment" in note for note in person["notes"])
+    assert person["trouble"] >= 0.5
+    assert "lower_body/013563" in (tmp_path / "out.txt").read_text()
+
+
+def test_masks_from_guessed_maps_are_not_said_to_be_right(tmp_path):
+    root = write_dataset(tmp_path / "data", categories=(Category.UPPER_BODY,), train=2, test=1)
+    sources = {"label_map": "geometry", "keypoints": "mediapipe"}
+    told = {"upper_body/000000": {"file": "me.jpg", "sources": sources}}
+    (root / "annotations.json").write_text(json.dumps(told))
+    people = scored(tmp_path, root, "--size", "256x192")
+    assert "is not known" in people["upper_body/000000"]["notes"][0]
+    assert people["upper_body/000001"]["notes"] == []

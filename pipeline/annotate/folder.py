@@ -20,8 +20,8 @@ from pipeline.dataset.encode import (
 )
 from pipeline.dataset.person import Person
 from pipeline.dataset.pose import render_skeleton
+from pipeline.people.in_dataset import ORIGINS
 
-RECORD = "annotations.json"
 FIRST_ID = 900_000
 """Far from the dataset's ids, which end at 053791."""
 
@@ -63,7 +63,7 @@ class DatasetFolder:
         if kind is not None:
             shutil.rmtree(self.root, ignore_errors=True)
             return
-        write_json(self.root / RECORD, self.record)
+        write_json(self.root / ORIGINS, self.record)
         if self.out.exists():
             self.out.rmdir()
         self.root.replace(self.out)

@@ -7,7 +7,7 @@ import io
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -18,14 +18,22 @@ from pipeline.base.errors import DataError
 from pipeline.base.storage import write_json, write_whole
 from pipeline.dataset.index import PairRecord
 from pipeline.dataset.person import Identity, Person, read_person
+from pipeline.inspect.room import Donor, room
+from pipeline.inspect.score_zones import find_zones
 from pipeline.inspect.scores import oddities, score_mask
 from pipeline.inspect.thresholds import LIMITS, concern, higher_is_better, limit_of, tell, trouble
 from pipeline.masks.person import person_masks
+from pipeline.masks.render import render_agnostic_mask
 from pipeline.people.source import People
 
 CHUNK = 16
 """People a task: long enough that sending it costs nothing, short enough for a lively progress
 bar."""
+
+
+NOTE_TROUBLE = 0.5
+"""What a note adds to a person's trouble: enough to be worth a look."""
+GUESSED = "label map guessed: what the mask leaves visible of the garment is not known"
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,15 @@ class Question:
         against: another style to compare with, or None.
         twins: for people of shards: their records in the dataset, by key, to tell masks that are
             out of date.
+        change: also score ``cf``, which draws several masks more.
+        donors: whose garments ``room`` lays on each body; without any it is not scored.
     """
 
     style: str = "standard"
     against: str | None = None
     twins: Mapping[str, PairRecord] | None = None
+    change: bool = False
+    donors: Sequence[Donor] = ()
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -69,8 +81,12 @@ class Verdict:
 
     @property
     def trouble(self) -> float:
-        """0 = nothing to look at; people who can't be used come before all others."""
-        return 1000.0 if self.problems else trouble(self.scores, self.who.category)
+        """0 = nothing to look at; people who can't be used come before all others. A note is worth
+        a look whatever the scores say."""
+        if self.problems:
+            return 1000.0
+        told = trouble(self.scores, self.who.category)
+        return told + NOTE_TROUBLE if self.notes else told
 
     @property
     def reasons(self) -> list[str]:
@@ -97,7 +113,9 @@ def judge(person: Person, row: int, question: Question) -> Verdict:
     try:
         masks = person_masks(person, question.styles)
         mask = masks[question.style]
-        verdict.scores = _scores(person, mask)
+        verdict.scores = _scores(person, mask, question)
+        if person.sources.get("label_map") == "geometry":
+            verdict.notes.append(GUESSED)
         if person.keypoints is not None:
             verdict.notes += oddities(
                 person.who.category, person.keypoints, person.label_map, person.dense_i
@@ -114,7 +132,7 @@ def judge(person: Person, row: int, question: Question) -> Verdict:
     return verdict
 
 
-def _scores(person: Person, mask: np.ndarray) -> dict[str, float]:
+def _scores(person: Person, mask: np.ndarray, question: Question) -> dict[str, float]:
     """``score_mask`` where its sources are there; without a label map only what the mask itself
     tells."""
     if person.label_map is None or person.keypoints is None:
@@ -122,9 +140,19 @@ def _scores(person: Person, mask: np.ndarray) -> dict[str, float]:
             "area": np.count_nonzero(mask) / mask.size,
             "pieces": float(cv2.connectedComponents(mask.astype(np.uint8))[0] - 1),
         }
+    who, style = person.who, question.style
+    sources = person.keypoints, person.dense_i
+
+    def render(label_map: np.ndarray) -> np.ndarray:
+        return render_agnostic_mask(who.category, *sources, label_map, style)
+
     scores = score_mask(
-        person.who.category, person.keypoints, person.dense_i, person.label_map, mask
+        who.category, *sources, person.label_map, mask, render if question.change else None
     )
+    if question.donors:
+        zones = find_zones(who.category, *sources, person.label_map)
+        if zones is not None:
+            scores["room"] = room(who.key, zones, mask, question.donors)
     return {name: float(value) for name, value in scores.items()}
 
 
@@ -204,9 +232,7 @@ def _only(question: Question, names: Sequence[Identity]) -> Question:
     if question.twins is None:
         return question
     keys = {who.key for who in names}
-    return Question(
-        question.style, question.against, {k: r for k, r in question.twins.items() if k in keys}
-    )
+    return replace(question, twins={k: r for k, r in question.twins.items() if k in keys})
 
 
 def badness(verdict: Verdict, by: str) -> float:

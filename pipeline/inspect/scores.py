@@ -17,6 +17,8 @@ from pipeline.masks.rules import BOTTOMS
 
 RING_PX, WINDOW_PX = 6, 9
 """Width of the ring, and of the window of ``hug``, in a picture of 1024 rows."""
+LEAST_ZONE = 0.03
+"""Square body units below which a zone is not scored: a few hundred pixels of wrist say nothing."""
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
@@ -47,13 +49,15 @@ def score_mask(
             the other garment (for the upper body also legs, for the lower body arms and the whole
             head).
         id_min: the same for the worst of these parts; id_hair, id_face ...: for each of them.
-        excess: hidden background and identity, relative to the garment's area; can exceed 1.
+        excess: hidden background and identity, relative to the garment's area; can exceed 1: it
+            mostly tells how small the garment is.
+        spill: the same in square body units (about the width of the shoulders).
         hug: largest share of the garment's free outline that lies at one distance (a window of 9
             px) from the mask's outline: at 1 the mask is the garment grown, and tells its shape.
         cf: mean change (1 - IoU) of the mask when the same body wears another garment. Only with
             ``render``.
         cov_arm, cov_neck, cov_torso, cov_leg, cov_pelvis, cov_bone, cov_gap: hidden share of what
-            another garment may cover.
+            another garment may cover; NaN for a zone of less than .03 square body units.
         area: hidden share of the picture. pieces: separate parts of the mask.
         joints_missing: of the 18. joints_outside: joints of shoulders, arms, hips and legs that lie
             off the person.
@@ -69,7 +73,7 @@ def score_mask(
     scores["hug"] = hug(zones, mask)
     if render is not None:
         scores["cf"] = change(zones, mask, render)
-    tiny = TINY * zones.scale**2
+    tiny = LEAST_ZONE * zones.body.unit**2
     for name, zone in zones.covered.items():
         size = _count(zone)
         scores["cov_" + name] = _count(zone & mask) / size if size > tiny else float("nan")
@@ -107,10 +111,12 @@ def _garment_scores(zones: Zones, mask: np.ndarray) -> dict[str, float]:
         else garment
     )
     hidden = mask & (zones.identity | (zones.labels == Atr.BACKGROUND))
+    spill = _count(hidden) / zones.body.unit**2
     return {
         "leak": _share(garment & visible, area),
         "ring": _share(ring & visible[box], _count(ring)) if area else float("nan"),
         "excess": _share(hidden, area),
+        "spill": spill,
     }
 
 

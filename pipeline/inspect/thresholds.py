@@ -68,6 +68,12 @@ LIMITS: dict[str, Limit] = {
         (1.0, 2.0, 1.2),
         (3.0, 5.0, 3.0),
     ),
+    "spill": Limit(
+        "spill",
+        "hidden background and identity, in square body units",
+        (1.5, 3.5, 4.0),
+        (4.0, 8.0, 9.0),
+    ),
     "hug": Limit(
         "hug",
         "share of the mask's outline that follows the garment's at one distance: "
@@ -81,6 +87,13 @@ LIMITS: dict[str, Limit] = {
         "how much the mask changes when the same body wears another garment",
         0.03,
         0.3,
+        True,
+    ),
+    "room": Limit(
+        "no room",
+        "share of other people's garments, laid on this body, that would not fit under the mask",
+        0.15,
+        0.5,
         True,
     ),
     "cov_arm": Limit(
@@ -113,6 +126,16 @@ LIMITS: dict[str, Limit] = {
 }
 """Score name -> how to read it, in the order of tables. Scores without a row here are shown and not
 judged."""
+
+
+COSTLY = ("cf", "room")
+"""Scores that cost as much as several masks: computed where they are asked for."""
+_PARTS = ("hair", "hat", "shoes", "bag", "face", "hands", "other", "arms", "legs")
+
+
+def all_score_names() -> list[str]:
+    """Every name that a score can have, whoever is scored."""
+    return [*LIMITS, *(f"id_{part}" for part in _PARTS)]
 
 
 def limit_of(name: str) -> Limit:

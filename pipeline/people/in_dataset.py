@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,26 @@ import numpy as np
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
+from pipeline.base.storage import read_json
 from pipeline.dataset.index import PairRecord, find_record
 from pipeline.dataset.person import Identity, Person, read_person
 from pipeline.dataset.readers import read_image, read_thumbnail
 from pipeline.people.source import PERSON, People, parse_name
 
+ORIGINS = "annotations.json"
+"""Where ``annotate`` tells what each annotation comes from."""
 MODALITY = {"person": "image", "garment": "garment"}
+
+
+@lru_cache(maxsize=4)
+def _origins(root: Path) -> dict[str, dict[str, str]]:
+    """``category/person`` -> annotation -> what it comes from, as ``annotate`` left it beside the
+    files; nothing of the dataset itself."""
+    path = root / ORIGINS
+    if not path.is_file():
+        return {}
+    told = {k: v.get("sources") for k, v in read_json(path).items() if isinstance(v, dict)}
+    return {key: sources for key, sources in told.items() if isinstance(sources, dict)}
 
 
 class DatasetPeople(People):
@@ -68,7 +83,9 @@ class DatasetPeople(People):
 
     def load(self, i: int, pictures: bool = False) -> Person:
         shown = ("photo", "garment") if pictures else ()
-        return read_person(self.records[i], self._size_hw, pictures=shown, tolerant=True)
+        person = read_person(self.records[i], self._size_hw, pictures=shown, tolerant=True)
+        person.sources = _origins(self.root).get(person.who.key, {})
+        return person
 
     def locate(self, kind: str, name: str, hint: Category | None = None) -> tuple[Category, str]:
         found = self.parse(name)
