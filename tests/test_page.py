@@ -211,7 +211,7 @@ def test_page_without_mediapipe_says_so_and_dresses_the_gallery(sample_dataset, 
         (b"GIF89a" + bytes(200), "unusable", "neither JPEG nor PNG"),
         (b"", "unusable", "neither"),
         (b"\xff\xd8\xff" + bytes(200), "unreadable", "Not a readable"),
-        (picture()[:200], "unreadable", "truncated"),
+        (picture()[:200], "unreadable", "damaged"),
     ],
 )
 def test_unusable_photo_is_told_in_words(page, data, kind, words):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from folders import contents
+from PIL import Image
 from tiny_dresscode import FIRST, SIZE, SMALL, write_dataset
 
 from cli import main
@@ -351,3 +352,18 @@ def test_the_synthetic_dataset_goes_through_every_split(sample_shards):
 def test_real_people_are_packed_whole(real_people, tmp_path):
     summary = preprocess(real_people, tmp_path / "out", size_hw=(256, 192))
     assert summary.packed == 3 and not verify(tmp_path / "out").problems
+
+
+def test_a_map_without_the_garment_is_skipped_and_told(tmp_path):
+    root = write_dataset(tmp_path / "data", categories=(Category.LOWER_BODY,), train=3, test=1)
+    path = root / "lower_body/label_maps/013564_4.png"
+    with Image.open(path) as image:
+        labels, palette = np.array(image), image.getpalette()
+    labels[np.isin(labels, (5, 6))] = 4
+    written = Image.frombytes("P", labels.shape[::-1], labels.tobytes())
+    written.putpalette(palette)
+    written.save(path)
+    with pytest.raises(DataError, match="skirt or pants covers 0.0% of the person"):
+        preprocess(root, tmp_path / "out", size_hw=(128, 96))
+    done = preprocess(root, tmp_path / "out", size_hw=(128, 96), max_skips=1)
+    assert done.packed == 2 and len(done.skipped) == 1

@@ -10,6 +10,7 @@ from pipeline.base.manifest import load_manifest
 from pipeline.check.defects import Defect
 from pipeline.check.task import PersonTask, defect, relative
 from pipeline.dataset.label_sets import likely_set
+from pipeline.dataset.person import LEAST_GARMENT, garment_share
 from pipeline.masks.render import mislabelled_share
 
 LIMB_SKIN = {
@@ -17,8 +18,6 @@ LIMB_SKIN = {
     (Atr.LEFT_LEG, Atr.RIGHT_LEG): tuple(range(5, 15)),
 }
 """Skin labels -> the DensePose parts that they belong to."""
-MIN_GARMENT = 0.01
-"""Share of the silhouette below which a garment counts as missing."""
 MISLABELLED = 0.2
 """Share of the garment that bears another class, from which on it is told."""
 SEAMS = 0.22
@@ -74,13 +73,13 @@ def _check_garment(
 ) -> list[Defect]:
     """Whether the category's garment is there, and not under another class."""
     known = {i.key: i for i in load_manifest().known_issues if i.kind == "garment_mislabelled"}
-    garment = np.count_nonzero(is_in(label_map, GARMENT_LABELS[task.category])) / person
+    garment = garment_share(task.category, label_map)
     lower = np.count_nonzero(is_in(label_map, (Atr.SKIRT, Atr.PANTS, Atr.DRESS))) / person
-    if task.key in known and lower < MIN_GARMENT:
+    if task.key in known and lower < LEAST_GARMENT:
         what, path = known[task.key].what, relative(task, "label_map")
         return [Defect("garment_mislabelled", task.key, path, what, known=True)]
     names = " or ".join(label.name.lower() for label in GARMENT_LABELS[task.category])
-    if garment < MIN_GARMENT:
+    if garment < LEAST_GARMENT:
         told = f"{names} covers {garment:.1%} of the person"
         return [defect(task, "garment_missing", "label_map", told)]
     if points is None:

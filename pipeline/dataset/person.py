@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from pipeline.base.errors import DataError
-from pipeline.base.labels import Category
+from pipeline.base.labels import GARMENT_LABELS, Category, is_in
 from pipeline.base.manifest import load_manifest
 from pipeline.dataset.readers import (
     read_dense,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Read = TypeVar("Read")
 PICTURES = ("photo", "garment")
+LEAST_GARMENT = 0.01
+"""Share of the person below which a garment counts as missing from a label map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,31 @@ def require_map(
             "neither label map nor DensePose",
             "one of them",
             "Copy one of them from the dataset, or make them with the annotate command",
+        )
+
+
+def garment_share(category: Category, label_map: np.ndarray) -> float:
+    """Share, 0 to 1, of the person that the label map calls the category's garment."""
+    garment = np.count_nonzero(is_in(label_map, GARMENT_LABELS[category]))
+    return int(garment) / max(1, int(np.count_nonzero(label_map)))
+
+
+def require_garment(category: Category, label_map: np.ndarray | None, place: Path | str) -> None:
+    """A label map has to show the garment that its category is about: DataError where it does not.
+
+    Such a map calls the garment something else (two are known in the dataset), or is another
+    person's: what the network would learn of it is wrong.
+    """
+    if label_map is None:
+        return
+    share = garment_share(category, label_map)
+    if share < LEAST_GARMENT:
+        names = " or ".join(label.name.lower() for label in GARMENT_LABELS[category])
+        raise DataError(
+            place,
+            f"{names} covers {share:.1%} of the person",
+            f"the garment of {category}",
+            "Correct the label map, or leave the person out: check --exclude lists such people",
         )
 
 

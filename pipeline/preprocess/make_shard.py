@@ -14,7 +14,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.storage import file_sha256, read_json, write_json, write_whole
 from pipeline.dataset.flows import flow_path, read_flow
 from pipeline.dataset.index import PairRecord
-from pipeline.dataset.person import Person, read_person
+from pipeline.dataset.person import Person, read_person, require_garment
 from pipeline.masks.person import person_masks
 from pipeline.masks.render import STYLES
 from pipeline.preprocess.plan import SOFTWARE, ShardPlan
@@ -102,9 +102,11 @@ def read_masked(
         flows: also read the flow, of a person in the own garment (``dataset.flows``).
 
     Raises:
-        DataError: a file of the person or garment is missing or bad.
+        DataError: a file of the person or garment is missing or bad, or the label map lacks the
+            garment.
     """
     person = read_person(pair, size_hw, reduced=reduced)
+    require_garment(pair.category, person.label_map, pair.label_map or pair.image)
     person.masks = person_masks(person, styles)
     if flows and pair.paired:
         person.flow = read_flow(flow_path(pair.image), size_hw)
