@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -42,6 +43,17 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         return import_module(self.modules[name]).command if name in self.modules else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]):
+        """As click's, with the command that may have been meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = get_close_matches(args[0], self.modules, 1)
+            if not near or near[0] in error.message:
+                raise
+            told = f"{error.message.rstrip('.')}. Did you mean {near[0]!r}?"
+            raise click.UsageError(told, ctx) from None
 
     def invoke(self, ctx: click.Context):
         """Runs the command; a DataError or a full disc ends with a message and exit code 1, not a
@@ -105,19 +117,69 @@ class SizeType(click.ParamType):
                 f"{value}: height and width lie between 1 and {self.largest} pixels.", param, ctx
             )
         if height % self.multiple or width % self.multiple:
-            near = "x".join(
-                str(max(1, round(n / self.multiple)) * self.multiple) for n in (height, width)
-            )
             # Well-formed but not to be had: bad input, told and ended (exit code 1) like a bad
             # file.
             error = DataError(
                 param.opts[0] if param else "size",
                 f"a size of {height}x{width}",
                 f"multiples of {self.multiple} (the network halves them five times)",
-                f"The nearest is {near}",
+                f"The nearest of the photos' shape is {nearest_size(height, width)}",
             )
             raise click.ClickException(str(error))
         return height, width
+
+
+ASPECT = 4 / 3
+"""Height over width of the dataset's photos."""
+STEP_HW = (128, 96)
+"""The smallest size of that shape whose sides the network can halve five times."""
+
+
+def nearest_size(height: int, width: int) -> str:
+    """The size of the photos' shape that has about as many pixels, as ``HxW``."""
+    steps = max(1, round((height * width / (STEP_HW[0] * STEP_HW[1])) ** 0.5))
+    return f"{steps * STEP_HW[0]}x{steps * STEP_HW[1]}"
+
+
+def check_aspect(ctx: click.Context, param: click.Parameter, size_hw: tuple[int, int] | None):
+    """Click callback: a size of the photos' shape, or any with ``--stretch``.
+
+    Raises:
+        click.ClickException: another shape; with the size that may have been meant.
+    """
+    if size_hw is None or ctx.meta.get(STRETCH):
+        return size_hw
+    height, width = size_hw
+    if abs(height / width / ASPECT - 1) < 0.02:
+        return size_hw
+    if abs(width / height / ASPECT - 1) < 0.02:
+        meant = f"{width}x{height}"
+        found = f"{height}x{width}: height comes first, and photos are higher than wide"
+    else:
+        meant = nearest_size(height, width)
+        found = f"a size of {height}x{width}"
+    error = DataError(
+        param.opts[0],
+        found,
+        "the shape of the photos, 4 high to 3 wide",
+        f"Write {meant}, or pass --stretch to distort them",
+    )
+    raise click.ClickException(str(error))
+
+
+def _allow_stretch(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.meta[STRETCH] = value
+
+
+STRETCH = "fittingroom.stretch"
+stretch_option = click.option(
+    "--stretch",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_allow_stretch,
+    help="Allow a --size of another shape than the photos': people are distorted.",
+)
 
 
 def available_jobs() -> int:
@@ -143,9 +205,16 @@ category_option = click.option(
 def size_option(
     default: str = SIZE_TEXT, multiple: int = SIZE_MULTIPLE, help: str = "Height x width in pixels."
 ) -> Callable:
-    return click.option(
-        "--size", "size_hw", type=SizeType(multiple), default=default, show_default=True, help=help
+    size = click.option(
+        "--size",
+        "size_hw",
+        type=SizeType(multiple),
+        default=default,
+        show_default=True,
+        callback=check_aspect,
+        help=help,
     )
+    return lambda command: size(stretch_option(command))
 
 
 jobs_option = click.option(

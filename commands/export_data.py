@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from commands.common import SizeType, category_option, jobs_option, note, progress
+from commands.common import (
+    SizeType,
+    category_option,
+    check_aspect,
+    jobs_option,
+    note,
+    progress,
+    stretch_option,
+)
 from pipeline.base.names import SPLITS
 from pipeline.layouts.tables import FORMS, NAMES
 from pipeline.masks.styles import STANDARD
@@ -32,10 +40,12 @@ from pipeline.masks.styles import STANDARD
     "[default: every list that is there]",
 )
 @click.option("--limit", type=click.IntRange(1), help="At most so many people per category.")
+@stretch_option
 @click.option(
     "--size",
     "size_hw",
     type=SizeType(),
+    callback=check_aspect,
     help="Height x width in pixels.  [default: what the reader demands, else the source's]",
 )
 @jobs_option

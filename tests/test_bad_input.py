@@ -26,7 +26,7 @@ def preprocess(root, out, *options):
         root,
         out,
         "--size",
-        "64x32",
+        "128x96",
         "--category",
         "dresses",
         "--jobs",
@@ -291,7 +291,7 @@ def test_size_that_the_network_cannot_halve(root, tmp_path):
         "--size",
         "500x384",
         "multiples of 32",
-        "The nearest is 512x384",
+        "shape is 512x384",
     )
 
 

@@ -91,3 +91,33 @@ def test_a_dress_code_folder_becomes_a_dressed_person(
     }
     assert json.loads((tmp_path / "metrics.json").read_text())
     assert "<html" in (tmp_path / "masks.html").read_text()[:200].lower()
+
+
+@pytest.mark.parametrize(
+    "size, told",
+    [
+        ("384x512", "Write 512x384"),
+        ("500x301", "is 384x288"),
+        ("512x512", "4 high to 3 wide"),
+        ("1024x1024", "--stretch"),
+    ],
+)
+def test_a_size_that_would_distort_people_is_refused_with_the_one_that_was_meant(
+    sample_dataset, tmp_path, size, told
+):
+    words = ["preprocess", str(sample_dataset), str(tmp_path / "out"), "--size", size]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 1 and told in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_stretched_shards_can_be_had(sample_dataset, tmp_path):
+    shards = tmp_path / "out"
+    words = ("--size", "64x64", "--limit", 1, "--jobs", 1)
+    run("preprocess", sample_dataset, shards, *words, "--stretch")
+    assert json.loads((shards / "index.json").read_text())["configuration"]["size_hw"] == [64, 64]
+
+
+def test_a_misspelt_command_is_answered_with_the_right_one():
+    done = CliRunner().invoke(main, ["preproces"])
+    assert done.exit_code == 2 and "Did you mean 'preprocess'?" in done.output

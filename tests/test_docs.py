@@ -75,7 +75,7 @@ def test_the_pages_show_commands():
 def test_readmes_way_with_the_real_dataset_runs_on_the_sample(sample_dataset, tmp_path):
     # As the page has it, but for names of folders and what makes it small.
     small = {
-        "preprocess": ["--size", "64x64", "--jobs", "1", "--limit", "2"],
+        "preprocess": ["--size", "128x96", "--jobs", "1", "--limit", "2"],
         "inspect-mask": ["--jobs", "1"],
         "check": ["--jobs", "1"],
     }

@@ -200,7 +200,7 @@ def test_a_file_system_without_locks_is_gone_on_with_and_told(dataset, whole, tm
     out = tmp_path / "out"
     out.mkdir()
     (out / ".running").write_text(f"process 4194305 on {socket.gethostname()}")  # was killed
-    words = ["preprocess", dataset, out, "--size", "64x64", "--max-skips", "1", "--jobs", "1"]
+    words = ["preprocess", dataset, out, "--size", "128x96", "--max-skips", "1", "--jobs", "1"]
     ran = subprocess.run(
         [sys.executable, "-c", NO_LOCKS, *words],
         env={**os.environ, "REFUSAL": refusal},

@@ -187,13 +187,13 @@ def test_too_many_bad_pairs_end_the_run_with_the_list_and_can_be_allowed_later(c
     spoil(copy, "cut photo")
     (copy / "upper_body/keypoints/000003_2.json").write_text("{}")
     code, told = run(
-        "preprocess", copy, tmp_path / "out", "--size", "64x64", "--jobs", 1, "--max-skips", 1
+        "preprocess", copy, tmp_path / "out", "--size", "128x96", "--jobs", 1, "--max-skips", 1
     )
     assert code == 1 and "2 bad pairs, expected at most 1" in told
     assert "dresses/020715" in told and "upper_body/000003" in told and "--max-skips" in told
     assert not (tmp_path / "out/index.json").exists()
     code, told = run(
-        "preprocess", copy, tmp_path / "out", "--size", "64x64", "--jobs", 1, "--max-skips", 2
+        "preprocess", copy, tmp_path / "out", "--size", "128x96", "--jobs", 1, "--max-skips", 2
     )
     assert code == 0 and "13 packed, 2 skipped" in told and "already" in told
 
@@ -235,7 +235,7 @@ def test_excluded_people_are_left_out(dataset, tmp_path):
         dataset,
         tmp_path / "out",
         "--size",
-        "64x64",
+        "128x96",
         "--exclude",
         tmp_path / "bad.txt",
         "--jobs",
