@@ -15,6 +15,18 @@ from pipeline.preprocess.config import PreprocessConfig
 DEFAULTS = PreprocessConfig()
 
 
+class PartType(click.ParamType):
+    """``I/N`` -> (I, N), from 1."""
+
+    name = "I/N"
+
+    def convert(self, value, param, ctx):
+        number, _, count = str(value).partition("/")
+        if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+            self.fail(f"{value!r} is no part; write 1/8 for the first of eight.", param, ctx)
+        return int(number), int(count)
+
+
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False), required=False)
@@ -73,6 +85,12 @@ DEFAULTS = PreprocessConfig()
     is_flag=True,
     help="Also pack the flows that make-sample --flows has written.",
 )
+@click.option(
+    "--part",
+    type=PartType(),
+    help="Make only shards of this part, such as 3/8 for the third job of eight that share OUT; "
+    "when all have ended, the same command without it writes the index.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON and stop.")
 @click.option(
     "--verify",
@@ -96,6 +114,7 @@ def command(
     max_skips: int,
     exclude: Path | None,
     flows: bool,
+    part: tuple[int, int] | None,
     dry_run: bool,
     verify: bool,
 ) -> None:
@@ -108,6 +127,7 @@ def command(
     Examples:
       fittingroom preprocess DressCode shards --limit 1800
       fittingroom preprocess --verify shards
+      fittingroom preprocess DressCode shards --part 3/8
     """
     if verify:
         return _verify(ctx, out or data, jobs)
@@ -135,6 +155,8 @@ def command(
             f"{plan.absent:,} rows of the lists lie outside of this copy of the dataset and are "
             f"passed over."
         )
+    if part is not None:
+        return _run_part(plan, out, part, jobs, max_skips)
     with progress("Packing", plan.people) as advance:
         summary = run_plan(
             plan,
@@ -148,6 +170,16 @@ def command(
     if not summary.made:
         note("Every shard was there already, and whole.")
     click.echo(str(summary))
+
+
+def _run_part(plan, out: Path, part: tuple[int, int], jobs: int, max_skips: int) -> None:
+    from pipeline.preprocess.run import run_part
+
+    people = sum(len(shard) for shard in plan.shards[part[0] - 1 :: part[1]])
+    with progress("Packing", people) as advance:
+        done = run_part(plan, out, part, jobs=jobs, max_skips=max_skips, progress=advance)
+    click.echo(str(done))
+    note("When all parts have ended, the same command without --part writes the index.")
 
 
 def _verify(ctx: click.Context, folder: Path, jobs: int) -> None:

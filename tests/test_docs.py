@@ -33,7 +33,8 @@ def shown_commands() -> list[tuple[str, list[str]]]:
         for line in text.splitlines():
             match = re.match(r"\s*\$?\s*(?:fittingroom|python cli\.py) (.+)", line)
             if match:
-                words = shlex.split(match[1], comments=True)
+                told = re.sub(r"\$[A-Z_]+", "1", match[1])  # variables of a shell
+                words = shlex.split(told, comments=True)
                 found.append((page.relative_to(ROOT).as_posix(), words))
     return found
 

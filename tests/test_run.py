@@ -367,3 +367,23 @@ def test_a_map_without_the_garment_is_skipped_and_told(tmp_path):
         preprocess(root, tmp_path / "out", size_hw=(128, 96))
     done = preprocess(root, tmp_path / "out", size_hw=(128, 96), max_skips=1)
     assert done.packed == 2 and len(done.skipped) == 1
+
+
+def test_parts_made_apart_end_in_the_same_folder_as_one_run(dataset, finished, tmp_path):
+    from pipeline.preprocess.run import run_part, run_plan
+
+    out = tmp_path / "out"
+    plan = make_plan(dataset, PreprocessConfig(**SMALL))
+    packed = [run_part(plan, out, (number, 3)).packed for number in (2, 3, 1)]
+    assert sum(packed) == plan.people and not (out / "index.json").exists()
+    assert run_part(plan, out, (2, 3)).made == 0
+    whole = run_plan(plan, out)
+    assert whole.made == 0 and whole.packed == plan.people
+    assert contents(out) == contents(finished)
+
+
+def test_a_part_that_is_none_is_told(dataset, tmp_path):
+    for part in ("0/3", "4/3", "3", "a/b"):
+        words = ["preprocess", str(dataset), str(tmp_path / "out"), "--part", part]
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 2 and "1/8" in done.output

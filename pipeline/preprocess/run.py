@@ -54,6 +54,20 @@ class Summary:
         return f"{self.packed:,} packed, {len(self.skipped):,} skipped ({self.index})"
 
 
+@dataclass(frozen=True)
+class PartSummary:
+    """How one part of a run ended: people in its shards, bad pairs, shards just made."""
+
+    part: tuple[int, int]
+    packed: int
+    skipped: int
+    made: int
+
+    def __str__(self) -> str:
+        number, count = self.part
+        return f"part {number} of {count}: {self.packed:,} packed, {self.skipped:,} skipped"
+
+
 class BadPairs(DataError):
     """More unusable pairs than ``--max-skips`` allows, with the list."""
 
@@ -157,9 +171,54 @@ def run_plan(
         cv2.setNumThreads(threads)  # workers in this process set it to one
 
 
+def run_part(
+    plan: Plan,
+    out: Path,
+    part: tuple[int, int],
+    *,
+    jobs: int = 1,
+    max_skips: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> PartSummary:
+    """Makes the shards of one part of a plan, for machines that share nothing but the folder.
+
+    When all parts have ended, ``run_plan`` finds every shard whole and writes the index.
+
+    Args:
+        part: (number, count), from 1: shard ``n`` of the plan belongs to part ``n % count + 1``.
+        out, jobs, max_skips, progress: as of ``run_plan``; ``max_skips`` counts this part's pairs.
+
+    Raises:
+        DataError: as ``run_plan``; or this part is running already.
+    """
+    number, count = part
+    out = Path(out).absolute()
+    mine = replace(plan, shards=plan.shards[number - 1 :: count])
+    own = out / PROGRESS_NAME / f"part-{number}-of-{count}"
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(own, error, resumable=True) from error
+    with only_run_in(own):
+        known = _open(plan, out)
+        records, made = _make_shards(mine, out, known, max_skips, progress, (jobs, "loky", None))
+    skipped = sum(len(record["skipped"]) for record in records)
+    return PartSummary(part, sum(r["samples"] for r in records), skipped, made)
+
+
 def _begin(plan: Plan, out: Path) -> dict[str, dict]:
-    """Refuses a folder of another configuration, clears away what killed workers left, and returns
-    known records."""
+    """As ``_open``, and clears away what killed workers left."""
+    scratch = out / PROGRESS_NAME
+    known = _open(plan, out)
+    try:
+        _clear_unfinished(scratch)
+    except OSError as error:
+        raise unwritable(scratch, error, resumable=True) from error
+    return known
+
+
+def _open(plan: Plan, out: Path) -> dict[str, dict]:
+    """Refuses a folder of another configuration, and returns known records."""
     scratch = out / PROGRESS_NAME
     index = read_index(out) if (out / INDEX_NAME).is_file() else None
     if index:
@@ -168,7 +227,6 @@ def _begin(plan: Plan, out: Path) -> dict[str, dict]:
         _refuse_other(out, read_json(scratch / CONFIGURATION_NAME), plan)
     try:
         scratch.mkdir(exist_ok=True)
-        _clear_unfinished(scratch)
     except OSError as error:
         raise unwritable(scratch, error, resumable=True) from error
     write_json(scratch / CONFIGURATION_NAME, plan.configuration, scratch)
