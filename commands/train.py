@@ -29,7 +29,7 @@ def _type(hint, metadata: dict) -> click.ParamType | None:
         return None
     if hint in (str, str | None):
         return click.STRING
-    return (click.FloatRange if hint is float else click.IntRange)(
+    return (click.FloatRange if hint in (float, float | None) else click.IntRange)(
         metadata["low"], metadata["high"]
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import h5py
 import numpy as np
@@ -13,12 +15,13 @@ from cli import main
 from model.data.dataset import TryOnDataset
 from model.data.loading import Loader
 from pipeline.base.errors import DataError
-from pipeline.base.labels import Category
+from pipeline.base.labels import GARMENT_LABELS, Category
 from pipeline.dataset.flows import decode, mirror, read_flow, to_codes, to_pixels
 from pipeline.preprocess.run import preprocess
 from pipeline.sample import describe_person, make_sample, person_files, sample_ids
 from pipeline.sample.scene import render_person
 from pipeline.shards.folder import ShardFolder
+from tests.tiny import tiny_sample, write_shards
 
 SIZE = (128, 96)
 DRAWN = (256, 192)
@@ -198,3 +201,38 @@ def test_both_commands_make_shards_with_flows(tmp_path):
     packed = CliRunner().invoke(main, ["preprocess", data, out, "--flows", *few])
     assert made.exit_code == 0 and packed.exit_code == 0, made.output + packed.output
     assert ShardFolder(tmp_path / "shards")[0].flow is not None
+
+
+def test_the_garments_pixels_reach_the_batch_and_are_mirrored_with_the_photo(packed):
+    plain = TryOnDataset([packed], cloth=True)
+    mirrored = TryOnDataset([packed], cloth=True, mirror=True)
+    folder = ShardFolder(packed)
+    turned = 0
+    for i, row in enumerate(plain.rows):
+        found = plain[i]["cloth"]
+        labels = np.isin(folder[i].label_map, GARMENT_LABELS[row.category])
+        assert found.shape == (1, *SIZE) and found.dtype == torch.float32
+        np.testing.assert_array_equal(found[0].numpy() == 1, labels)
+        other = mirrored[i]
+        if not torch.equal(other["person"], plain[i]["person"]):
+            turned += 1
+            torch.testing.assert_close(other["cloth"], found.flip(-1))
+            torch.testing.assert_close(other["person"], plain[i]["person"].flip(-1))
+    assert 0 < turned < len(plain)
+
+
+def test_what_else_a_sample_holds_moves_nothing(packed):
+    plain = TryOnDataset([packed])[0]
+    for more in ({"cloth": True}, {"flows": True}, {"cloth": True, "flows": True}):
+        found = TryOnDataset([packed], **more)[0]
+        assert ("cloth" in found, "flow" in found) == ("cloth" in more, "flows" in more)
+        for name in ("reference", "garment", "person", "mask"):
+            assert torch.equal(found[name], plain[name])
+    both = TryOnDataset([packed], cloth=True, flows=True)[0]
+    assert torch.equal(both["flow"], TryOnDataset([packed], flows=True)[0]["flow"])
+
+
+def test_without_a_label_map_the_garments_pixels_are_not_known(tmp_path):
+    bare = [replace(tiny_sample(Category.DRESSES, i), label_map=None) for i in range(2)]
+    batch = TryOnDataset([write_shards(tmp_path / "bare", bare)], cloth=True)[0]
+    assert (batch["cloth"] == -1).all()

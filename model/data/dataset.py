@@ -19,10 +19,20 @@ import torch
 from torch.utils.data import Dataset
 
 from model.data.augment import Augmentation
-from model.data.packing import FLOW, PIXEL, flow_part, parts, to_levels, widen
+from model.data.packing import (
+    CLOTH,
+    FLOW,
+    PIXEL,
+    UNKNOWN,
+    cloth_part,
+    flow_part,
+    parts,
+    to_levels,
+    widen,
+)
 from model.data.styles import MIX, StylePlan
 from pipeline.base.errors import DataError
-from pipeline.base.labels import MIRROR_JOINTS, Category
+from pipeline.base.labels import GARMENT_LABELS, MIRROR_JOINTS, Category, is_in
 from pipeline.dataset.flows import mirror
 from pipeline.dataset.person import Identity
 from pipeline.dataset.pose import draw_pose
@@ -36,7 +46,8 @@ class Batch(TypedDict):
     """What a loader gives; images are float32 in [-1, 1] with a leading batch axis.
 
     With flows (``TryOnDataset(flows=True)``) also those of ``packing.widen_flow``: flow, (2, H, W),
-    where on the garment picture each pixel of the worn garment comes from, and flow_known.
+    where on the garment picture each pixel of the worn garment comes from, and flow_known; with
+    ``cloth`` that of ``packing.widen_cloth``.
     """
 
     reference: torch.Tensor  # (6, H, W): pose picture, then the agnostic one
@@ -177,6 +188,7 @@ class TryOnDataset(Dataset):
         size_hw: what the caller expects; None takes what the shards hold.
         flows: also give the flows of drawn people, mirrored with them. People of shards without
             flows have none that is known.
+        cloth: also say where the photo shows the garment, by the label map.
 
     Raises:
         DataError: no pair is left, folders differ in size, the size is no multiple of 32, a style
@@ -199,6 +211,7 @@ class TryOnDataset(Dataset):
         categories: Sequence[Category] | None = None,
         size_hw: tuple[int, int] | None = None,
         flows: bool = False,
+        cloth: bool = False,
     ):
         if part not in PARTS:
             raise ValueError(f"part is {part!r}, not one of {PARTS}")
@@ -207,7 +220,7 @@ class TryOnDataset(Dataset):
         self.mirror, self.jitter, self.seed, self.mask_style = mirror, jitter, seed, mask_style
         self.augmentation = augmentation or Augmentation()
         self.augmentation.check()
-        self.flows = flows
+        self.flows, self.cloth = flows, cloth
         self.size_hw = self._common_size(size_hw)
         self.plan = self._choose_styles(mask_style, mask_epochs)
         self.rows = self._part(self._list_rows(limit), part, validation_share)
@@ -247,7 +260,7 @@ class TryOnDataset(Dataset):
     def packed_bytes(self) -> int:
         """What a sample takes as ``fill`` writes it."""
         height, width = self.size_hw
-        return (PIXEL + FLOW * self.flows) * height * width
+        return (PIXEL + FLOW * self.flows + CLOTH * self.cloth) * height * width
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
         packed = np.empty((1, self.packed_bytes), np.uint8)
@@ -259,7 +272,7 @@ class TryOnDataset(Dataset):
         return pictures | {"category": self.rows[index].category.index, "index": index}
 
     def fill(self, key: int | tuple[int, int], packed: np.ndarray) -> None:
-        """Writes a sample into ``packed``, (10 * H * W,) uint8 (14 with flows), as
+        """Writes a sample into ``packed``, (10 * H * W,) uint8 or more, as
         ``model.data.packing`` orders its parts."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         row = self.rows[index]
@@ -277,15 +290,21 @@ class TryOnDataset(Dataset):
             rng = np.random.default_rng((self.seed, epoch, index, VIEW))
             labels = shard.label_map(at) if self.augmentation.backgrounds else None
             keypoints = self.augmentation.apply(person, garment, mask, keypoints, labels, rng)
+        moved = self.augmentation.angles  # then labels and flows say nothing of these pictures
         mirrors = self.mirror and mirrored < 0.5
         if mirrors:
             for image in (person, garment, mask):
                 cv2.flip(image, 1, image)
             keypoints = mirror_keypoints(keypoints, self.size_hw[1])
         if self.flows:
-            codes = shard.flow(at)
+            codes = None if moved else shard.flow(at)
             codes = np.zeros((*self.size_hw, 2), np.uint16) if codes is None else codes
             flow_part(packed, self.size_hw)[:] = mirror(codes) if mirrors else codes
+        if self.cloth:
+            labels, cloth = None if moved else shard.label_map(at), cloth_part(packed, self.size_hw)
+            cloth[:] = UNKNOWN if labels is None else is_in(labels, GARMENT_LABELS[row.category])
+            if mirrors:
+                cv2.flip(cloth, 1, cloth)
         pose.fill(0)
         draw_pose(pose, keypoints)
 

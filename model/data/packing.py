@@ -23,6 +23,12 @@ PIXEL = 10
 FLOW = 4
 """Bytes a pixel more where the sample has a flow: its codes, x and y as uint16."""
 
+CLOTH = 1
+"""Bytes a pixel more, the last ones, where the sample says what the photo shows of the garment."""
+
+UNKNOWN = 2
+"""In place of 1 (garment) and 0 (anything else): the person has no label map."""
+
 BLOCK = 49152
 """Pixels that are widened at a time: their floats, half a megabyte, stay in the cache until parted
 into planes. Parting writes whole cache lines at once; so with batches larger than the cache it
@@ -75,7 +81,34 @@ def flow_part(packed: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     """(H, W, 2) uint16, a view of the codes (``pipeline.dataset.flows``) in a sample of 14 bytes a
     pixel."""
     height, width = size_hw
-    return packed[PIXEL * height * width :].view(np.uint16).reshape(height, width, 2)
+    area = height * width
+    return packed[PIXEL * area : (PIXEL + FLOW) * area].view(np.uint16).reshape(height, width, 2)
+
+
+def cloth_part(packed: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """(H, W) uint8, a view of the last byte of each pixel: 1 = the photo shows the garment there,
+    0 = it does not, ``UNKNOWN``."""
+    return packed[-size_hw[0] * size_hw[1] :].reshape(size_hw)
+
+
+def has_flow(packed: torch.Tensor, size_hw: tuple[int, int]) -> bool:
+    return packed.shape[-1] // (size_hw[0] * size_hw[1]) >= PIXEL + FLOW
+
+
+def widen_cloth(
+    packed: torch.Tensor, size_hw: tuple[int, int], device: torch.device | str = "cpu"
+) -> dict[str, torch.Tensor]:
+    """What a ``Batch`` says of the photo's garment; an empty dict where ``packed`` does not.
+
+    Returns:
+        cloth (B, 1, H, W) float32: 1 = the label map shows the garment, 0 = anything else, -1 = the
+        person has no label map.
+    """
+    area = size_hw[0] * size_hw[1]
+    if packed.shape[-1] not in ((PIXEL + CLOTH) * area, (PIXEL + FLOW + CLOTH) * area):
+        return {}
+    stored = packed[:, -area:].contiguous().to(device).view(len(packed), 1, *size_hw)
+    return {"cloth": stored.float().masked_fill(stored == UNKNOWN, -1)}
 
 
 def widen_flow(
@@ -88,9 +121,10 @@ def widen_flow(
         pixel at 0; 0 where nothing is known. flow_known (B, 1, H, W) float32: 1 where it is.
     """
     height, width = size_hw
-    if packed.shape[-1] == PIXEL * height * width:
+    if not has_flow(packed, size_hw):
         return {}
-    stored = packed[:, PIXEL * height * width :].contiguous().to(device)
+    area = height * width
+    stored = packed[:, PIXEL * area : (PIXEL + FLOW) * area].contiguous().to(device)
     codes = stored.view(torch.int16).int() & LARGEST  # they are unsigned
     codes = codes.view(len(packed), height, width, 2).permute(0, 3, 1, 2)
     known = (codes > 0).all(1, keepdim=True)
@@ -123,20 +157,20 @@ def widen(
     """The pictures of a ``Batch`` on ``device``, the same values on any.
 
     Args:
-        packed: (B, 10 * H * W) uint8 on the CPU, or 14 with flows; may be overwritten once this
-            returns.
+        packed: (B, 10 * H * W) uint8 on the CPU, 4 a pixel more with flows, 1 with cloth; may be
+            overwritten once this returns.
         lend: shape -> float32 array for the result on a CPU; None takes new memory.
 
     Returns:
         reference (B, 6, H, W), garment, agnostic, person (B, 3, H, W), mask (B, 1, H, W): float32;
-        with flows also what ``widen_flow`` returns. On a CPU the pictures are views of one array,
-        and agnostic is a part of reference.
+        and what ``widen_flow`` and ``widen_cloth`` return. On a CPU the pictures are views of one
+        array, and agnostic is a part of reference.
     """
-    flow = widen_flow(packed, size_hw, device)
+    more = widen_flow(packed, size_hw, device) | widen_cloth(packed, size_hw, device)
     packed = packed[:, : PIXEL * size_hw[0] * size_hw[1]]
     if torch.device(device).type != "cpu":
-        return _widen_there(packed, size_hw, torch.device(device)) | flow
-    return _widen_here(packed, size_hw, lend) | flow
+        return _widen_there(packed, size_hw, torch.device(device)) | more
+    return _widen_here(packed, size_hw, lend) | more
 
 
 def _widen_here(

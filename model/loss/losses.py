@@ -16,21 +16,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.loss.guides import GuideWeights, guide_backward, shrunk
 from model.loss.vgg import SMALLEST_SIDE, Lpips, VggFeatures
+from model.network.daflow import Flows
 
 CONTENT_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STYLE_TAPS = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
-TERMS = ("l1", "lpips", "style", "content")
+TERMS = ("l1", "lpips", "style", "content", "edges")
+
+PIXEL_TERMS = ("l1", "edges")  # those that need no perceptual network
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Factor of each term; a term with factor 0 is not computed."""
+    """Factor of each term; a term with factor 0 is not computed.
+
+    ``edges`` is no part of the official loss: L1 of the differences between neighbouring pixels.
+    """
 
     l1: float = 1.0
     lpips: float = 1.0
     style: float = 100.0
     content: float = 0.1
+    edges: float = 0.0
 
 
 class _MeanAbsolute(torch.autograd.Function):
@@ -72,11 +80,14 @@ class TryOnLoss(nn.Module):
     Args:
         perceptual: networks for LPIPS, style and content, or None for L1 alone.
         weights: factors of the terms.
+        inside: how much more a hidden pixel counts in l1 and edges than a visible one, which the
+            composite takes from the photo anyway; 0, as in the official loss, weighs all the same.
+        guides: factors of the terms about the flows; what they add stands under their names.
 
     Both ways of using it give the same values and gradients, as a dict of 0-dim tensors without
     gradient, and one: ``total``; ``l1``, ``lpips``, ``style``, ``content`` (what each adds to the
         total); ``components``
-    (levels, 4), the bare terms per level, 0 where a term is not computed.
+    (levels, 5), the bare terms per level, 0 where a term is not computed.
 
     - ``loss(levels, target)``: ``total`` carries the gradient; the graphs of all levels live at
         once.
@@ -86,25 +97,38 @@ class TryOnLoss(nn.Module):
     """
 
     def __init__(
-        self, perceptual: PerceptualNetworks | None = None, weights: LossWeights | None = None
+        self,
+        perceptual: PerceptualNetworks | None = None,
+        weights: LossWeights | None = None,
+        inside: float = 0.0,
+        guides: GuideWeights | None = None,
     ):
         super().__init__()
         self.perceptual = perceptual
         self.weights = weights or LossWeights()
+        self.inside, self.guides = inside, guides or GuideWeights()
 
-    def forward(self, levels: Sequence[Tensor], target: Tensor) -> dict[str, Tensor]:
-        """Terms of the loss; ``levels`` coarse to fine and ``target`` (B, 3, H, W) in [-1, 1]."""
+    def forward(
+        self, levels: Sequence[Tensor], target: Tensor, batch: dict | None = None
+    ) -> dict[str, Tensor]:
+        """Terms of the loss without guides; ``levels`` coarse to fine and ``target`` (B, 3, H, W)
+        in [-1, 1]; ``batch`` has the mask that ``inside`` counts by."""
         components = self._empty_components(levels)
         total = components.new_zeros(())
         for index, level in enumerate(levels):
-            for names, compute in self._passes(index, level.shape[-2:], target):
+            for names, compute in self._passes(index, level.shape[-2:], target, batch):
                 values = compute(_wide(level))
                 total = total + (index + 1) * self._weighted(names, values)
                 _store(components, index, names, values)
         return self._summary(components, total)
 
     def backward_through(
-        self, levels: Sequence[Tensor], target: Tensor, scale: float | Tensor = 1.0
+        self,
+        levels: Sequence[Tensor],
+        target: Tensor,
+        scale: float | Tensor = 1.0,
+        batch: dict | None = None,
+        flows: Sequence[Flows] = (),
     ) -> dict[str, Tensor]:
         """The same terms; afterwards the parameters behind ``levels`` hold the gradient of ``scale
         * total``.
@@ -114,13 +138,15 @@ class TryOnLoss(nn.Module):
             target: (B, 3, H, W) in [-1, 1].
             scale: factor on the gradients only: 1 / accumulated steps, times ``scaler.get_scale()``
                 with fp16.
+            batch: what ``guide_terms`` reads, and the mask that ``inside`` counts by.
+            flows: of the same levels, still attached; without them there are no guides.
         """
         components, gradients = self._empty_components(levels), []
         for index, level in enumerate(levels):
             leaf = _wide(
                 level.detach()
             ).requires_grad_()  # float32: five sums of half-precision gradients would round
-            for names, compute in self._passes(index, level.shape[-2:], target):
+            for names, compute in self._passes(index, level.shape[-2:], target, batch):
                 values = compute(leaf)
                 with torch.no_grad():
                     _store(components, index, names, values)
@@ -129,8 +155,15 @@ class TryOnLoss(nn.Module):
             gradients.append(
                 (torch.zeros_like(leaf) if leaf.grad is None else leaf.grad).to(level.dtype)
             )
-        torch.autograd.backward(list(levels), gradients)
-        return self._summary(components, None)
+        ends = list(levels)
+        added: dict[str, Tensor] = {}
+        if flows and batch is not None and self.guides:
+            added, more = guide_backward(flows, batch, self.guides, scale)
+            ends += [x for level in flows for x in level]
+            gradients += more
+        torch.autograd.backward(ends, gradients)
+        terms = self._summary(components, None)
+        return terms | added | {"total": sum(added.values(), start=terms["total"])}
 
     @torch.no_grad()
     def values(self, levels: Sequence[Tensor], target: Tensor) -> dict[str, Tensor]:
@@ -138,7 +171,7 @@ class TryOnLoss(nn.Module):
         return self.forward(levels, target)
 
     def _passes(
-        self, index: int, size_hw: Sequence[int], target: Tensor
+        self, index: int, size_hw: Sequence[int], target: Tensor, batch: dict | None = None
     ) -> Iterator[tuple[tuple[str, ...], Callable[[Tensor], list[Tensor]]]]:
         """What to compute at a level, in passes whose graphs are independent: (term names,
         prediction -> values).
@@ -147,8 +180,11 @@ class TryOnLoss(nn.Module):
         """
         with torch.no_grad():
             target = _resized(_wide(target), size_hw)
+            counts = self._counts(batch, size_hw)
         if self.weights.l1:
-            yield ("l1",), lambda prediction: [F.l1_loss(prediction, target)]
+            yield ("l1",), lambda prediction: [mean_distance(prediction, target, counts)]
+        if self.weights.edges:
+            yield ("edges",), lambda prediction: [edge_distance(prediction, target, counts)]
         if self.perceptual is None:
             return
         factor = enlargement(index, size_hw)
@@ -157,6 +193,12 @@ class TryOnLoss(nn.Module):
                 wanted = describe(_enlarged(target, factor))
             yield names, lambda prediction: compare(describe(_enlarged(prediction, factor)), wanted)  # noqa: B023
             wanted = None  # freed before the next pass makes its own
+
+    def _counts(self, batch: dict | None, size_hw: Sequence[int]) -> Tensor | None:
+        """How much each pixel of a level counts, (B, 1, h, w); None where all count the same."""
+        if batch is None or not self.inside:
+            return None
+        return 1 + self.inside * shrunk(batch["mask"], size_hw)
 
     def _perceptual_passes(self):
         if self.weights.lpips:
@@ -196,7 +238,29 @@ class TryOnLoss(nn.Module):
 
     def describe(self) -> dict:
         """The loss as plain values, for a run's configuration."""
-        return {"perceptual": self.perceptual is not None, **asdict(self.weights)}
+        return {
+            "perceptual": self.perceptual is not None,
+            **asdict(self.weights),
+            "inside": self.inside,
+            "guides": asdict(self.guides),
+        }
+
+
+def mean_distance(found: Tensor, wanted: Tensor, counts: Tensor | None = None) -> Tensor:
+    """Mean absolute difference, each pixel as often as ``counts`` (B, 1, h, w) says."""
+    if counts is None:
+        return F.l1_loss(found, wanted)
+    return ((found - wanted).abs() * counts).mean() / counts.mean()
+
+
+def edge_distance(found: Tensor, wanted: Tensor, counts: Tensor | None = None) -> Tensor:
+    """``mean_distance`` of the differences between neighbours, along both axes, summed."""
+    total = found.new_zeros(())
+    for axis in (-1, -2):
+        length = found.shape[axis] - 1
+        near = None if counts is None else counts.narrow(axis, 1, length)
+        total = total + mean_distance(found.diff(dim=axis), wanted.diff(dim=axis), near)
+    return total
 
 
 def vgg19_description(network: VggFeatures, image: Tensor) -> dict[str, list[Tensor]]:

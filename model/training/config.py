@@ -40,6 +40,9 @@ def option(
     )
 
 
+GUIDED = "  [default: 0; for the small preset see docs/training.md]"
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Options of training. The defaults fine-tune on the subset that the README names: batch 1, 10
@@ -98,6 +101,45 @@ class TrainConfig:
         "auto",
         "VGG19 and LPIPS terms of the loss: where their weights can be had, or not at all.",
         ("auto", "none"),
+    )
+    loss_inside: float | None = option(
+        None, "How much more a hidden pixel counts in L1 than a visible one." + GUIDED, low=0
+    )
+    loss_edges: float | None = option(
+        None, "Factor of the L1 of differences between neighbouring pixels." + GUIDED, low=0
+    )
+    loss_share: float | None = option(
+        None,
+        "Factor of the cross-entropy of the garment's weight against the garment's pixels in the "
+        "label map." + GUIDED,
+        low=0,
+    )
+    loss_cloth: float | None = option(
+        None,
+        "Factor of the L1 of the warped garment alone, on the garment's pixels." + GUIDED,
+        low=0,
+    )
+    loss_flow: float | None = option(
+        None,
+        "Factor of the distance to the true flows, where the shards hold some (drawn people)."
+        + GUIDED,
+        low=0,
+    )
+    loss_together: float | None = option(
+        None, "Factor of the distance of the K flows from their mean." + GUIDED, low=0
+    )
+    loss_smooth: float | None = option(
+        None, "Factor of the second differences of the flows." + GUIDED, low=0
+    )
+    loss_black: float | None = option(
+        None, "Factor of the share that is fetched from the hidden, black part." + GUIDED, low=0
+    )
+    coarse_first: float | None = option(
+        None,
+        "Part of the steps at the beginning in which only the coarse levels learn, three of five, "
+        "then four: a third of the time each." + GUIDED,
+        low=0,
+        high=1,
     )
     precision: str = option(
         "auto",

@@ -15,14 +15,16 @@ from torch import nn
 
 from model.data.augment import Augmentation
 from model.data.dataset import TryOnDataset
-from model.loss.losses import TERMS, PerceptualNetworks, TryOnLoss
-from model.network.checkpoint import load_network, load_weights
-from model.network.config import NetworkConfig
+from model.loss.guides import GUIDES, GuideWeights
+from model.loss.losses import PIXEL_TERMS, TERMS, LossWeights, PerceptualNetworks, TryOnLoss
+from model.network.checkpoint import load_network, load_weights, read_checkpoint
+from model.network.config import LEVELS, NetworkConfig
 from model.network.daflow import DAFlow
 from model.network.initial import start_copying
 from model.training.config import TrainConfig
 from model.training.pictures import FixedPeople
 from pipeline.base.errors import DataError
+from pipeline.shards.folder import ShardFolder
 
 SMALL = 10_000_000  # weights of a network whose activations need no care on a CPU
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -48,7 +50,10 @@ class Setting:
     @property
     def terms(self) -> tuple[str, ...]:
         """Terms of the loss that are computed, and their total."""
-        return ("total", *TERMS) if self.loss.perceptual is not None else ("total", "l1")
+        pixels = [name for name in TERMS if name in PIXEL_TERMS]
+        own = TERMS if self.loss.perceptual is not None else pixels
+        shown = [name for name in own if getattr(self.loss.weights, name)]
+        return ("total", *shown, *(name for name in GUIDES if getattr(self.loss.guides, name)))
 
     def to_json(self) -> dict:
         """The "config" of a checkpoint: the network's, the training's, and which data it was."""
@@ -95,6 +100,8 @@ class Data:
             augmentation=Augmentation(
                 config.angles, config.backgrounds, config.background_photos, config.noise
             ),
+            flows=bool(config.loss_flow) and has_flows(shards),
+            cloth=bool(config.loss_share or config.loss_cloth or config.loss_together),
         )
         style = train.plan.final
         try:
@@ -126,14 +133,58 @@ class Data:
         }
 
 
-def resolved(config: TrainConfig, init: Path | None, state: dict | None = None) -> TrainConfig:
-    """The configuration with "auto" statistics decided: as the run began, or as docs/training.md
-    reasons."""
-    if config.statistics != "auto":
-        return config
+GUIDED = {
+    "loss_inside": 10.0,
+    "loss_edges": 0.0,
+    "loss_share": 1.0,
+    "loss_cloth": 1.0,
+    "loss_flow": 20.0,
+    "loss_together": 2.0,
+    "loss_smooth": 0.0,
+    "loss_black": 0.3,
+    "coarse_first": 0.0,
+}
+"""What a network that is not the published one learns best with (docs/training.md); terms without
+their data are silent."""
+
+
+def resolved(
+    config: TrainConfig,
+    init: Path | None,
+    state: dict | None = None,
+    network: NetworkConfig | None = None,
+) -> TrainConfig:
+    """The configuration with everything decided that depends on the run: "auto" statistics, and
+    the factors of the loss that were not named.
+
+    Args:
+        init: weights to start from.
+        state: the checkpoint of a run that goes on; then as it began.
+        network: shape to build; None takes that of ``init``, else the published one.
+    """
     if state:
-        return replace(config, statistics=state["config"]["train"]["statistics"])
-    return replace(config, statistics="frozen" if init else "recalibrate")
+        was = state["config"]["train"]
+        decided = {name: was.get(name) for name in GUIDED}
+        statistics = was["statistics"]
+    else:
+        decided = dict(GUIDED) if is_own_shape(network, init) else dict.fromkeys(GUIDED, 0.0)
+        statistics = "frozen" if init else "recalibrate"
+    named = {name: value for name in GUIDED if (value := getattr(config, name)) is not None}
+    config = replace(config, **decided | named)
+    return replace(config, statistics=statistics) if config.statistics == "auto" else config
+
+
+def has_flows(shards: Sequence[Path]) -> bool:
+    """Whether any of the folders holds flows of drawn people."""
+    return any(ShardFolder(folder).flows for folder in shards)
+
+
+def is_own_shape(network: NetworkConfig | None, init: Path | None) -> bool:
+    """Whether zero flow is the identity, as in no published network."""
+    if network is None and init:
+        stored = read_checkpoint(init)[1].get("config") or {}
+        return bool((stored.get("network") or {}).get("exact_grids"))
+    return network is not None and network.exact_grids
 
 
 def build_network(preset: NetworkConfig | None, init: Path | None, start: str = "copy") -> DAFlow:
@@ -182,9 +233,23 @@ def build_setting(
     )
     # What saves memory costs a fifth of the time on a CPU, where a small network has memory enough.
     network.dafnet.lean = device.type == "cuda" or parameters(network) > SMALL
-    loss = TryOnLoss(perceptual).to(device)
+    loss = build_loss(config, perceptual).to(device)
     lpips = perceptual.lpips if perceptual is not None else None
     return Setting(config, network, loss, autocast_type(config, device), lpips, data.identity())
+
+
+def build_loss(config: TrainConfig, perceptual: PerceptualNetworks | None) -> TryOnLoss:
+    """The loss with the configuration's factors."""
+    weights = LossWeights(edges=config.loss_edges or 0.0)
+    guides = GuideWeights(**{name: getattr(config, f"loss_{name}") or 0.0 for name in GUIDES})
+    return TryOnLoss(perceptual, weights, config.loss_inside or 0.0, guides)
+
+
+def depth_at(coarse_first: float | None, done: float) -> int:
+    """Levels that learn after ``done`` of all steps, 0 to 1: three, then four, then all five."""
+    if not coarse_first or done >= coarse_first:
+        return LEVELS
+    return LEVELS - 2 if done < coarse_first / 2 else LEVELS - 1
 
 
 def plan(setting: Setting, data: Data, processes: int, device: torch.device) -> dict:

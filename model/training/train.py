@@ -58,6 +58,7 @@ from model.training.setup import (
     Setting,
     build_network,
     build_setting,
+    depth_at,
     pairs_per_step,
     plan,
     refuse_other_run,
@@ -116,7 +117,7 @@ def train(
     with stop.on_signals():
         try:
             state = read_checkpoint(Path(run) / LAST) if resume else None
-            config = resolved(config, init, state)
+            config = resolved(config, init, state, network)
             data = Data.open(shards, config, unpaired)
             if state:
                 refuse_other_run(
@@ -306,8 +307,13 @@ class Trainer:
         with torch.autocast(
             self.device.type, self.setting.autocast, enabled=self.setting.autocast is not None
         ):
-            _, levels = self.model(*inputs_of(batch, self.device), return_levels=True)
-            return self.loss.backward_through(levels, person, factor)
+            _, levels, flows = self.model(
+                *inputs_of(batch, self.device),
+                return_levels=True,
+                return_flows=True,
+                depth=depth_at(self.config.coarse_first, self._done()),
+            )
+            return self.loss.backward_through(levels, person, factor, batch, flows)
 
     def _finish_epoch(self) -> None:
         """Measures, draws, and saves an epoch that is done."""
@@ -570,6 +576,10 @@ class Trainer:
         return DistributedDataParallel(
             model, device_ids=devices, broadcast_buffers=not self.config.frozen
         )
+
+    def _done(self) -> float:
+        """The part of all steps that is done."""
+        return self.place.step / max(1, self.config.epochs * len(self._plan(self.place.epoch)))
 
     def _quiet_unless(self, last: bool) -> contextlib.AbstractContextManager:
         """Gradients travel between processes only with the last micro-batch of an update."""
