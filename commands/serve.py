@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from commands.common import SizeType, check_aspect, note, stretch_option
+from commands.common import SizeType, note
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -20,12 +20,10 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
     type=click.Path(path_type=Path),
     help="Folder in Dress Code's layout whose test people fill the gallery.",
 )
-@stretch_option
 @click.option(
     "--size",
     "size_hw",
     type=SizeType(32),
-    callback=check_aspect,
     help="Height x width at which the network works, in pixels.  [default: as it was trained, or "
     "512x384]",
 )

@@ -10,11 +10,9 @@ from commands.common import (
     CATEGORY_NAMES,
     SizeType,
     available_jobs,
-    check_aspect,
     check_writable,
     note,
     progress,
-    stretch_option,
 )
 from pipeline.base.names import SPLITS
 from pipeline.masks.styles import ALL_STYLES, STANDARD
@@ -81,12 +79,10 @@ class ResultSize(SizeType):
     show_default=True,
     help="Height x width of the results, in pixels, or the photo's own.",
 )
-@stretch_option
 @click.option(
     "--network-size",
     "network_hw",
     type=SizeType(32),
-    callback=check_aspect,
     help="Height x width at which the network works.  [default: as trained, or 512x384; that of "
     "--shards]",
 )

@@ -139,10 +139,14 @@ PRESETS = {
     "full": NetworkConfig(),
     "small": NetworkConfig(
         channels=(16, 32, 64, 64, 64),
-        fpn=48,
+        fpn=32,
+        flows=2,
         head=(32, 24, 16),
-        self_kernel=5,
+        self_kernel=3,
         light=(16, 24),
         exact_grids=True,
+        places=True,
+        work_rows=128,
+        crisp=True,
     ),
 }
