@@ -50,7 +50,7 @@ def kept_mib(loss: losses.TryOnLoss, run) -> float:
 
 def go_plain() -> None:
     """Puts torch's own operations in the place of the lean ones."""
-    vgg._conv_relu = lambda x, layer: F.relu(F.conv2d(x, layer.weight, layer.bias, padding=1))
+    vgg._conv_relu = lambda x, kernel, bias: F.relu(F.conv2d(x, kernel, bias, padding=1))
     vgg._LeanMaxPool.apply = staticmethod(lambda x: F.max_pool2d(x, 2))
     vgg._WeightedDistance.apply = staticmethod(vgg.weighted_distance)
     losses._MeanAbsolute.apply = staticmethod(F.l1_loss)

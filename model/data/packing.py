@@ -8,7 +8,7 @@ travel; their colours are parted and widened to floats where the network runs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import cv2
@@ -221,6 +221,11 @@ def _widen_one(sample: Packed, wide: np.ndarray, block: np.ndarray) -> None:
     wide[12] = sample.mask
 
 
+@cache
+def _levels_there(device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(LEVELS).to(device)
+
+
 def _widen_there(
     packed: torch.Tensor, size_hw: tuple[int, int], device: torch.device
 ) -> dict[str, torch.Tensor]:
@@ -229,8 +234,11 @@ def _widen_there(
             packed.pin_memory()
         )  # a copy: the way to the device need not end before this returns
     moved = parts(packed.to(device, non_blocking=device.type == "cuda"), size_hw)
+    # Looked up, as on the CPU: a GPU divides by a number as a product with its reciprocal, which is
+    # off in the last place for 111 of the 256 values.
+    table = _levels_there(device)
     pose, garment, person = (
-        picture.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
+        table[picture.permute(0, 3, 1, 2).contiguous().int()]
         for picture in (moved.pose, moved.garment, moved.person)
     )
     hidden = moved.mask[:, None] != 0

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.loss.guides import GuideWeights, guide_backward, shrunk
-from model.loss.vgg import SMALLEST_SIDE, Lpips, VggFeatures
+from model.loss.vgg import SMALLEST_SIDE, Lpips, VggFeatures, without_autocast
 from model.network.daflow import Flows
 
 CONTENT_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -150,18 +150,21 @@ class TryOnLoss(nn.Module):
                 values = compute(leaf)
                 with torch.no_grad():
                     _store(components, index, names, values)
-                (self._weighted(names, values) * ((index + 1) * scale)).backward()
-                del values
+                value = self._weighted(names, values) * ((index + 1) * scale)
+                with without_autocast(leaf):
+                    value.backward()
+                del value, values
             gradients.append(
                 (torch.zeros_like(leaf) if leaf.grad is None else leaf.grad).to(level.dtype)
             )
         ends = list(levels)
         added: dict[str, Tensor] = {}
-        if flows and batch is not None and self.guides:
-            added, more = guide_backward(flows, batch, self.guides, scale)
-            ends += [x for level in flows for x in level]
-            gradients += more
-        torch.autograd.backward(ends, gradients)
+        with without_autocast(target):
+            if flows and batch is not None and self.guides:
+                added, more = guide_backward(flows, batch, self.guides, scale)
+                ends += [x for level in flows for x in level]
+                gradients += more
+            torch.autograd.backward(ends, gradients)
         terms = self._summary(components, None)
         return terms | added | {"total": sum(added.values(), start=terms["total"])}
 
@@ -225,15 +228,12 @@ class TryOnLoss(nn.Module):
         )
 
     def _summary(self, components: Tensor, total: Tensor | None) -> dict[str, Tensor]:
-        factors = components.new_tensor([getattr(self.weights, name) for name in TERMS])
         by_level = torch.arange(
             1, len(components) + 1, device=components.device, dtype=components.dtype
         )
-        shares = (components * by_level[:, None]).sum(0) * factors
-        terms = {
-            "total": shares.sum() if total is None else total,
-            **dict(zip(TERMS, shares.unbind())),
-        }
+        sums = (components * by_level[:, None]).sum(0).unbind()
+        shares = {name: value * getattr(self.weights, name) for name, value in zip(TERMS, sums)}
+        terms = {"total": sum(shares.values()) if total is None else total, **shares}
         return {**terms, "components": components}
 
     def describe(self) -> dict:
@@ -277,7 +277,7 @@ def gram_matrix(features: Tensor) -> Tensor:
     """(B, C, C): F Fᵀ / (H W C) of each image, in float32 or wider (the products overflow half
     precision)."""
     b, c, h, w = features.shape
-    with torch.autocast(features.device.type, enabled=False):
+    with without_autocast(features):
         flat = _wide(features).reshape(b, c, h * w)
         return flat @ flat.transpose(1, 2) / (h * w * c)
 

@@ -54,21 +54,20 @@ class _LeanMaxPool(torch.autograd.Function):
     def forward(ctx, x: Tensor) -> Tensor:
         out, index = F.max_pool2d(x, 2, return_indices=True)
         ctx.shape, width = x.shape, x.shape[3]
-        ctx.save_for_backward(
-            (index // width % 2 * 2 + index % width % 2).to(torch.uint8)
-        )  # 2 * row + column
+        winner = (index // width % 2 * 2).add_(index % width % 2)  # 2 * row + column
+        ctx.save_for_backward(winner.to(torch.uint8))
         return out
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
         (winner,) = ctx.saved_tensors
         h, w = gradient.shape[2:]
-        out = gradient.new_zeros(ctx.shape)
-        for number in range(4):
-            row, column = divmod(number, 2)
-            torch.mul(
-                gradient, winner == number, out=out[:, :, row : 2 * h : 2, column : 2 * w : 2]
-            )
+        out = gradient.new_empty(ctx.shape).contiguous(memory_format=_memory(gradient))
+        out[:, :, 2 * h :], out[:, :, :, 2 * w :] = 0, 0
+        fours = out[:, :, : 2 * h, : 2 * w].unflatten(3, (w, 2)).unflatten(2, (h, 2))
+        number = torch.arange(4, dtype=torch.uint8, device=out.device).view(2, 1, 2)
+        won = winner[:, :, :, None, :, None] == number
+        torch.mul(gradient[:, :, :, None, :, None], won, out=fours)
         return out
 
 
@@ -103,12 +102,32 @@ class VggFeatures(nn.Module):
         if wanted:
             raise ValueError(f"VGG{depth} has no {sorted(wanted)}")
         self.requires_grad_(False).eval()
+        self._narrowed: dict[torch.dtype, list[tuple[Tensor, Tensor]]] = {}
+        self.register_load_state_dict_post_hook(lambda module, _: module._narrowed.clear())
+
+    def _apply(self, fn, recurse=True):
+        self._narrowed.clear()
+        return super()._apply(fn, recurse)
+
+    def weights_in(self, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+        """Kernel and bias of each convolution in a dtype: narrowed once, as they never change."""
+        if dtype not in self._narrowed:
+            layers = [tuple(layer.parameters()) for layer in self.features.values()]
+            own = [(kernel.detach(), bias.detach()) for kernel, bias in layers]
+            if dtype == own[0][0].dtype:
+                return own
+            self._narrowed[dtype] = [(kernel.to(dtype), bias.to(dtype)) for kernel, bias in own]
+        return self._narrowed[dtype]
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Feature maps by name, for ``image`` (B, 3, H, W), H and W at least 16; nothing is
         normalised here."""
         found: dict[str, Tensor] = {}
-        layers = iter(self.features.values())
+        dtype = image.dtype
+        if torch.is_autocast_enabled(image.device.type):  # custom functions see no autocast
+            dtype = torch.get_autocast_dtype(image.device.type)
+            image = image.to(dtype)
+        layers = iter(self.weights_in(dtype))
         for name in self._names:
             if len(found) == len(self.taps):
                 break
@@ -117,7 +136,7 @@ class VggFeatures(nn.Module):
                     _LeanMaxPool.apply(image) if needs_gradient(image) else F.max_pool2d(image, 2)
                 )
                 continue
-            image = _conv_relu(image, next(layers))
+            image = _conv_relu(image, *next(layers))
             if name in self.taps:
                 found[name] = image
         return found
@@ -136,19 +155,27 @@ class VggFeatures(nn.Module):
         )
 
 
+def _memory(values: Tensor) -> torch.memory_format:
+    """The memory format in which values lie, or would lie with more than one row or channel."""
+    last = values.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
+
+
 def needs_gradient(values: Tensor) -> bool:
     """Whether a graph behind ``values`` is being recorded."""
     return values.requires_grad and torch.is_grad_enabled()
 
 
-def _conv_relu(image: Tensor, layer: nn.Module) -> Tensor:
-    weight, bias = (value.detach() for value in layer.parameters())
-    if torch.is_autocast_enabled(image.device.type):  # custom functions see no autocast: cast here
-        dtype = torch.get_autocast_dtype(image.device.type)
-        image, weight, bias = image.to(dtype), weight.to(dtype), bias.to(dtype)
+def _conv_relu(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if needs_gradient(image):
         return _FrozenConvReLU.apply(image, weight, bias)
     return F.conv2d(image, weight, bias, padding=1).relu_()
+
+
+def without_autocast(values: Tensor) -> torch.autocast:
+    """Inside, operations keep the dtype they are given: sums that overflow half precision, and
+    every backward pass, which autocast would round where the forward pass was careful."""
+    return torch.autocast(values.device.type, enabled=False)
 
 
 class Lpips(nn.Module):
@@ -177,15 +204,15 @@ class Lpips(nn.Module):
         return [found[name] for name in LPIPS_TAPS]
 
     def compare(self, features: list[Tensor], others: list[Tensor]) -> Tensor:
-        """(B,) distances of two images from their features, in float32 or wider."""
-        layers = zip(features, others, (getattr(self, f"linear{i}") for i in range(len(WIDTHS))))
-        shares = [
-            _WeightedDistance.apply(*_wide(a, b, weight))
-            if needs_gradient(a)
-            else weighted_distance(*_wide(a, b, weight))
-            for a, b, weight in layers
-        ]
-        return torch.stack(shares).sum(0)
+        """(B,) distances of two images from their features, in float32 or wider, also under
+        autocast."""
+        total = features[0].new_zeros(len(features[0]), dtype=_wide(features[0])[0].dtype)
+        for i, (a, b) in enumerate(zip(features, others)):
+            layer = _wide(a, b, getattr(self, f"linear{i}"))
+            with without_autocast(a):
+                distance = _WeightedDistance.apply if needs_gradient(a) else weighted_distance
+                total = total + distance(*layer)
+        return total
 
     def forward(self, image: Tensor, other: Tensor) -> Tensor:
         """(B,) distances; 0 for equal images."""

@@ -146,7 +146,9 @@ class TrainConfig:
         "Number format of the forward pass; auto: bf16 or fp16 on a GPU, fp32 on a CPU.",
         ("auto", "fp32", "bf16", "fp16"),
     )
-    channels_last: bool = option(False, "Channels-last memory format.")
+    channels_last: bool = option(
+        True, "Weights in channels-last memory, as the network's maps are; else each use converts."
+    )
     compile: bool = option(False, "Compile the network with torch.compile.")
     mask_style: str = option(
         "standard",

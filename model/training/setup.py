@@ -20,6 +20,7 @@ from model.loss.losses import PIXEL_TERMS, TERMS, LossWeights, PerceptualNetwork
 from model.network.checkpoint import load_network, load_weights, read_checkpoint
 from model.network.config import LEVELS, NetworkConfig
 from model.network.daflow import DAFlow
+from model.network.devices import half_type
 from model.network.initial import start_copying
 from model.training.config import TrainConfig
 from model.training.pictures import FixedPeople
@@ -205,13 +206,8 @@ def build_network(preset: NetworkConfig | None, init: Path | None, start: str = 
 
 
 def autocast_type(config: TrainConfig, device: torch.device) -> torch.dtype | None:
-    """The forward pass's number format: on a GPU bfloat16 where it has it, else float16; on a CPU
-    float32."""
-    if config.precision != "auto":
-        return PRECISIONS[config.precision]
-    if device.type != "cuda":
-        return None
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    """The forward pass's number format; with "auto" what the device computes in."""
+    return half_type(device) if config.precision == "auto" else PRECISIONS[config.precision]
 
 
 def build_setting(
@@ -226,7 +222,8 @@ def build_setting(
         torch.use_deterministic_algorithms(
             True, warn_only=True
         )  # some gradients on a GPU have no other way
-        torch.backends.cudnn.benchmark = False
+    # All batches are of one size, so what is tried out in the first is right for all of them.
+    torch.backends.cudnn.benchmark = not config.deterministic
     network.to(
         device,
         memory_format=torch.channels_last if config.channels_last else torch.contiguous_format,

@@ -27,6 +27,7 @@ from model.data.loading import Loader, in_batches
 from model.data.sampler import BatchSampler, MicroBatch, chosen_evenly, epoch_order, plan_epoch
 from model.loss.losses import PerceptualNetworks
 from model.network.config import NetworkConfig
+from model.network.devices import full_memory_told
 from model.training.banner import estimate, opening
 from model.training.board import Board, TensorBoard, WeightsAndBiases
 from model.training.config import TrainConfig, better
@@ -54,6 +55,7 @@ from model.training.schedule import (
     training_mode,
 )
 from model.training.setup import (
+    PRECISIONS,
     Data,
     Setting,
     build_network,
@@ -202,6 +204,10 @@ class Trainer:
     def fit(self) -> dict:
         """Trains to the last epoch, or until patience or time is over. Returns the summary of the
         run."""
+        with full_memory_told(*self._in_words()):
+            return self._fit()
+
+    def _fit(self) -> dict:
         self.run.write_config(self.setting.to_json())
         self.stop.gentle = True
         self._tell_time()
@@ -303,7 +309,7 @@ class Trainer:
 
     def _graded(self, batch: dict, weight: float) -> dict[str, Tensor]:
         person = batch["person"]
-        factor = self.scaler.scale(torch.tensor(weight, device=self.device))
+        factor = self.scaler.scale(torch.full((), weight, device=self.device))
         with torch.autocast(
             self.device.type, self.setting.autocast, enabled=self.setting.autocast is not None
         ):
@@ -629,6 +635,18 @@ class Trainer:
             for name, value in zip(names, values):
                 self.place.sums[name] = self.place.sums.get(name, 0.0) + value * pairs
             self.place.seen += pairs
+
+    def _in_words(self) -> tuple[str, str]:
+        """What is trained, and what to change where the memory is full."""
+        size, config = self.data.identity()["size"], self.config
+        precision = next(n for n, kind in PRECISIONS.items() if kind is self.setting.autocast)
+        changes = [] if precision != "fp32" or self.device.type == "cpu" else ["--precision auto"]
+        if config.batch_size > 1:
+            batch = config.batch_size // 2
+            changes.append(f"--batch-size {batch} with --accumulate {2 * config.accumulate}")
+        changes += ["shards of a smaller size"]
+        remedy = "Take " + ", or ".join(changes)
+        return f"training at {size}, batch {config.batch_size}, {precision}", remedy
 
     def _is_sound(self, norm: float) -> bool:
         """False if the gradients hold NaN or infinity: then the step is left out. Gives up where

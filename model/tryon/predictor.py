@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from model.network.checkpoint import check_fit, load_network, read_checkpoint
-from model.network.devices import check_device
+from model.network.devices import check_device, full_memory_told, half_type
 from model.tryon.step import Step, prepare_step
 from pipeline.annotate.photos import fit_garment, read_garment
 from pipeline.base.errors import DataError
@@ -56,16 +56,13 @@ class TryOn:
         network = load_network(path, target)
         rest = read_checkpoint(path)[1]
         chosen = _choose(network, rest, path, choice)
-        autocast = None
-        if target.type == "cuda":
-            autocast = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
         facts = {
             "file": Path(path).name,
             "sha256": file_sha256(Path(path)),
             "choice": chosen,
             "config": rest.get("config") or {},
         }
-        return cls(network.eval(), target, autocast, facts)
+        return cls(network.eval(), target, half_type(target), facts)
 
     @property
     def precision(self) -> str:
@@ -78,7 +75,12 @@ class TryOn:
         inputs = [
             values.to(self.device, non_blocking=True) for values in (reference, garment, agnostic)
         ]
-        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+        height, width = inputs[0].shape[-2:]
+        what = f"try-on at {height}x{width}, {len(inputs[0])} at a time"
+        with (
+            torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None),
+            full_memory_told(what, "Take a smaller size, or --device cpu"),
+        ):
             return self.network(*inputs).float()
 
     @property
