@@ -98,6 +98,7 @@ def test_a_cluster_gives_the_bytes_of_one_process(dataset, whole, cluster, tmp_p
         tmp_path / "big",
         "--size",
         "64x64",
+        "--stretch",
         "--backend",
         "dask",
         "--scheduler",
