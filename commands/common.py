@@ -93,6 +93,25 @@ def _show_warning(usual: Callable, message, category, *where, **more) -> None:
     usual(message, category, *where, **more)
 
 
+class WeightsType(click.Path):
+    """A file with a network's weights, or the name of some that come with the program.
+
+    A file of that name wins.
+    """
+
+    name = "weights"
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+
+    def convert(self, value, param, ctx):
+        from model.network.own import OWN_WEIGHTS, own_weights
+
+        if str(value) in OWN_WEIGHTS and not Path(value).exists():
+            value = own_weights(str(value))
+        return super().convert(value, param, ctx)
+
+
 class SizeType(click.ParamType):
     """``HxW`` in pixels -> (height, width)."""
 
@@ -242,6 +261,18 @@ def check_writable(*paths: Path | None) -> None:
             tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
             raise unwritable(path, error) from error
+
+
+def tell_own(path: Path) -> None:
+    """Says what the weights are, where they are those that come with the program."""
+    from model.network.own import OWN_WEIGHTS, is_own
+
+    if is_own(path):
+        note(
+            f"Weights: {path.stem}, which come with the program ({OWN_WEIGHTS[path.stem]}): a "
+            "small network, trained on drawn people alone. On photos it is a first look, no "
+            "measure of the method; weights of your own do better."
+        )
 
 
 def note(text: str) -> None:

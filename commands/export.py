@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from commands.common import SIZE_TEXT, SizeType, check_writable, note
+from commands.common import SIZE_TEXT, SizeType, WeightsType, check_writable, note
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(short_help="Write a network for others to use.")
-@click.argument("weights", type=FILE)
+@click.argument("weights", type=WeightsType())
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--official", is_flag=True, help="A bare state_dict with the published checkpoint's names."
@@ -36,8 +36,17 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="Moving average or weights as trained; auto: what the run validated with.",
 )
+@click.option(
+    "--half", is_flag=True, help="For .safetensors: weights as float16, in half the space."
+)
 def command(
-    weights: Path, out: Path, official: bool, size_hw, evaluation: Path | None, choice: str
+    weights: Path,
+    out: Path,
+    official: bool,
+    size_hw,
+    evaluation: Path | None,
+    choice: str,
+    half: bool,
 ) -> None:
     """Write the network in WEIGHTS to OUT: .safetensors with a model card beside it (OUT.md), or
     .onnx.
@@ -56,6 +65,8 @@ def command(
         raise click.UsageError(
             f"{out}: a name that ends in .safetensors or .onnx, or any with --official."
         )
+    if half and (official or out.suffix != ".safetensors"):
+        raise click.UsageError("--half is for .safetensors alone.")
     check_writable(out)
     predictor = TryOn.load(weights, "cpu", choice)
     if official:
@@ -68,7 +79,7 @@ def command(
     facts = export.facts_of(
         predictor, read_json(evaluation, "Give what evaluate --json wrote") if evaluation else None
     )
-    export.save_weights(predictor, out, facts)
+    export.save_weights(predictor, out, facts, half)
     card = out.with_suffix(".md")
     export.write_card(card, export.render_card(out.name, facts))
     click.echo(f"{out}\n{card}")

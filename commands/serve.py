@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from commands.common import SizeType, note
+from commands.common import SizeType, WeightsType, note, tell_own
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 @click.command()
-@click.argument("weights", type=click.Path(path_type=Path))
+@click.argument("weights", type=WeightsType(), default="drawn")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -94,6 +94,7 @@ def command(
     """Open a page in the browser to dress people with WEIGHTS: from the gallery, or photos of your
     own.
 
+    Without WEIGHTS, with those that come with the program (drawn), trained on drawn people alone.
     Nothing uploaded is kept. The page is for this machine alone unless --host says otherwise; it
     has no log-in.
 
@@ -114,6 +115,7 @@ def command(
     find_pose = _pose_finder(mediapipe_python)
     try:
         predictor = TryOn.load(weights, device)
+        tell_own(weights)
         studio = Studio(
             predictor,
             data,

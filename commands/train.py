@@ -13,7 +13,7 @@ from typing import NoReturn, get_type_hints
 
 import click
 
-from commands.common import live_progress, note
+from commands.common import WeightsType, live_progress, note
 from model.training.config import TrainConfig
 from pipeline.base.errors import DataError
 from pipeline.base.storage import read_json
@@ -89,8 +89,9 @@ def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
 )
 @click.option(
     "--init",
-    type=FILE,
-    help="Weights to start from: the published checkpoint, or one of an own run.",
+    type=WeightsType(),
+    help="Weights to start from: the published checkpoint, one of an own run, or drawn-upper or "
+    "drawn, which come with the program.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN, exactly where it stopped.")
 @click.option(

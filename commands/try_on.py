@@ -9,10 +9,12 @@ import click
 from commands.common import (
     CATEGORY_NAMES,
     SizeType,
+    WeightsType,
     available_jobs,
     check_writable,
     note,
     progress,
+    tell_own,
 )
 from pipeline.base.names import SPLITS
 from pipeline.masks.styles import ALL_STYLES, STANDARD
@@ -31,7 +33,7 @@ class ResultSize(SizeType):
 
 
 @click.command(short_help="Dress people in other garments.")
-@click.argument("weights", type=FILE)
+@click.argument("weights", type=WeightsType(), default="drawn")
 @click.option("--data", type=FOLDER, help="Folder in Dress Code's layout that holds the people.")
 @click.option(
     "--shards", multiple=True, type=FOLDER, help="Shards that hold the people; repeat for several."
@@ -102,6 +104,12 @@ class ResultSize(SizeType):
     "--panel", is_flag=True, help="Also a picture of person, garments, masked person and result."
 )
 @click.option(
+    "--explain",
+    is_flag=True,
+    help="Also a picture of what lies behind: the warped garment alone, its weight, single flows, "
+    "the network's own picture; and the figures of the flows.",
+)
+@click.option(
     "--sheet",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also one picture (JPEG or PNG) of the first three people of each category.",
@@ -143,6 +151,7 @@ def command(
     mask_style,
     raw,
     panel,
+    explain,
     sheet,
     choice,
     batch_size,
@@ -151,14 +160,17 @@ def command(
 ):
     """Dress people from --data or --shards with the network in WEIGHTS.
 
+    Without WEIGHTS, with those that come with the program (drawn), trained on drawn people alone.
+
     One person (--person, --garment), a list (--pairs) or the pairs of a split. Every pixel that the
     mask leaves visible stays exactly the photo's.
 
     \b
     Examples:
-      fittingroom try-on best.pt --data DressCode --person 048392 --garment 048400 --out dressed.png
-      --panel fittingroom try-on best.pt --data DressCode --person 048392 --garment 048400 --garment
-      050192 --out outfit.png fittingroom try-on best.pt --shards shards/test_unpaired --out dressed
+      fittingroom try-on best.pt --data DressCode --person 048392 --garment 048400 --out d.png
+      fittingroom try-on best.pt --data DressCode --person 048392 --garment 048400 \\
+        --garment 050192 --out outfit.png
+      fittingroom try-on best.pt --shards shards/test_unpaired --out dressed
     """
     if bool(data) == bool(shards):
         raise click.UsageError("Give --data, or --shards, where the people are.")
@@ -202,8 +214,9 @@ def command(
     _make_folder(out.parent if person else out)
     check_writable(out if person else out / "result.png")
     predictor = TryOn.load(weights, device, choice)
+    tell_own(weights)
     own = people.size_hw if shards else predictor.network_hw
-    look = Look(network_hw or own, size_hw, mask_style, raw)
+    look = Look(network_hw or own, size_hw, mask_style, raw, explain)
     batch_size = batch_size or (8 if predictor.device.type == "cuda" else 1)
     _dress(
         predictor,
@@ -256,6 +269,9 @@ def _dress(
         write_picture(path, dressed.picture)
         if panel:
             write_picture(path.with_name(f"{path.stem}-panel.png"), dressed.panel())
+        if dressed.explained:
+            write_picture(path.with_name(f"{path.stem}-explain.png"), dressed.explanation())
+            note(f"{dressed.order.name}: {dressed.explained.told()}")
         if sheet:
             shown.add(dressed)
 

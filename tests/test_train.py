@@ -23,6 +23,7 @@ from cli import main
 from model.evaluation.metrics import pair_metrics
 from model.network.checkpoint import load_network
 from model.network.daflow import DAFlow
+from model.network.explain import FLOW_FIGURES
 from model.training.board import TensorBoard, WeightsAndBiases
 from model.training.config import TrainConfig
 from model.training.pictures import read_picture, thinned
@@ -172,6 +173,7 @@ def test_best_checkpoint_gives_the_figures_that_the_log_says(finished, shards):
     figures = summarise(measure(network, batches, None, torch.device("cpu")))
     assert figures["l1_inside"] == pytest.approx(summary["best"], abs=1e-5)
     assert summary["best"] == entries(folder, "epoch")[summary["best_epoch"]]["l1_inside"]
+    assert all(name in entry for entry in entries(folder, "epoch") for name in FLOW_FIGURES)
 
 
 def test_few_held_out_pairs_are_still_of_every_category(shards, tmp_path):

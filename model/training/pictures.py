@@ -10,15 +10,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import nn
 
 from model.data.dataset import TryOnDataset, to_image
+from model.network.daflow import DAFlow
+from model.network.explain import layers_of
 from model.training.validate import inputs_of
+from model.tryon.explain import weight_picture
 from pipeline.base.labels import Category
 from pipeline.base.storage import whole
 from pipeline.inspect.overlays import grid, write_picture
 
 FOLDER = "pictures"
+SHEET_HEADS = ["garment", "masked", "warped garment", "its weight", "result", "photo"]
 MOST_EPOCHS = 9  # columns over time; more are thinned out evenly, first and last stay
 CELL_ROWS = 256
 
@@ -56,12 +59,13 @@ class FixedPeople:
         return rows
 
     @torch.no_grad()
-    def draw(self, network: nn.Module, device: torch.device, folder: Path, epoch: float) -> Path:
+    def draw(self, network: DAFlow, device: torch.device, folder: Path, epoch: float) -> Path:
         """Dresses everyone with the network as it is (evaluation mode) and draws ``epoch``'s sheet
         and progress.
 
         Returns:
-            The sheet of this epoch: a row for each person, columns garment, masked, result, photo.
+            The sheet of this epoch: a row for each person, columns garment, masked, the warped
+            garment alone, its weight, result, photo.
         """
         network.eval()
         store = folder / FOLDER / f"epoch-{epoch:06.2f}"
@@ -70,14 +74,21 @@ class FixedPeople:
         for dataset, row, kind in self.people:
             sample = dataset[row]
             batch = {name: sample[name][None] for name in ("reference", "garment", "agnostic")}
-            result = to_image(network(*inputs_of(batch, device))[0])
+            inputs = inputs_of(batch, device)
+            drawn, flows = network(*inputs, return_flows=True)
+            result, garment = to_image(drawn[0]), inputs[1]
+            layers = layers_of(flows[-1], garment, network.config.crisp)
             write_picture(store / f"{kind}{dataset.rows[row].name}.png", result)
             rows.append(
                 [to_image(sample[name]) for name in ("garment", "agnostic")]
+                + [
+                    to_image(layers.warped[0].cpu()),
+                    weight_picture(layers.weight[0, 0].cpu().numpy()),
+                ]
                 + [result, to_image(sample["person"])]
             )
         sheet = store.with_suffix(".jpg").with_name(f"sheet-{epoch:06.2f}.jpg")
-        write_picture(sheet, table(rows, ["garment", "masked", "result", "photo"]))
+        write_picture(sheet, table(rows, SHEET_HEADS))
         self.draw_progress(folder)
         return sheet
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from model.data.dataset import to_image
 from model.evaluation.metrics import PAIR_METRICS, mean_figures, pair_metrics, unit
+from model.network.explain import FLOW_FIGURES, flow_figures
 from model.training.processes import Processes
 from model.training.schedule import statistics_kept
 from pipeline.base.labels import Category
@@ -44,8 +45,12 @@ def measure(
     with ThreadPoolExecutor(THREADS) as pool:
         for batch in batches:
             person = batch["person"].to(device)
-            result, levels = network(*inputs_of(batch, device), return_levels=True)
+            result, levels, flows = network(
+                *inputs_of(batch, device), return_levels=True, return_flows=True
+            )
             told = _told(batch, result, levels, person, loss, extra)
+            of_flows = flow_figures(flows[-1], batch["mask"].to(device))
+            told = [row | figures for row, figures in zip(told, of_flows)]
             rows += _collected(waiting)  # the batch before: its figures ran beside the network
             waiting = [
                 (row, pool.submit(_figures, *pictures))
@@ -112,7 +117,7 @@ def summarise(rows: list[dict]) -> dict:
     not measured.
 
     Returns:
-        {"loss", "l1", ..., "count", "categories": {name: the same}}.
+        {"loss", "l1", ..., "flow_spread", ..., "count", "categories": {name: the same}}.
     """
     rows = sorted({row["index"]: row for row in rows}.values(), key=lambda row: row["index"])
     groups = {str(c): [row for row in rows if row["category"] == c.index] for c in Category}
@@ -122,7 +127,9 @@ def summarise(rows: list[dict]) -> dict:
 
 
 def _means(rows: list[dict]) -> dict[str, float]:
-    return {"count": len(rows)} | mean_figures(rows, ("loss", *PAIR_METRICS, "lpips"))
+    return {"count": len(rows)} | mean_figures(
+        rows, ("loss", *PAIR_METRICS, "lpips", *FLOW_FIGURES)
+    )
 
 
 def collapse(rows: list[dict]) -> list[str]:

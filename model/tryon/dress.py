@@ -12,6 +12,7 @@ from itertools import islice
 import numpy as np
 import torch
 
+from model.tryon.explain import Explained
 from model.tryon.orders import Order, garment_picture, resolve
 from model.tryon.predictor import TryOn
 from model.tryon.step import Step, prepare_step
@@ -34,12 +35,14 @@ class Look:
         size_hw: size of the result; None for the photo's own.
         style: of the masks.
         raw: give the network's own picture instead of the composite.
+        explain: also keep what lies behind the last piece.
     """
 
     network_hw: tuple[int, int] = DEFAULT_HW
     size_hw: tuple[int, int] | None = None
     style: str = "standard"
     raw: bool = False
+    explain: bool = False
 
 
 @dataclass
@@ -52,6 +55,7 @@ class Dressed:
         garments: pictures at the network's size, one for each piece.
         step: the piece that is put on now.
         masks: of the pieces so far, at the result's size.
+        explained: what lies behind the last piece, where the look asked for it.
     """
 
     order: Order
@@ -61,6 +65,7 @@ class Dressed:
     garments: list[np.ndarray]
     step: Step | None = None
     masks: list[np.ndarray] = field(default_factory=list)
+    explained: Explained | None = None
 
     def prepare(self, number: int, look: Look) -> None:
         """Makes the step of piece ``number``."""
@@ -98,6 +103,15 @@ class Dressed:
         truth as well."""
         columns = self.columns()
         return grid([list(columns.values())], list(columns), height=min(self.picture.shape[0], 768))
+
+    def explanation(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: garment, masked person, what lies behind, result, side by side."""
+        assert self.explained is not None  # whoever asks has asked the look for it
+        before = {
+            "garment": self.garments[-1],
+            "masked": apply_mask(self.photo, np.logical_or.reduce(self.masks)),
+        }
+        return self.explained.panel(before, self.picture)
 
     def columns(self) -> dict[str, np.ndarray]:
         """Heading -> picture, from left to right, as ``panel`` shows them."""
@@ -222,4 +236,7 @@ def _dress(
         output = predictor(
             *(torch.stack(parts) for parts in zip(*(d.step.inputs for d in members if d.step)))
         ).cpu()
+        for dressed in members if look.explain else ():
+            if step == len(dressed.order.pieces) - 1 and dressed.step is not None:
+                dressed.explained = Explained(predictor, dressed.step)
         list(pool.map(lambda d, o: d.take(step, o, look), members, output))  # noqa: B023

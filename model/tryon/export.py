@@ -51,15 +51,19 @@ def facts_of(predictor: TryOn, evaluation: dict | None = None) -> dict[str, Any]
     }
 
 
-def save_weights(predictor: TryOn, path: Path, facts: dict[str, Any]) -> None:
+def save_weights(predictor: TryOn, path: Path, facts: dict[str, Any], half: bool = False) -> None:
     """Writes safetensors; the header holds ``config`` (the network can be built from it) and
     ``card``.
+
+    Args:
+        half: learned weights as float16; batch statistics, whose range is wider, stay float32.
 
     Raises:
         DataError: the place can't be written.
     """
+    learned = {name for name, _ in predictor.network.named_parameters()} if half else set()
     weights = {
-        name: value.detach().cpu().contiguous()
+        name: (value.detach().half() if name in learned else value.detach()).cpu().contiguous()
         for name, value in predictor.network.state_dict().items()
     }
     config = {"network": facts["network"], "data": facts["data"], "train": facts["training"]}

@@ -1,0 +1,27 @@
+"""Weights that come with the program: small networks, trained on drawn people alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "weights"
+OWN_WEIGHTS = {
+    "drawn": "all three categories",
+    "drawn-upper": "upper body only, a beginning for fine-tuning as the published weights are",
+}
+"""Names that commands take in place of a file, and what each knows. A card lies beside each."""
+DEFAULT = "drawn"
+
+
+def own_weights(name: str) -> Path:
+    """The safetensors file of a name of ``OWN_WEIGHTS``; KeyError for another name."""
+    return FOLDER / f"{name}.safetensors" if name in OWN_WEIGHTS else _unknown(name)
+
+
+def is_own(path: Path | str) -> bool:
+    """Whether a file is one of those that come with the program."""
+    return Path(path).resolve().parent == FOLDER.resolve()
+
+
+def _unknown(name: str) -> Path:
+    raise KeyError(f"{name}: no weights of this name; there are {', '.join(OWN_WEIGHTS)}")
