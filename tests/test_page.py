@@ -30,6 +30,7 @@ from PIL import Image
 from model.page.app import build_app
 from model.page.queue import DeviceQueue, QueueFull
 from model.page.studio import Selection, Studio
+from model.tryon.predictor import TryOn
 from pipeline.annotate.keypoints import Pose, pose_of
 from pipeline.base.labels import Category
 from pipeline.masks.person import person_masks
@@ -163,6 +164,24 @@ def test_result_keeps_every_visible_pixel(page, sample_dataset):
     assert answer["size"] == list(shown.photo.shape[:2])
     np.testing.assert_array_equal(after[~mask], shown.photo[~mask])
     assert np.abs(after[mask].astype(int) - shown.photo[mask]).mean() > 5
+
+
+def test_a_result_comes_with_the_layers_behind_it_and_the_page_tells_its_weights(page):
+    answer = page.post("/api/dress", data=ORDER).json()
+    layers = {name: decoded(picture) for name, picture in answer["layers"].items()}
+    assert set(layers) == {"warped", "weight", "flow"}
+    assert all(picture.shape == (128, 96, 3) for picture in layers.values())
+    assert np.ptp(layers["warped"]) > 50
+    assert "does not say what they were trained on" in page.get("/api").json()["story"]
+
+
+def test_whoever_uploads_is_told_that_weights_of_the_program_have_seen_drawn_people(studio, photo):
+    facts = {"file": "drawn.safetensors", "own": True, "config": {"data": {"pairs": 4121}}}
+    predictor = TryOn(studio.predictor.network, facts=facts)
+    assert "4,121 pairs of drawn people alone" in predictor.story
+    told = Studio(predictor, None, find_pose=find_pose, network_hw=(128, 96))
+    selection = Selection(Category.UPPER_BODY, person=photo, garment=picture())
+    assert any("drawn people alone" in note for note in told.dress(selection)["notes"])
 
 
 def test_own_photo_and_garment_are_dressed_and_limits_told(page, photo):
@@ -557,4 +576,4 @@ def test_command_tells_what_is_wrong_with_its_input(tmp_path):
     from cli import main
 
     result = CliRunner().invoke(main, ["serve", str(tmp_path / "none.pt")])
-    assert result.exit_code == 1 and "none.pt: no such file" in result.output
+    assert result.exit_code == 1 and "none.pt' does not exist" in result.output

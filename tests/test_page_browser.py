@@ -110,6 +110,34 @@ def test_result_is_downloaded_under_a_name_that_tells_what_it_is(page):
     assert link.get_attribute("href").startswith("data:image/png") and width == 192
 
 
+def test_what_lies_behind_a_result_is_seen_on_request(page):
+    warped = page.find_element("css selector", "[name=view][value=warped]")
+    assert not warped.is_enabled()
+    dress(page)
+    seen = set()
+    for view in ("warped", "weight"):
+        page.find_element("css selector", f"[name=view][value={view}]").click()
+        seen.add(ask(page, "document.getElementById('before').src"))
+        assert ask(page, "document.getElementById('after').hidden")
+    assert len(seen) == 2
+    assert text(page, "story").startswith("Weights: ")
+
+
+def test_last_results_stay_to_be_compared_and_the_next_choice_can_be_dressed(page):
+    dress(page)
+    first = ask(page, "document.getElementById('after').src")
+    click(page, "garment", 0)
+    page.find_element("id", "dress").click()
+    assert eventually(page, "document.querySelectorAll('#shelf button').length === 2")
+    assert eventually(page, DRESSED)
+    second = ask(page, "document.getElementById('after').src")
+    page.find_elements("css selector", "#shelf button")[1].click()
+    assert ask(page, "document.getElementById('after').src") == first != second
+    assert page.find_element("id", "dress").is_enabled()
+    assert "048393" in text(page, "message") or "048392" in text(page, "message")
+    assert complaints(page) == []
+
+
 def test_layers_and_styles_change_what_is_seen(page):
     click(page, "person", 1)
     assert eventually(page, SEEN)

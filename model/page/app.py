@@ -173,6 +173,7 @@ def _add_galleries(
             "styles": list(ALL_STYLES),
             "size": list(studio.network_hw),
             "weights": facts,
+            "story": "" if studio.predictor is None else studio.predictor.story,
             "gallery": studio.source is not None,
             "uploads": uploads,
         }

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from model.tryon.explain import Explained, can_explain
 from model.tryon.predictor import TryOn
 from model.tryon.step import prepare_step
 from pipeline.annotate.keypoints import SETUP, Pose
@@ -179,12 +180,14 @@ class Studio:
         small = person.at(self.network_hw)
         step = prepare_step(person, garment, selection.category, selection.style, small=small)
         ready = time.monotonic()
-        output = self.predictor.draw(step)
+        layers = Explained(self.predictor, step) if can_explain(self.predictor) else None
+        output = layers.output if layers else self.predictor.draw(step)
         made = time.monotonic()
         picture = step.finish(output)
         return {
             "size": list(person.size_hw),
-            "notes": person.notes,
+            "notes": [*person.notes, *self._unlike(selection)],
+            "layers": _layers(layers),
             "before": _uri(_jpeg(step.picture), "jpeg"),
             "after": _uri(_png(picture), "png"),
             "garment": _uri(_jpeg(garment), "jpeg"),
@@ -195,12 +198,28 @@ class Studio:
             },
         }
 
+    def _unlike(self, selection: Selection) -> list[str]:
+        """Why a picture is unlike what the network was trained on, in words."""
+        assert self.predictor is not None
+        if selection.person is not None and self.predictor.facts.get("own"):
+            return ["the network was trained on drawn people alone: photos come out rough"]
+        return []
+
     def warm_up(self) -> None:
         """Runs the network once on nothing, so that the first person does not wait longer than
         others."""
         if self.predictor is not None:
             empty = torch.zeros(1, 3, *self.network_hw)
             self.predictor(torch.cat([empty, empty], 1), empty, empty)
+
+
+def _layers(explained: Explained | None) -> dict[str, str]:
+    """The layers behind a result that the page shows, as data URIs."""
+    if explained is None:
+        return {}
+    columns = explained.columns()
+    shown = {"warped": "warped garment", "weight": "its weight", "flow": "flow"}
+    return {name: _uri(_jpeg(columns[head]), "jpeg") for name, head in shown.items()}
 
 
 def _jpeg(image: np.ndarray, quality: int = 92) -> bytes:

@@ -24,15 +24,15 @@ class Explained:
     """One step, looked into.
 
     Attributes:
-        own: (h, w, 3) uint8 RGB, the network's own picture.
+        output: (3, h, w) float32 in about [-1, 1], what ``predictor.draw`` gives; on the CPU.
         layers: on the CPU.
         figures: see ``model.network.explain.flow_figures``.
     """
 
     def __init__(self, predictor: TryOn, step: Step):
-        """Runs the network once more. Raises DataError where it has no flows to show."""
+        """Runs the network. Raises DataError where it has no flows to show."""
         network = predictor.network
-        if not isinstance(network, DAFlow):
+        if not can_explain(predictor):
             raise DataError("--explain", "this network does not give its flows", "a DAFlow")
         reference, garment, agnostic = (values[None].to(predictor.device) for values in step.inputs)
         with (
@@ -45,7 +45,7 @@ class Explained:
         found = layers_of(flows[-1], garment, network.config.crisp)
         small = cv2.resize(step.mask.astype(np.float32), garment.shape[:1:-1])
         hidden = torch.from_numpy(small)[None, None].to(predictor.device)
-        self.own = to_image(output[0].float().cpu())
+        self.output = output[0].float().cpu()
         self.layers = Layers(*(values.cpu() for values in found))
         self.figures = flow_figures(flows[-1], hidden)[0]
 
@@ -61,7 +61,7 @@ class Explained:
             "its weight": weight_picture(layers.weight[0, 0].numpy()),
             **(flows if len(flows) > 1 else {}),
             "flow": flow_picture(layers.grids[0].mean(0).numpy(), layers.weight[0, 0].numpy()),
-            "own picture": self.own,
+            "own picture": to_image(self.output),
         }
 
     def panel(self, before: dict[str, np.ndarray], result: np.ndarray) -> np.ndarray:
@@ -74,6 +74,11 @@ class Explained:
     def told(self) -> str:
         """The figures in one line."""
         return ", ".join(f"{name} {self.figures[name]:.3f}" for name in FLOW_FIGURES)
+
+
+def can_explain(predictor: TryOn) -> bool:
+    """Whether the network gives its flows."""
+    return isinstance(predictor.network, DAFlow)
 
 
 def weight_picture(weight: np.ndarray) -> np.ndarray:

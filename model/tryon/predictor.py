@@ -13,6 +13,7 @@ from torch import Tensor
 
 from model.network.checkpoint import check_fit, load_network, read_checkpoint
 from model.network.devices import check_device, full_memory_told, half_type
+from model.network.own import is_own
 from model.tryon.step import Step, prepare_step
 from pipeline.annotate.photos import fit_garment, read_garment
 from pipeline.base.errors import DataError
@@ -27,8 +28,8 @@ class TryOn:
     """A trained network ready for use, on its device.
 
     Attributes:
-        facts: which weights these are: file, sha256, choice, and the configuration that the file
-            carries.
+        facts: which weights these are: file, sha256, choice, the configuration that the file
+            carries, and whether they came with the program.
     """
 
     network: Any  # a DAFlow, or anything that is called like one
@@ -61,6 +62,7 @@ class TryOn:
             "sha256": file_sha256(Path(path)),
             "choice": chosen,
             "config": rest.get("config") or {},
+            "own": is_own(path),
         }
         return cls(network.eval(), target, half_type(target), facts)
 
@@ -92,6 +94,23 @@ class TryOn:
         if len(sides) == 2 and all(side.isdigit() for side in sides):
             return int(sides[0]), int(sides[1])
         return DEFAULT_HW
+
+    @property
+    def story(self) -> str:
+        """Which weights these are, for whoever looks at their pictures: file, data, size,
+        epochs."""
+        config = self.facts.get("config") or {}
+        data, train = config.get("data") or {}, config.get("train") or {}
+        own = self.facts.get("own", False)
+        parts = [f"{data['pairs']:,} pairs" if isinstance(data.get("pairs"), int) else "pairs"]
+        parts += [f"at {data['size']}"] if data.get("size") else []
+        parts += [f"for {train['epochs']} epochs"] if train.get("epochs") else []
+        people = " of drawn people alone" if own else ""
+        trained = f"trained on {parts[0]}{people} {' '.join(parts[1:])}".rstrip()
+        if not data:
+            trained = "the file does not say what they were trained on"
+        came = " come with the program," if own else ":"
+        return f"{self.facts.get('file', 'a network')}{came} {trained}."
 
     def draw(self, step: Step) -> Tensor:
         """(3, h, w) float32: the network's own picture of one step."""

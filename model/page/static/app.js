@@ -5,9 +5,11 @@ const KINDS = ["person", "garment"];
 const PAGE = 24;
 const STREAM = "application/x-ndjson";
 const TRIES = 6;
+const KEPT = 8; // last results, on this page alone
+const BEHIND = ["warped", "weight"];
 
 const state = { about: null, category: "upper_body", chosen: { person: null, garment: null }, layers: null, result: null,
-                shown: { person: 0, garment: 0 }, asked: 0, asking: null, dressing: null };
+                shown: { person: 0, garment: 0 }, asked: 0, asking: null, dressing: null, kept: [] };
 
 // Choosing
 
@@ -199,12 +201,39 @@ function heard(line) {
   if (line.state === "failed") complain(line);
   if (line.state === "done") {
     state.result = line.result;
+    keep(line.result);
     document.querySelector("[name=view][value=result]").checked = true;
     slide(50);
     const { prepare, network, finish } = line.result.seconds;
     tell(`Done in ${(prepare + network + finish).toFixed(1)} s. Move the slider to compare.`);
     if (matchMedia("(max-width: 60rem)").matches) byId("picture").scrollIntoView({ block: "center" });
   }
+}
+
+// Results of before
+
+function keep(result) {
+  const { person, garment } = state.chosen;
+  result.title = `person ${label(person)}, garment ${label(garment)}`;
+  result.file = `dressed-${label(person)}-${label(garment)}.png`.replace(/\.(jpe?g|png)(?=-)/i, "");
+  state.kept = [result, ...state.kept].slice(0, KEPT);
+  const shelf = byId("shelf");
+  shelf.hidden = state.kept.length < 2;
+  shelf.replaceChildren(...state.kept.map((one) => {
+    const button = document.createElement("button");
+    button.type = "button"; button.title = one.title;
+    button.setAttribute("aria-label", `Show again: ${one.title}`);
+    const image = document.createElement("img");
+    image.src = one.after; image.alt = "";
+    button.append(image);
+    button.addEventListener("click", () => {
+      state.result = { ...one, past: true }; // the choice may be another by now
+      document.querySelector("[name=view][value=result]").checked = true;
+      tell(`Shown again: ${one.title}.`);
+      draw();
+    });
+    return button;
+  }));
 }
 
 // Showing
@@ -234,17 +263,20 @@ function draw() {
   const view = document.querySelector("[name=view]:checked").value;
   const who = label(chosen.person);
   const compare = view === "result" && Boolean(result);
-  const layer = layers?.[view] ?? layers?.person;
-  const titles = { result: "photo", keypoints: "keypoints", mask: "mask in red", agnostic: "photo without the hidden region" };
+  const layer = result?.layers?.[view] ?? layers?.[view] ?? layers?.person;
+  const titles = { result: "photo", keypoints: "keypoints", mask: "mask in red", agnostic: "photo without the hidden region",
+                   warped: "the garment by its flows alone", weight: "how much comes from the garment" };
   show(byId("before"), compare ? result.before : layer, compare ? `Before: person ${who}` : layer ? `Person ${who}: ${titles[view]}` : "");
-  show(byId("after"), compare ? result.after : "", compare ? `After: in garment ${label(chosen.garment)}` : "");
+  show(byId("after"), compare ? result.after : "", compare ? `After: ${result.title}` : "");
   for (const id of ["slider", "handle", "tag-before", "tag-after"]) byId(id).hidden = !compare;
   byId("empty").hidden = Boolean(layer || compare);
   byId("empty").firstElementChild.textContent = chosen.person ? "" : "Choose a person and a garment, or upload your own.";
   byId("notes").textContent = (result?.notes ?? layers?.notes ?? []).map((n) => `${n[0].toUpperCase()}${n.slice(1)}.`).join(" ");
-  byId("dress").disabled = !(chosen.person && chosen.garment && layers) || Boolean(state.dressing || result);
+  for (const name of BEHIND) document.querySelector(`[name=view][value=${name}]`).disabled = !result?.layers?.[name];
+  for (const button of byId("shelf").children) button.classList.toggle("on", button.title === result?.title);
+  byId("dress").disabled = !(chosen.person && chosen.garment && layers) || Boolean(state.dressing || (result && !result.past));
   byId("download").hidden = !result;
-  if (result) { byId("download").href = result.after; byId("download").download = `dressed-${who}-${label(chosen.garment)}.png`.replace(/\.(jpe?g|png)(?=-)/i, ""); }
+  if (result) { byId("download").href = result.after; byId("download").download = result.file; }
   byId("chosen").textContent = KINDS.filter((k) => chosen[k]).map((k) => `${k} ${label(chosen[k])}`).join(" · ") || "Nothing chosen yet";
 }
 
@@ -295,6 +327,7 @@ async function start() {
   try {
     state.about = await (await fetch("/api")).json();
   } catch { return tell("The page cannot be reached. Is it still running?", true); }
+  byId("story").textContent = state.about.story ? `Weights: ${state.about.story}` : "";
   await Promise.all(KINDS.map(fill));
   draw();
   document.body.dataset.ready = "yes";
