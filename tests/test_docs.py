@@ -40,10 +40,10 @@ def shown_commands() -> list[tuple[str, list[str]]]:
 
 
 class Anywhere(click.Path):
-    """A path that need not be there: the page's own folders are not."""
+    """A path that need not be there, unless it is one of the repository."""
 
     def convert(self, value, param, ctx):
-        return value
+        return ROOT / value if (ROOT / value).exists() else Path(value)
 
 
 def parse(words: list[str]) -> None:
