@@ -39,6 +39,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--half", is_flag=True, help="For .safetensors: weights as float16, in half the space."
 )
+@click.option("--remark", default="", help="A sentence for the card: how made, on what, limits.")
 def command(
     weights: Path,
     out: Path,
@@ -47,6 +48,7 @@ def command(
     evaluation: Path | None,
     choice: str,
     half: bool,
+    remark: str,
 ) -> None:
     """Write the network in WEIGHTS to OUT: .safetensors with a model card beside it (OUT.md), or
     .onnx.
@@ -76,9 +78,8 @@ def command(
         difference = export.save_onnx(predictor, out, size_hw)
         note(f"onnxruntime agrees with torch to {difference:.1e}.")
         return click.echo(str(out))
-    facts = export.facts_of(
-        predictor, read_json(evaluation, "Give what evaluate --json wrote") if evaluation else None
-    )
+    figures = read_json(evaluation, "Give what evaluate --json wrote") if evaluation else None
+    facts = export.facts_of(predictor, figures, remark)
     export.save_weights(predictor, out, facts, half)
     card = out.with_suffix(".md")
     export.write_card(card, export.render_card(out.name, facts))

@@ -21,7 +21,8 @@ t // K.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ import torch
 import torch.nn.functional as F
 from scipy.sparse import csr_matrix
 from torch import Tensor
+
+from pipeline.base.errors import Notice
 
 LOOKUPS_AT_ONCE = 1 << 17
 """Places of the sparse product that are worked on together on a CPU: 2 MB for each array of four
@@ -109,17 +112,52 @@ def warp(features: Tensor, grids: Tensor, weights: Tensor, method: str = "auto")
     return warp_sparse(features, grids, weights)
 
 
+@torch.compiler.assume_constant_result
+def _kernel_works(device: torch.device) -> bool:
+    """Whether the kernels run on that device; once told in a note where they do not."""
+    return not kernel_trouble(device)
+
+
 @functools.cache
-def _triton_is_there() -> bool:
+def kernel_trouble(device: torch.device) -> str:
+    """Why Triton's kernels can't be used on a device, in a sentence; "" where they can.
+
+    Triton compiles at the first launch, with a C compiler that a slim image may lack, for cards
+    that may be too old for it: only a launch tells.
+    """
     try:
-        import model.network.warp_triton  # noqa: F401
-    except (ImportError, RuntimeError):  # a Triton that does not fit torch fails either way
-        return False
-    return True
+        from model.network.warp_triton import warp_op
+
+        with torch.inference_mode(False), torch.no_grad():
+            _tiny_launch(warp_op, device)
+    except ImportError as error:
+        trouble = f"Triton can't be imported ({error})"
+    except Exception as error:  # a compiler's, a driver's or Triton's own words
+        trouble = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    else:
+        return ""
+    warnings.warn(
+        f"The warp runs without Triton's kernels, more slowly and with more memory: {trouble} "
+        "They need a C compiler (gcc) and a card of compute capability 7.0 or newer.",
+        Notice,
+        stacklevel=3,
+    )
+    return trouble
+
+
+def _tiny_launch(warp_op: Callable[..., Tensor], device: torch.device) -> None:
+    """One warp of a small picture by the kernel. RuntimeError where its result is wrong."""
+    features = torch.arange(2 * 3 * 4 * 4, dtype=torch.float32, device=device).view(2, 3, 4, 4)
+    grids = absolute_grids(torch.zeros(1, 2, 2, 4, 4, device=device), exact=True)
+    weights = torch.full((1, 2, 4, 4), 0.5, device=device)
+    found = warp_op(features, grids, weights)
+    if not torch.allclose(found, features.mean(0, keepdim=True), rtol=1e-4):
+        raise RuntimeError("a small warp came out wrong.")
 
 
 def _kernel_takes(features: Tensor, grids: Tensor) -> bool:
-    return grids.dtype == torch.float32 and features.dtype != torch.float64 and _triton_is_there()
+    fits = grids.dtype == torch.float32 and features.dtype != torch.float64
+    return fits and _kernel_works(features.device)
 
 
 def warp_plain(features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:

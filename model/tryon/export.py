@@ -4,6 +4,7 @@ the official form."""
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ each other."""
 INPUTS = ("reference", "garment", "agnostic")
 
 
-def facts_of(predictor: TryOn, evaluation: dict | None = None) -> dict[str, Any]:
-    """What a model card tells, as plain values: configuration, data, mask style, metrics."""
+def facts_of(predictor: TryOn, evaluation: dict | None = None, remark: str = "") -> dict[str, Any]:
+    """What a model card tells, as plain values: configuration, data, mask style, metrics, and a
+    remark of its maker's."""
     config = predictor.facts.get("config") or {}
     train, own = config.get("train") or {}, evaluation or {}
     if own and own.get("weights", {}).get("sha256") != predictor.facts["sha256"]:
@@ -46,6 +48,7 @@ def facts_of(predictor: TryOn, evaluation: dict | None = None) -> dict[str, Any]
         "weights": {key: predictor.facts[key] for key in ("file", "sha256", "choice")},
         "data": config.get("data") or {},
         "training": train,
+        "remark": remark,
         "mask_style": final_style(train["mask_style"]) if train.get("mask_style") else None,
         "evaluation": {key: own[key] for key in ("settings", "metrics") if key in own},
     }
@@ -68,7 +71,12 @@ def save_weights(predictor: TryOn, path: Path, facts: dict[str, Any], half: bool
     }
     config = {"network": facts["network"], "data": facts["data"], "train": facts["training"]}
     header = {"format": "pt", "config": json.dumps(config), "card": json.dumps(facts)}
-    _write(path, lambda part: save_file(weights, part, header))
+
+    def write(part: Path) -> None:
+        save_file(weights, part, header)
+        os.chmod(part, 0o644)  # safetensors leaves files that their owner alone can read
+
+    _write(path, write)
 
 
 def save_onnx(predictor: TryOn, path: Path, size_hw: tuple[int, int]) -> float:
@@ -171,7 +179,7 @@ CARD = """# {name}
 
 A virtual try-on network (DAFlow): a person, masked, and a garment picture in; the person in
 that garment out.
-Made with {software}.
+Made with {software}.{remark}
 
 | | |
 |---|---|
@@ -196,8 +204,8 @@ the photo, hidden region black (-1).
 ## Limits
 
 Results depend on the mask's shape; arms crossed before the body and fine necklines are the
-hardest. Dress Code is
-licensed for research alone: weights that were trained on it may be used for nothing else.
+hardest. Dress Code is licensed for research alone: weights that were trained on it may be used
+for nothing else.
 
 ## Configuration
 
@@ -222,6 +230,7 @@ def render_card(name: str, facts: dict[str, Any]) -> str:
         parameters=facts["parameters"],
         data=trained,
         masks=facts["mask_style"] or "not recorded",
+        remark=f"\n\n{facts['remark']}" if facts.get("remark") else "",
         figures=_figures(facts["evaluation"]),
         configuration=json.dumps(configuration, indent=1),
         **facts["weights"],
