@@ -23,6 +23,10 @@ def command(folder: Path, as_json: bool) -> None:
 
     Ends with exit code 1 where something is missing that it can't do without. Put the output into
     a report of a fault.
+
+    Example:
+
+        fittingroom doctor --folder runs
     """
     from model.training.doctor import FAILS, examine
 
