@@ -11,7 +11,14 @@ from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
 
 from model.evaluation.fid import FeatureSet, Inception, fid, frechet_distance, kid, polynomial_mmd
-from model.evaluation.metrics import LARGEST_PSNR, detail, pair_metrics, ssim_map, unit
+from model.evaluation.metrics import (
+    LARGEST_PSNR,
+    detail,
+    likeness,
+    pair_metrics,
+    ssim_map,
+    unit,
+)
 from pipeline.base.errors import DataError
 
 
@@ -65,6 +72,47 @@ def test_detail_tells_blur_from_noise(pictures):
     assert loud > 1 and abs(unlike) < 0.2
     assert detail(np.full_like(truth, 90), truth, mask) == (0, 0)
     assert all(map(math.isnan, detail(truth, np.full_like(truth, 90), mask)))
+
+
+def printed(seed: int = 0) -> np.ndarray:
+    """(256, 192, 3) float in [0, 1]: stripes and dots on a garment of one colour."""
+    picture = np.full((256, 192, 3), (0.2, 0.3, 0.6))
+    picture[60:200, 40:150][::12] = (0.9, 0.8, 0.2)
+    rng = np.random.default_rng(seed)
+    for y, x in zip(rng.integers(60, 190, 40), rng.integers(40, 140, 40)):
+        picture[y : y + 8, x : x + 8] = rng.random(3)
+    return ndimage.gaussian_filter(picture, (0.7, 0.7, 0))
+
+
+def test_likeness_prefers_a_print_that_is_a_little_off_to_its_fog_and_l1_and_ssim_do_not():
+    truth, mask = printed(), np.zeros((256, 192), bool)
+    mask[50:210, 30:160] = True
+    places = [np.roll(truth, (dy, dx), (0, 1)) for dy in (-3, 0, 3) for dx in (-3, 0, 3)]
+    off, fog = (pair_metrics(x, truth, mask) for x in (places[0], np.mean(places, 0)))
+    assert off["likeness_inside"] > fog["likeness_inside"]
+    assert off["l1_inside"] > fog["l1_inside"] and off["ssim_inside"] < fog["ssim_inside"]
+
+
+def test_likeness_is_1_for_the_truth_and_falls_with_blur_noise_colour_and_distance():
+    truth, mask = printed(), np.zeros((256, 192), bool)
+    mask[50:210, 30:160] = True
+    noise, of = (
+        np.random.default_rng(2).normal(0, 1, truth.shape),
+        lambda x: likeness(x, truth, mask),
+    )
+    kinds = (
+        [ndimage.gaussian_filter(truth, (s, s, 0)) for s in (1, 2, 4)],
+        [truth + s * noise for s in (0.03, 0.1, 0.3)],
+        [truth + s for s in (0.05, 0.1, 0.2)],
+        [np.roll(truth, s, 1) for s in (2, 6, 18)],
+        [printed(seed=5), np.broadcast_to(truth[mask].mean(0), truth.shape)],
+    )
+    assert of(truth) == pytest.approx(1, abs=1e-4)
+    for pictures in kinds:
+        values = [of(x.clip(0, 1).astype(np.float32)) for x in pictures]
+        assert of(truth) > values[0] and values == sorted(values, reverse=True)
+    assert math.isnan(likeness(truth, truth, np.zeros_like(mask)))
+    assert 0 <= of(1 - truth) < 0.1
 
 
 def test_an_edge_around_the_mask_is_no_detail_inside(pictures):

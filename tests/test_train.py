@@ -171,8 +171,8 @@ def test_best_checkpoint_gives_the_figures_that_the_log_says(finished, shards):
     held_out = Data.open([shards], config).validation
     batches = torch.utils.data.DataLoader(held_out, 4)
     figures = summarise(measure(network, batches, None, torch.device("cpu")))
-    assert figures["l1_inside"] == pytest.approx(summary["best"], abs=1e-5)
-    assert summary["best"] == entries(folder, "epoch")[summary["best_epoch"]]["l1_inside"]
+    assert figures["likeness_inside"] == pytest.approx(summary["best"], abs=1e-5)
+    assert summary["best"] == entries(folder, "epoch")[summary["best_epoch"]]["likeness_inside"]
     assert all(name in entry for entry in entries(folder, "epoch") for name in FLOW_FIGURES)
 
 
@@ -355,7 +355,7 @@ def test_patience_ends_a_run_that_no_longer_gets_better(shards, tmp_path):
     assert (
         summary["epochs"] == 3
         and summary["best_epoch"] == 1
-        and "no better l1_inside" in summary["stopped"]
+        and "no better likeness_inside" in summary["stopped"]
     )
 
 
@@ -529,10 +529,11 @@ def test_runs_that_do_not_get_worse_are_seldom_called_over_fitted():
 
 
 def test_the_summary_names_best_epoch_start_and_verdict():
-    told = summarise_run(log_of([5, 3, 4, 4.5], start=6.0), TrainConfig())
+    config = TrainConfig(best="l1_inside")
+    told = summarise_run(log_of([5, 3, 4, 4.5], start=6.0), config)
     assert told["best_epoch"] == 2 and told["overfitting_from"] == 3 and told["beats_start"]
     assert "over-fitting from epoch 3 on" in told["text"] and "after epoch 2" in told["text"]
-    beaten = summarise_run(log_of([5, 3, 4, 4.5], start=2.0), TrainConfig())
+    beaten = summarise_run(log_of([5, 3, 4, 4.5], start=2.0), config)
     assert not beaten["beats_start"] and "never better than before training" in beaten["text"]
 
 
@@ -541,7 +542,7 @@ def test_that_nothing_was_held_out_is_said_only_where_it_is_so():
     assert "nothing was held out" in summarise_run([done], TrainConfig())["text"]
     broken = summarise_run([done | {"count": 5}], TrainConfig())["text"]
     assert "nothing was held out" not in broken and "never a number" in broken
-    looked = {"event": "epoch", "epoch": 0, "count": 5, "l1_inside": 1.0}
+    looked = {"event": "epoch", "epoch": 0, "count": 5, "likeness_inside": 0.5}
     early = summarise_run([looked], TrainConfig(), Ending("SIGTERM received", "SIGTERM", 2, True))
     assert "Stopped after step 2 (SIGTERM received), go on with --resume" in early["text"]
     assert "no epoch was finished" in early["text"]

@@ -24,13 +24,22 @@ PAIR_METRICS = (
     "l1_outside",
     "detail",
     "gradient_correlation",
+    "likeness_inside",
 )
+LARGER_IS_BETTER = ("ssim", "psnr", "gradient_correlation", "likeness")
+"""How the names of such figures begin; of the others smaller values are better, but for
+``detail``, which is best at 1."""
 LARGEST_PSNR = 100.0
 """PSNR of equal pictures, in dB: means over pairs stay finite."""
 WINDOW_PX, SIGMA = 11, 1.5
 """Of SSIM's Gaussian window."""
 PLAIN = 1.0 / 255
 """Root mean square of the truth's gradient, a pixel, below which it has no detail to compare."""
+COARSE_ROWS = 16
+"""Rows of the pictures whose shapes and colours ``likeness`` compares."""
+SPREAD = 1.0 / 32
+"""Sigma of the window that detail is counted in by ``likeness``, as a part of the picture's height:
+detail that is off by less counts as there."""
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
 """Rec. 601's shares of red, green and blue."""
 
@@ -106,6 +115,61 @@ def detail(result: np.ndarray, truth: np.ndarray, region: np.ndarray) -> tuple[f
     return energy / wanted, together / math.sqrt(energy * wanted) if energy > 0 else 0.0
 
 
+def likeness(result: np.ndarray, truth: np.ndarray, region: np.ndarray) -> float:
+    """How like the truth a region looks, in [0, 1]; 1 for the truth.
+
+    L1 and SSIM prefer fog to a print that is off by a pixel, and so does every figure that compares
+    fine detail place by place. This one is a product of two that do not (``benchmarks/fog.py``):
+    SSIM of both pictures at ``COARSE_ROWS`` rows, for shapes and colours; and the root mean squares
+    of the gradient within a Gaussian window of ``SPREAD``, a and b, compared as SSIM compares
+    contrasts: (2 a b + c) / (a a + b b + c) with c = ``PLAIN`` ** 2.
+
+    Args:
+        result, truth: (H, W, 3) RGB, uint8 or float in [0, 1], at least 6 x 6.
+        region: (H, W) bool; the means run over it.
+
+    Returns:
+        NaN where nothing of the region is left.
+    """
+    if not region.any():
+        return math.nan
+    ours, theirs = unit(result), unit(truth)
+    share = region.astype(np.float32)
+    shape = _over(ssim_map(_coarse(ours), _coarse(theirs)), _coarse(share))
+    a, b = _energy(ours), _energy(theirs)
+    alike = (2 * np.sqrt(a * b) + PLAIN**2) / (a + b + PLAIN**2)
+    return max(shape, 0.0) * _over(alike, _pooled(share))
+
+
+def _over(values: np.ndarray, share: np.ndarray) -> float:
+    """The mean of ``values``, weighted by each pixel's share of a region."""
+    return float((values * share).sum(dtype=np.float64) / share.sum(dtype=np.float64))
+
+
+def _coarse(picture: np.ndarray) -> np.ndarray:
+    height, width = picture.shape[:2]
+    rows = min(height, COARSE_ROWS)
+    columns = max(6, round(width * rows / height))
+    return cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+
+
+def _energy(picture: np.ndarray) -> np.ndarray:
+    """(h, w) float32, as large as ``_pooled`` has it: the mean square of the gradient around each
+    pixel, over R, G and B."""
+    right = cv2.Sobel(picture, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
+    down = cv2.Sobel(picture, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
+    squared = _pooled((right * right + down * down).mean(2))
+    sigma = SPREAD * len(squared)
+    return cv2.GaussianBlur(squared, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+
+
+def _pooled(values: np.ndarray) -> np.ndarray:
+    """Means over squares of a quarter of the window's sigma, which is as good and quicker."""
+    side = max(1, int(SPREAD * len(values) / 4))
+    height, width = (max(1, n // side) for n in values.shape)
+    return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
+
+
 def _gradients(picture: np.ndarray) -> np.ndarray:
     """(2, H, W) float32: change of grey for each pixel to the right and down."""
     grey = picture @ GREY
@@ -125,7 +189,8 @@ def pair_metrics(result: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> dic
         The names of ``PAIR_METRICS``. ``ssim`` is the mean of ``ssim_map``, ``l1`` the mean
         absolute difference in [0, 1], ``psnr`` comes from the mean squared one; inside and outside,
         the means run over the mask's pixels and over the others. ``detail`` and
-        ``gradient_correlation`` are ``detail``'s inside the mask. NaN where a region is empty.
+        ``gradient_correlation`` are ``detail``'s inside the mask, ``likeness_inside`` is
+        ``likeness`` there. NaN where a region is empty.
     """
     ours, theirs = unit(result), unit(truth)
     similarity, difference = ssim_map(ours, theirs), ours - theirs
@@ -143,6 +208,7 @@ def pair_metrics(result: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> dic
         "l1_outside": _mean(absolute[~mask]),
         "detail": ratio,
         "gradient_correlation": correlation,
+        "likeness_inside": likeness(ours, theirs, mask),
     }
 
 

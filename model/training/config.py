@@ -6,18 +6,18 @@ import dataclasses
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from model.evaluation.metrics import LARGER_IS_BETTER
 from pipeline.base.errors import DataError
 
-FIGURES = ("l1_inside", "l1", "ssim_inside", "ssim", "loss", "lpips")
-"""Validation figures that can choose the best checkpoint; ssim is better when larger, the others
-when smaller."""
+FIGURES = ("likeness_inside", "l1_inside", "l1", "ssim_inside", "ssim", "loss", "lpips")
+"""Validation figures that can choose the best checkpoint."""
 
 
 def better(figure: str, value: float, than: float | None) -> bool:
     """True if a validation figure has improved; NaN never has."""
     if value != value or than is None:
         return value == value
-    return value > than if figure.startswith("ssim") else value < than
+    return value > than if figure.startswith(LARGER_IS_BETTER) else value < than
 
 
 def option(
@@ -197,7 +197,12 @@ class TrainConfig:
     validation_limit: int = option(
         300, "Pairs to validate on at most, the same number of each category.", low=1, fixed=False
     )
-    best: str = option("l1_inside", "Validation figure that chooses best.pt.", FIGURES)
+    best: str = option(
+        "likeness_inside",
+        "Validation figure that chooses best.pt; L1 and SSIM prefer fog to sharp pictures that are "
+        "a little off.",
+        FIGURES,
+    )
     patience: int = option(
         0,
         "Epochs without a better figure after which training stops; 0 never stops.",

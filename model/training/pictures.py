@@ -166,6 +166,15 @@ PANELS = (
         ),
     ),
     (
+        "Likeness inside the mask",
+        (
+            ("likeness_inside", "all"),
+            ("upper_body", "upper body"),
+            ("lower_body", "lower body"),
+            ("dresses", "dresses"),
+        ),
+    ),
+    (
         "SSIM inside the mask",
         (
             ("ssim_inside", "all"),
@@ -182,15 +191,16 @@ PANELS = (
 
 
 def draw_curves(entries: list[dict], path: Path) -> None:
-    """Writes curves.png from the log's entries: loss, L1 and SSIM inside the mask, the gap between
-    the modes."""
+    """Writes curves.png from the log's entries: loss; likeness, L1 and SSIM inside the mask; gap
+    between the modes."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     epochs = [entry for entry in entries if entry["event"] == "epoch"]
-    figure, axes = pyplot.subplots(2, 2, figsize=(11, 7), layout="constrained")
+    figure, axes = pyplot.subplots(2, 3, figsize=(15, 7), layout="constrained")
+    axes.flat[-1].set_axis_off()
     for axis, (title, lines) in zip(axes.flat, PANELS):
         main = lines[0][0]
         for name, label in lines:

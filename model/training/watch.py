@@ -108,7 +108,7 @@ class Reporter:
             board.epoch(entry, self.run.path)
         figures = "  ".join(
             f"{name} {entry[name]:.4f}"
-            for name in ("loss", "l1_inside", "ssim_inside", "gap")
+            for name in ("loss", "likeness_inside", "l1_inside", "ssim_inside", "gap")
             if name in entry
         )
         if figures:

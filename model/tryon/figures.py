@@ -12,6 +12,7 @@ COLUMNS = (
     ("ssim_inside", "SSIM inside", "{:.4f}"),
     ("psnr_inside", "PSNR inside", "{:.2f}"),
     ("l1_inside", "L1 inside", "{:.4f}"),
+    ("likeness_inside", "likeness inside", "{:.4f}"),
     ("detail", "detail", "{:.3f}"),
     ("gradient_correlation", "gradients alike", "{:.3f}"),
     ("fid", "FID", "{:.2f}"),
