@@ -19,7 +19,6 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -45,46 +44,12 @@ RECIPE = {
 that hardly move."""
 
 
-def cut_out(garment: np.ndarray) -> np.ndarray:
-    """(H, W) bool: the garment in its picture, told from the light ground by difference from the
-    border's colour."""
-    ground = np.median(
-        np.concatenate([garment[0], garment[-1], garment[:, 0], garment[:, -1]]), axis=0
-    )
-    return np.abs(garment.astype(np.float32) - ground).max(2) > 12
-
-
-def fill_mean(person: np.ndarray, garment: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The person with the garment's mean colour in the mask; (H, W, 3) uint8."""
-    cloth, result = cut_out(garment), person.copy()
-    result[mask] = garment[cloth].mean(0).round() if cloth.any() else garment.mean((0, 1)).round()
-    return result
-
-
-def fit_box(person: np.ndarray, garment: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The person with the garment's bounding box stretched over the mask's; (H, W, 3) uint8."""
-    result = person.copy()
-    cloth = cut_out(garment) if cut_out(garment).any() else np.ones(mask.shape, bool)
-    (top, bottom, left, right), (t, b, west, east) = (_box(region) for region in (cloth, mask))
-    fitted = cv2.resize(
-        garment[top:bottom, left:right], (east - west, b - t), interpolation=cv2.INTER_AREA
-    )
-    canvas = result.copy()
-    canvas[t:b, west:east] = fitted
-    result[mask] = canvas[mask]
-    return result
-
-
-def _box(region: np.ndarray) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-
-
 def compare(shards: Path, weights: Path) -> dict:
     """{category: {way: {"l1_inside", "ssim_inside"}}}: means over the pairs of a paired test
     split."""
     import torch
 
+    from model.evaluation.methods import Shown, fill_mean, fit_box
     from model.evaluation.metrics import pair_metrics
     from model.network.checkpoint import load_network
     from model.training.validate import inputs_of
@@ -98,11 +63,8 @@ def compare(shards: Path, weights: Path) -> dict:
         batch = {name: sample[name][None] for name in ("reference", "garment", "agnostic")}
         with torch.no_grad():
             dressed = to_image(network(*inputs_of(batch, torch.device("cpu")))[0])
-        results = {
-            "mean": fill_mean(person, garment, mask),
-            "box": fit_box(person, garment, mask),
-            "network": dressed,
-        }
+        shown = Shown(row, person, garment, mask)
+        results = {"mean": fill_mean(shown), "box": fit_box(shown), "network": dressed}
         for way, result in results.items():
             rows.setdefault(str(row.category), {}).setdefault(way, []).append(
                 pair_metrics(result, person, mask)

@@ -1,22 +1,53 @@
-"""``evaluate``: figures of a network on shards."""
+"""``evaluate``: figures of networks and of any method's pictures on shards."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from commands.common import available_jobs, category_option, check_writable, note, progress
+from commands.common import (
+    WeightsType,
+    available_jobs,
+    category_option,
+    check_writable,
+    note,
+    progress,
+    tell_own,
+)
 from pipeline.masks.styles import ALL_STYLES, STANDARD
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command(short_help="Measure a network on shards.")
-@click.argument("weights", type=FILE)
-@click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
+class NamedFolder(click.ParamType):
+    """``NAME=FOLDER`` or ``FOLDER`` -> (name, path); the folder's own name by default."""
+
+    name = "[NAME=]FOLDER"
+
+    def convert(self, value, param, ctx):
+        name, mark, folder = value.partition("=")
+        return (name, Path(folder)) if mark and name else ("", Path(value))
+
+
+@click.command(short_help="Measure networks, or any method's pictures, on shards.")
+@click.argument("paths", nargs=-1, required=True, metavar="[WEIGHTS]... SHARDS...")
 @category_option
+@click.option(
+    "--results",
+    multiple=True,
+    type=NamedFolder(),
+    help="Pictures of any program, named by the people's ids; repeat for several methods.",
+)
+@click.option(
+    "--baselines",
+    is_flag=True,
+    help="Also plain ways: the garment's mean colour, the garment fitted by its box, the person "
+    "unchanged.",
+)
 @click.option(
     "--mask-style",
     type=click.Choice(ALL_STYLES),
@@ -40,7 +71,24 @@ OUTPUT = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--batch-size", type=click.IntRange(1), default=4, show_default=True, help="People at once."
 )
-@click.option("--composite", is_flag=True, help="Measure with the photo's visible pixels put back.")
+@click.option(
+    "--composite/--own",
+    "composite",
+    default=True,
+    show_default=True,
+    help="Which picture ranks people and fills the weights' card: with the photo's visible pixels "
+    "put back, or as the method made it. Both are measured.",
+)
+@click.option(
+    "--sensitivity",
+    is_flag=True,
+    help="Also the spread over all mask styles that the shards hold, of the first method.",
+)
+@click.option(
+    "--disturbed",
+    is_flag=True,
+    help="Also the same people with another background, turned, and smaller; of networks.",
+)
 @click.option(
     "--inception",
     type=FILE,
@@ -72,15 +120,27 @@ OUTPUT = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--html", "html_file", type=OUTPUT, help="Write a page with the best, median and worst people."
 )
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    type=OUTPUT,
+    help="Write the table as .csv, .md, .tex or .txt; repeat for several.",
+)
+@click.pass_context
 def command(
-    weights,
-    shards,
+    ctx,
+    paths,
     categories,
+    results,
+    baselines,
     mask_style,
     choice,
     limit,
     batch_size,
     composite,
+    sensitivity,
+    disturbed,
     inception,
     vgg16,
     linear,
@@ -89,59 +149,80 @@ def command(
     workers,
     json_file,
     html_file,
+    tables,
 ):
-    """Measure the network in WEIGHTS on SHARDS (folders that preprocess wrote), against the shards'
-    own photos.
+    """Measure the networks in WEIGHTS, and pictures that other programs made, on SHARDS (folders
+    that preprocess wrote), against the shards' own photos.
 
-    Paired rows get SSIM, PSNR, L1 and LPIPS, whole and inside the mask; with --inception, paired
-    and unpaired rows get FID and KID. Give the folders of test_paired and test_unpaired together
-    for both.
+    Paired rows get SSIM, PSNR, L1, detail and LPIPS, whole, inside the mask, at the neckline, hem
+    and cuffs, and by pose; unpaired rows what arrives of the garment; with --inception, all get FID
+    and KID. Give the folders of test_paired and test_unpaired together for both.
 
-    Example:
-
-        fittingroom evaluate runs/first/best.pt shards/test_paired shards/test_unpaired --html
-        report.html
+    \b
+    Examples:
+      fittingroom evaluate runs/first/best.pt shards/paired shards/unpaired --html report.html
+      fittingroom evaluate best.pt shards/paired --results CatVTON=out/catvton --baselines
     """
-    from model.evaluation.evaluate import evaluate
+    weights, shards = _split(ctx, paths)
+    if not weights and not results and not baselines:
+        raise click.UsageError("Say what to measure: WEIGHTS, --results or --baselines.")
+    from model.evaluation.tables import FORMS
+
+    for path in tables:
+        if path.suffix.lower() not in FORMS:
+            raise click.UsageError(f"--table {path}: a name that ends in {' or '.join(FORMS)}.")
+    check_writable(json_file, html_file, *tables)
+
+    from model.evaluation import evaluate as measures
     from model.evaluation.fid import Inception
-    from model.evaluation.page import figure_table, render_page
+    from model.evaluation.methods import Method, Network, ResultFolder
+    from model.evaluation.methods import baselines as plain_ways
+    from model.evaluation.page import render_page
+    from model.evaluation.tables import as_text, methods_table, write_table
     from model.loss.perceptual import load_lpips
     from model.tryon.predictor import TryOn
     from pipeline.base.storage import write_json, write_whole
 
-    check_writable(json_file, html_file)
-    predictor = TryOn.load(weights, device, choice)
-    measure = (
-        load_lpips(vgg16, linear).to(predictor.device) if vgg16 or linear or download else None
-    )
-    network = Inception(inception, predictor.device) if inception else None
+    methods: list[Method] = []
+    for path in weights:
+        methods.append(Network(TryOn.load(path, device, choice)))
+        tell_own(path)
+    _tell_apart(methods, weights)
+    methods += [ResultFolder(folder, name) for name, folder in results]
+    methods += plain_ways() if baselines else []
+    on = methods[0].predictor.device if isinstance(methods[0], Network) else device or "cpu"
+    measure = load_lpips(vgg16, linear).to(on) if vgg16 or linear or download else None
+    network = Inception(inception, on) if inception else None
     if not measure:
         note("LPIPS is left out: give --vgg16 and --lpips, or --download.")
-    bar = {}
-
-    def begin(total: int) -> None:
-        bar["context"] = progress("Dressing", total)
-        bar["advance"] = bar["context"].__enter__()
-
-    try:
-        found = evaluate(
-            predictor,
+    options = {"batch_size": batch_size, "limit": limit, "categories": categories}
+    found = _with_progress(
+        "Dressing",
+        lambda begin, advance: measures.evaluate(
+            methods,
             shards,
             mask_style=mask_style,
-            batch_size=batch_size,
-            limit=limit,
-            categories=categories,
             inception=network,
             lpips=measure,
             composited=composite,
             workers=workers,
             threads=available_jobs(),
             begin=begin,
-            progress=lambda count: bar["advance"](count),
+            progress=advance,
+            **options,
+        ),
+    )
+    if sensitivity:
+        from model.evaluation.sensitivity import mask_sensitivity
+
+        found.result["sensitivity"] = _with_progress(
+            "With every mask",
+            lambda begin, advance: mask_sensitivity(
+                methods[0], shards, progress=advance, begin=begin, **options
+            ),
         )
-    finally:
-        if bar:
-            bar["context"].__exit__(None, None, None)
+    if disturbed:
+        found.result["disturbed"] = _disturbed(methods, shards, mask_style, composite, options)
     if not found.rows and not network:
         note(
             "Unpaired people have no truth to measure against: give --inception for FID and KID, "
@@ -151,17 +232,87 @@ def command(
         write_json(json_file, found.result)
     if html_file:
         write_whole(html_file, render_page(found).encode())
-    _print_table(*figure_table(found.result["metrics"]))
-    for path in filter(None, (json_file, html_file)):
+    for path in tables:
+        write_table(path, found.result)
+    for kind in ("paired", "unpaired"):
+        heads, rows = methods_table(found.result, (kind,))
+        if rows:
+            click.echo(as_text(heads, rows))
+    _tell_more(found.result)
+    for path in filter(None, (json_file, html_file, *tables)):
         note(f"Written: {path}")
 
 
-def _print_table(heads: list[str], rows: list[list[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(heads, *rows)]
-    for row in (heads, *rows):
-        click.echo(
-            "  ".join(
-                cell.ljust(w) if i == 0 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(row, widths))
-            ).rstrip()
+def _split(ctx: click.Context, paths: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
+    """Files and own weights' names; and folders, which are shards."""
+    weights: list[Path] = []
+    shards: list[Path] = []
+    for text in paths:
+        path = Path(text)
+        if path.is_dir():
+            shards.append(path)
+        else:
+            weights.append(WeightsType().convert(text, None, ctx))
+    if not shards:
+        raise click.UsageError("SHARDS are missing: folders that preprocess wrote.")
+    return weights, shards
+
+
+def _tell_apart(methods: list, weights: list[Path]) -> None:
+    """Networks whose files have one name are called by their folder too."""
+    names = [method.name for method in methods]
+    for method, path in zip(methods, weights):
+        if names.count(method.name) > 1:
+            method.name = f"{path.resolve().parent.name}/{path.name}"
+
+
+def _with_progress(text: str, work):
+    """``work(begin, advance)``, with a bar once the total is known."""
+    with contextlib.ExitStack() as stack:
+        bar: list[Callable[[int], None]] = []
+
+        def begin(total: int) -> None:
+            bar.append(stack.enter_context(progress(text, total)))
+
+        return work(begin, lambda count: bar[-1](count))
+
+
+def _disturbed(methods: list, shards: list[Path], mask_style: str, composite: bool, options):
+    """Disturbance -> group -> figures of the first network."""
+    from model.evaluation import evaluate as measures
+    from model.evaluation.disturb import DISTURBANCES
+    from model.evaluation.methods import Network
+
+    if not isinstance(methods[0], Network):
+        raise click.UsageError("--disturbed makes new photos: it is for networks alone.")
+    told = {}
+    for name, change in DISTURBANCES.items():
+        found = _with_progress(
+            name,
+            lambda begin, advance, change=change: measures.evaluate(
+                methods[:1],
+                shards,
+                mask_style=mask_style,
+                composited=composite,
+                augmentation=change,
+                begin=begin,
+                progress=advance,
+                **options,
+            ),
         )
+        told[name] = found.result["metrics"]["paired"]
+    return told
+
+
+def _tell_more(result: dict) -> None:
+    if found := result.get("sensitivity"):
+        for group, told in found.items():
+            styles = ", ".join(f"{s} {v['l1']:.4f}" for s, v in told["styles"].items())
+            name, spread = group.replace("_", " "), f"{told['l1_spread']:.1%}"
+            click.echo(f"mask's shape, {name}: L1 {styles}; spread {spread}")
+    for name, groups in (result.get("disturbed") or {}).items():
+        for group, told in groups.items():
+            click.echo(
+                f"{name}, {group.replace('_', ' ')}: L1 inside {told['l1_inside']:.4f}, "
+                f"SSIM inside {told['ssim_inside']:.4f}"
+            )

@@ -14,9 +14,10 @@ from test_metrics import TinyInception
 from tiny import tiny_network, tiny_sample, write_shards
 
 from cli import main
-from model.evaluation.evaluate import evaluate, pick
+from model.evaluation.evaluate import evaluate
 from model.evaluation.fid import Inception
-from model.evaluation.page import figure_table, render_page
+from model.evaluation.page import pick, render_page
+from model.evaluation.tables import methods_table
 from model.loss.vgg import WIDTHS, Lpips
 from model.network.daflow import DAFlow
 from model.tryon.predictor import TryOn
@@ -104,6 +105,7 @@ def test_figures_inside_the_mask_are_those_of_the_filled_region(folders):
     assert figures["all"]["l1"] == pytest.approx(np.mean(whole), abs=1e-6)
     assert figures["upper_body"]["l1_inside"] == pytest.approx(np.mean(l1[:3]), abs=1e-6)
     assert found.result["metrics"]["unpaired"] == {}
+    assert sum(told["count"] for told in found.result["metrics"]["poses"].values()) == 9
 
 
 def test_the_batch_size_changes_no_figure(folders):
@@ -116,9 +118,10 @@ def test_the_batch_size_changes_no_figure(folders):
 def test_unpaired_people_count_for_the_distances_alone(folders, inception_file):
     found = evaluate(predictor(0.0), folders, inception=Inception(inception_file)).result["metrics"]
     assert found["unpaired"]["all"]["count"] == 6 and found["unpaired"]["lower_body"]["count"] == 2
-    assert set(found["unpaired"]["all"]) == {"count", "fid", "kid"}
+    arrived = {"colours_apart", "pattern_apart", "l1_outside"}
+    assert set(found["unpaired"]["all"]) == {"count", "fid", "kid"} | arrived
     assert found["paired"]["all"]["count"] == 9
-    for pairing in found.values():
+    for pairing in (found["paired"], found["unpaired"]):
         assert all(figures["fid"] > 0 for figures in pairing.values())
 
 
@@ -149,7 +152,11 @@ def test_putting_back_visible_pixels_leaves_errors_inside_only(folders):
         put_back.result["metrics"]["paired"]["all"]["l1"]
         < own.result["metrics"]["paired"]["all"]["l1"]
     )
-    assert put_back.result["settings"]["picture"] != own.result["settings"]["picture"]
+    assert put_back.result["protocol"]["picture"] != own.result["protocol"]["picture"]
+    (method,) = own.result["methods"]
+    assert method["pictures"]["own"] == own.result["metrics"]
+    assert method["pictures"]["composite"] == put_back.result["metrics"]
+    assert method["pictures"]["composite"]["paired"]["all"]["l1_outside"] == 0
 
 
 def test_lpips_is_the_mean_over_people(folders):
@@ -175,12 +182,13 @@ def test_best_median_and_worst_are_in_order(folders):
 def test_page_holds_table_pictures_and_settings_and_loads_nothing(folders):
     found = evaluate(predictor(0.0), folders)
     page = render_page(found)
-    heads, rows = figure_table(found.result["metrics"])
-    assert all(f"<th>{head}</th>" in page for head in heads) and all(
-        f"<td>{row[1]}</td>" in page for row in rows
-    )
-    assert page.count("<img ") == 3 * 3 * 4 and "http" not in page
-    assert len(re.findall(r"src='data:image/jpeg;base64,", page)) == 36
+    parts = [methods_table(found.result, (kind,)) for kind in ("paired", "unpaired")]
+    heads, rows = parts[0][0] + parts[1][0], parts[0][1] + parts[1][1]
+    assert all(f"<th>{head}</th>" in page for head in heads)
+    assert all(f"<td>{cell}</td>" in page for row in rows for cell in row)
+    assert page.count("<img ") % 5 == 0 and page.count("<img ") >= 3 * 3 * 5 and "http" not in page
+    assert page.count("<img ") == len(re.findall(r"src='data:image/jpeg;base64,", page))
+    assert "no Inception file was given" in page and "By category and by pose" in page
     assert "OpenCV" in page and "shows.pt" in page
 
 
@@ -213,12 +221,14 @@ def test_command_writes_figures_with_everything_they_depend_on(
         "file": "best.pt",
         "sha256": file_sha256(checkpoint),
         "choice": "ema",
+        "own": False,
     }
-    assert stored["settings"]["mask_style"] == "loose" and stored["settings"]["size"] == "64x64"
-    assert stored["settings"]["fid, kid"]["backbone"] == "tiny.pt"
-    assert (
-        "299" in stored["settings"]["fid, kid"]["resize"] and "OpenCV" in stored["settings"]["ssim"]
-    )
+    card = stored["protocol"]
+    assert card["mask_style"] == "loose" and card["size"] == "64x64" and card["people"] == 15
+    assert card["fid, kid"]["backbone"] == "tiny.pt"
+    assert "299" in card["fid, kid"]["resize"] and "OpenCV" in card["ssim"]
+    assert card["complete"].startswith("fewer than the 1,800") and card["libraries"]["torch"]
+    assert [told["split"] for told in card["lists"]] == ["test_paired", "test_unpaired"]
     assert (
         stored["software"].startswith("fittingroom ")
         and stored["metrics"]["paired"]["all"]["count"] == 9

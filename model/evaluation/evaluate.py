@@ -1,57 +1,111 @@
-"""Measures a network on shards: pairs against their own originals, unpaired lists by the sets'
-distance."""
+"""Measures networks and other methods on shards: pairs against their own originals, unpaired lists
+by what arrives and by the sets' distance."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Subset
+import torch.nn.functional as F
 
+from model.data.augment import Augmentation
 from model.data.dataset import Row, TryOnDataset, to_image
 from model.data.loading import Loader, in_batches
 from model.evaluation.fid import RESIZE, FeatureSet, Inception, fid, kid
-from model.evaluation.metrics import PAIR_METRICS, mean_figures, pair_metrics
+from model.evaluation.figures import (
+    ARRIVAL_METRICS,
+    COMPOSITE,
+    LEAST_HIDDEN,
+    OWN,
+    PERSON_METRICS,
+    PICTURES,
+    Places,
+    figures_of,
+)
+from model.evaluation.methods import Method, Network, Shown
+from model.evaluation.metrics import mean_figures
+from model.evaluation.places import POSES
 from model.loss.vgg import Lpips
 from model.tryon.figures import PAIRED, UNPAIRED
 from model.tryon.predictor import TryOn
 from model.tryon.step import composite
 from pipeline import __version__
+from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.base.storage import file_sha256
 from pipeline.masks.render import MASK_VERSION
 
-ALL = "all"
-RANK_BY = "ssim_inside"
-"""What best, median and worst are told by."""
+ALL, BY_POSE = "all", "poses"
+TEST_PAIRS = 1800
+"""Of each category in Dress Code's test lists."""
+CROP_PX = 64
+"""Side at which LPIPS looks at a neckline."""
+LIBRARIES = ("torch", "numpy", "opencv-python", "scipy")
 
 
 @dataclass
 class Evaluation:
-    """Figures of one network.
+    """Figures of one or more methods.
 
     Attributes:
         result: plain values, as ``--json`` writes them.
-        rows: one dict for each paired person: ``row`` of the dataset, category, ids and figures.
+        table: every row measured: ``method``, ``picture`` (of ``PICTURES``), ``row`` of the
+            dataset, category, person, pairing, pose group and figures.
         dataset: what was measured on.
+        methods: in the order of the tables; the first is the one that the page shows people of.
+        picture: which of ``PICTURES`` ranks people and fills the weights' card.
     """
 
     result: dict[str, Any]
-    rows: list[dict]
+    table: list[dict]
     dataset: TryOnDataset
-    predictor: TryOn
-    composited: bool = False
+    methods: list[Method]
+    picture: str = OWN
+
+    @property
+    def rows(self) -> list[dict]:
+        """Paired people of the first method, by its ranking picture."""
+        name = self.methods[0].name
+        return [r for r in self._of(name, self.picture) if r["pairing"] == PAIRED]
+
+    def _of(self, name: str, picture: str) -> list[dict]:
+        return [r for r in self.table if r["method"] == name and r["picture"] == picture]
+
+
+@dataclass
+class Instruments:
+    """What is measured with besides plain arithmetic; None leaves a figure out."""
+
+    inception: Inception | None = None
+    lpips: Lpips | None = None
+
+
+@dataclass
+class _Run:
+    """One pass over a dataset."""
+
+    dataset: TryOnDataset
+    methods: list[Method]
+    tools: Instruments
+    device: torch.device
+    places: bool = True
+    table: list[dict] = field(default_factory=list)
+    sets: dict[tuple[str, str, str, str], FeatureSet] = field(
+        default_factory=lambda: defaultdict(FeatureSet)
+    )
+    absent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
 def evaluate(
-    predictor: TryOn,
+    methods: TryOn | Sequence[Method],
     shards: Sequence[Path],
     *,
     mask_style: str = "standard",
@@ -61,66 +115,59 @@ def evaluate(
     inception: Inception | None = None,
     lpips: Lpips | None = None,
     composited: bool = False,
+    augmentation: Augmentation | None = None,
     workers: int = 0,
     threads: int = 2,
     progress: Callable[[int], None] = lambda count: None,
     begin: Callable[[int], None] = lambda count: None,
 ) -> Evaluation:
-    """Dresses everyone in the shards and measures.
+    """Dresses everyone in the shards by each method and measures both pictures: the method's own,
+    and with the photo's visible pixels put back.
 
-    Rows whose garment is the person's own are paired: SSIM, PSNR, L1 and LPIPS against the photo in
-    the shard. Other
-    rows are unpaired: there is no truth, only FID and KID. Both kinds get FID and KID where
-        ``inception`` is given,
-    against the photos of the same rows. Memory does not grow with the number of people, but for a
-    few numbers each.
+    Rows whose garment is the person's own are paired: the shard's photo is their truth. Others are
+    unpaired: there is no truth, only what arrives of the garment, what changed outside the mask,
+    and FID and KID where ``inception`` is given, against the photos of the same rows. Memory does
+    not grow with the number of people, but for a few numbers each.
 
     Args:
+        methods: a network, or several methods.
         shards: folders that ``preprocess`` wrote, of one size.
         limit: people per category and split at most.
-        lpips: on the predictor's device; None leaves LPIPS out.
-        composited: measure the result with the visible pixels of the photo put back, not the
-            network's own picture.
-        workers: processes that read shards; threads: for SSIM.
+        lpips: on the network's device; None leaves LPIPS out.
+        composited: rank people, and fill the weights' card, by the composite, not by the method's
+            own picture.
+        augmentation: disturb photo, mask and joints; then necklines and ends are left out.
+        workers: processes that read shards; threads: for the figures.
         begin, progress: told the number of people, and of those that are done.
     """
-    dataset = TryOnDataset(shards, mask_style=mask_style, categories=categories)
+    listed: list[Method] = [Network(methods)] if isinstance(methods, TryOn) else [*methods]
+    _check_names(listed)
+    dataset = TryOnDataset(
+        shards, mask_style=mask_style, categories=categories, augmentation=augmentation
+    )
     dataset.rows = _first(dataset, limit)
     begin(len(dataset))
-    rows: list[dict] = []
-    sets: dict[tuple[str, str, str], FeatureSet] = defaultdict(FeatureSet)
-    loader = Loader(dataset, in_batches(range(len(dataset)), batch_size), predictor.device, workers)
-    waiting: list[tuple[int, Future]] = []
+    device = next((m.predictor.device for m in listed if isinstance(m, Network)), None)
+    tools = Instruments(inception, lpips)
+    run = _Run(dataset, listed, tools, device or torch.device("cpu"), not augmentation)
+    loader = Loader(dataset, in_batches(range(len(dataset)), batch_size), run.device, workers)
     with ThreadPoolExecutor(threads) as pool:
+        waiting: list[tuple[dict, Future]] = []
         for batch in loader:
-            results, truths, masks = _pictures(predictor, batch, composited)
-            distances = _lpips(lpips, results, truths, predictor.device)
-            _collect(waiting, rows)  # the batch before this one: its SSIM ran beside the network
-            for at, index in enumerate(batch["index"].tolist()):
-                row = dataset.rows[index]
-                if row.person_id == row.garment_id:
-                    rows.append(
-                        {
-                            "row": index,
-                            "category": str(row.category),
-                            "person": row.person_id,
-                            **({"lpips": distances[at]} if lpips else {}),
-                        }
-                    )
-                    task = pool.submit(pair_metrics, results[at], truths[at], masks[at])
-                    waiting.append((len(rows) - 1, task))
-            if inception:
-                _add_features(inception, sets, dataset, batch["index"].tolist(), results, truths)
-            progress(len(results))
-        _collect(waiting, rows)
-    metrics = {PAIRED: _means(rows), UNPAIRED: {}}
-    _add_distances(metrics, sets)
-    if not inception:
-        _count_unpaired(metrics, dataset)
-    result = describe(predictor, dataset, mask_style, composited, inception, lpips) | {
-        "metrics": _plain(metrics)
-    }
-    return Evaluation(result, rows, dataset, predictor, composited)
+            begun = _measure(run, batch, pool)
+            _collect(waiting)  # the batch before this one: its figures ran beside the methods
+            waiting = begun
+            progress(len(batch["index"]))
+        _collect(waiting)
+    picture = COMPOSITE if composited else OWN
+    return Evaluation(_result(run, mask_style, picture), run.table, dataset, listed, picture)
+
+
+def _check_names(methods: list[Method]) -> None:
+    names = [method.name for method in methods]
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(name, "two methods of this name", "", "Give --results NAME=FOLDER")
 
 
 def _first(dataset: TryOnDataset, limit: int | None) -> list[Row]:
@@ -132,96 +179,64 @@ def _first(dataset: TryOnDataset, limit: int | None) -> list[Row]:
     return [row for part in rows.values() for row in part[:limit]]
 
 
-def describe(
-    predictor: TryOn,
-    dataset: TryOnDataset,
-    mask_style: str,
-    composited: bool,
-    inception: Inception | None,
-    lpips: Lpips | None,
-) -> dict[str, Any]:
-    """Everything that a figure depends on, as plain values."""
-    from pipeline.base.storage import file_sha256
-
-    height, width = dataset.size_hw
-    settings = {
-        "size": f"{height}x{width}",
-        "mask_style": mask_style,
-        "mask_version": MASK_VERSION,
-        "picture": "visible pixels of the photo put back"
-        if composited
-        else "the network's own picture",
-        "truth": "the shard's own photo at the same size, not resized",
-        "precision": predictor.precision,
-        "ssim": "Gaussian window of sigma 1.5, biased covariance, no border left out, as "
-        f"torchmetrics; OpenCV {version('opencv-python')}",
-        "torch": torch.__version__,
-    }
-    if lpips:
-        settings["lpips"] = "version 0.1, VGG16, on the whole picture, not resized"
-    if inception:
-        settings["fid, kid"] = {
-            "backbone": inception.path.name,
-            "sha256": file_sha256(inception.path),
-            "resize": RESIZE,
-        }
-    weights = {key: value for key, value in predictor.facts.items() if key != "config"}
-    folders = [
-        {
-            "folder": path.name,
-            "split": folder.split,
-            "software": folder.configuration.get("software"),
-            "images": folder.configuration.get("images"),
-        }
-        for path, folder in zip(dataset.paths, dataset.folders)
-    ]
-    return {
-        "format": "fittingroom-evaluation",
-        "version": 1,
-        "software": f"fittingroom {__version__}",
-        "weights": weights,
-        "config": predictor.facts.get("config") or {},
-        "shards": folders,
-        "settings": settings,
-    }
-
-
-def pick(evaluation: Evaluation) -> dict[str, list[tuple[str, dict]]]:
-    """Category -> [("best", row), ("median", row), ("worst", row)] by ``RANK_BY``; fewer where
-    there are fewer."""
-    found = {}
-    for category in Category:
-        rows = sorted(
-            (
-                r
-                for r in evaluation.rows
-                if r["category"] == category and not math.isnan(r[RANK_BY])
-            ),
-            key=lambda r: -r[RANK_BY],
+def people_of(dataset: TryOnDataset, batch: dict) -> list[Shown]:
+    """The rows of a batch as pictures."""
+    return [
+        Shown(
+            dataset.rows[index],
+            to_image(batch["person"][at]),
+            to_image(batch["garment"][at]),
+            batch["mask"][at][0].cpu().numpy() > 0.5,
         )
-        places = {0: "best", len(rows) - 1: "worst", len(rows) // 2: "median"} if rows else {}
-        found[str(category)] = [(places[at], rows[at]) for at in sorted(places)]
-    return {name: rows for name, rows in found.items() if rows}
+        for at, index in enumerate(batch["index"].tolist())
+    ]
 
 
-def pictures_of(evaluation: Evaluation, row: dict) -> list[np.ndarray]:
-    """Person, garment, agnostic and result of one row, dressed again: (H, W, 3) uint8 RGB."""
-    batch = next(iter(DataLoader(Subset(evaluation.dataset, [row["row"]]))))
-    results, truths, _ = _pictures(evaluation.predictor, batch, evaluation.composited)
-    return [truths[0], to_image(batch["garment"][0]), to_image(batch["agnostic"][0]), results[0]]
+def pictures_of(method: Method, batch: dict, people: list[Shown]) -> dict[str, list]:
+    """Picture -> (H, W, 3) uint8 of each of the people, or None for whom the method has none."""
+    own = method.draw(batch, people)
+    put_back = [
+        None if drawn is None else composite(shown.photo, drawn, shown.mask)
+        for drawn, shown in zip(own, people)
+    ]
+    return {OWN: own, COMPOSITE: put_back}
 
 
-def _pictures(predictor: TryOn, batch: dict, composited: bool) -> tuple[list, list, list]:
-    """Results and truths as (H, W, 3) uint8, masks as (H, W) bool."""
-    output = predictor(batch["reference"], batch["garment"], batch["agnostic"])
-    results, truths = (
-        [to_image(image) for image in output],
-        [to_image(image) for image in batch["person"]],
-    )
-    masks = [mask[0].cpu().numpy() > 0.5 for mask in batch["mask"]]
-    if composited:
-        results = [composite(*parts) for parts in zip(truths, results, masks)]
-    return results, truths, masks
+def _measure(run: _Run, batch: dict, pool: ThreadPoolExecutor) -> list[tuple[dict, Future]]:
+    """Rows of one batch, whose figures are on their way."""
+    people, indices = people_of(run.dataset, batch), batch["index"].tolist()
+    places = [Places(run.dataset, index) if run.places else None for index in indices]
+    begun: list[tuple[dict, Future]] = []
+    if run.tools.inception:
+        _add_features(run, people, [shown.photo for shown in people], "", "")
+    for method in run.methods:
+        for picture, drawn in pictures_of(method, batch, people).items():
+            there = [at for at, found in enumerate(drawn) if found is not None]
+            if picture == OWN:
+                run.absent[method.name] += len(drawn) - len(there)
+            if not there:
+                continue
+            shown, made = [people[at] for at in there], [drawn[at] for at in there]
+            told = _lpips(run, shown, made, [places[at] for at in there])
+            for at, found, distances in zip(there, made, told):
+                row = _row(method, picture, indices[at], people[at], places[at]) | distances
+                run.table.append(row)
+                begun.append((row, pool.submit(figures_of, found, people[at], places[at])))
+            if run.tools.inception:
+                _add_features(run, shown, made, method.name, picture)
+    return begun
+
+
+def _row(method: Method, picture: str, index: int, shown: Shown, places: Places | None) -> dict:
+    return {
+        "method": method.name,
+        "picture": picture,
+        "row": index,
+        "category": str(shown.row.category),
+        "person": shown.row.person_id,
+        "pairing": PAIRED if shown.paired else UNPAIRED,
+        "pose": places.pose if places else None,
+    }
 
 
 def stacked(images: Sequence[np.ndarray]) -> torch.Tensor:
@@ -230,77 +245,196 @@ def stacked(images: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def _lpips(network: Lpips | None, results: list, truths: list, device: torch.device) -> list[float]:
-    if network is None:
-        return []
-    ours, theirs = (stacked(images).to(device).float() / 127.5 - 1 for images in (results, truths))
-    return network(ours, theirs).tolist()
+def _lpips(
+    run: _Run, people: list[Shown], made: list[np.ndarray], places: list[Places | None]
+) -> list[dict[str, float]]:
+    """LPIPS of each paired person, of the whole and of the neckline, if its weights are there."""
+    network = run.tools.lpips
+    told: list[dict[str, float]] = [{} for _ in people]
+    pairs = [at for at, shown in enumerate(people) if shown.paired]
+    if network is None or not pairs:
+        return told
+    on_device = lambda images: stacked(images).to(run.device).float() / 127.5 - 1
+    ours = on_device([made[at] for at in pairs])
+    theirs = on_device([people[at].photo for at in pairs])
+    for n, (at, whole) in enumerate(zip(pairs, network(ours, theirs).tolist())):
+        told[at]["lpips"] = whole
+        at_neck, mask = places[at], people[at].mask
+        if at_neck is None or not at_neck.neckline:
+            continue
+        if mask[at_neck.neckline].mean() >= LEAST_HIDDEN:
+            crops = [image[n : n + 1, :, *at_neck.neckline] for image in (ours, theirs)]
+            sized = (F.interpolate(c, (CROP_PX, CROP_PX), mode="bilinear") for c in crops)
+            told[at]["lpips_neckline"] = float(network(*sized))
+    return told
 
 
-def _collect(waiting: list[tuple[int, Future]], rows: list[dict]) -> None:
-    for at, task in waiting:
-        rows[at].update(task.result())
-    waiting.clear()
+def _collect(waiting: list[tuple[dict, Future]]) -> None:
+    for row, task in waiting:
+        row.update(task.result())
 
 
 def _add_features(
-    inception: Inception,
-    sets: dict,
-    dataset: TryOnDataset,
-    indices: list[int],
-    results: list,
-    truths: list,
+    run: _Run, people: list[Shown], images: list[np.ndarray], name: str, picture: str
 ) -> None:
-    for kind, images in (("result", results), ("truth", truths)):
-        for index, features in zip(indices, inception(stacked(images))):
-            row = dataset.rows[index]
-            pairing = PAIRED if row.person_id == row.garment_id else UNPAIRED
-            sets[pairing, str(row.category), kind].add(features[None])
+    """Inception's features of pictures; name and picture are "" for the truth."""
+    assert run.tools.inception is not None
+    for shown, features in zip(people, run.tools.inception(stacked(images))):
+        pairing = PAIRED if shown.paired else UNPAIRED
+        run.sets[name, picture, pairing, str(shown.row.category)].add(features[None])
 
 
-def _means(rows: list[dict]) -> dict[str, dict]:
-    """Group -> means over its people; each counts once; NaN (an empty mask) is left out."""
-    groups = {ALL: rows} | {str(c): [r for r in rows if r["category"] == c] for c in Category}
+def _result(run: _Run, mask_style: str, picture: str) -> dict[str, Any]:
+    """Everything as plain values."""
+    told = []
+    for method in run.methods:
+        figures = {name: _metrics(run, method.name, name) for name in PICTURES}
+        told.append(
+            {
+                "name": method.name,
+                **method.facts,
+                "absent": run.absent[method.name],
+                "pictures": figures,
+            }
+        )
+    first = run.methods[0]
+    weights = {"weights": told[0]["weights"]} if "weights" in told[0] else {}
+    config = first.predictor.facts.get("config") or {} if isinstance(first, Network) else {}
     return {
-        group: {"count": len(members)} | mean_figures(members, (*PAIR_METRICS, "lpips"))
-        for group, members in groups.items()
-        if members
+        "format": "fittingroom-evaluation",
+        "version": 2,
+        "software": f"fittingroom {__version__}",
+        **weights,
+        "config": config,
+        "protocol": _protocol(run, mask_style, picture),
+        "metrics": told[0]["pictures"][picture],
+        "methods": told,
     }
 
 
-def _add_distances(metrics: dict, sets: dict) -> None:
+def _metrics(run: _Run, name: str, picture: str) -> dict[str, dict]:
+    """Pairing -> group -> figures; and, by pose, those of paired people."""
+    rows = [r for r in run.table if r["method"] == name and r["picture"] == picture]
+    paired = [row for row in rows if row["pairing"] == PAIRED]
+    unpaired = [row for row in rows if row["pairing"] == UNPAIRED]
+    metrics = {
+        PAIRED: _means(paired, PERSON_METRICS),
+        UNPAIRED: _means(unpaired, ARRIVAL_METRICS),
+        BY_POSE: {
+            pose: _mean_of(members, PERSON_METRICS)
+            for pose in POSES
+            if (members := [row for row in paired if row["pose"] == pose])
+        },
+    }
+    _add_distances(metrics, run.sets, name, picture)
+    return _plain(metrics)
+
+
+def _means(rows: list[dict], names: Iterable[str]) -> dict[str, dict]:
+    """Group -> means over its people; each counts once; NaN (an empty mask) is left out."""
+    names = tuple(names)
+    groups = {ALL: rows} | {str(c): [r for r in rows if r["category"] == c] for c in Category}
+    return {group: _mean_of(members, names) for group, members in groups.items() if members}
+
+
+def _mean_of(rows: list[dict], names: Iterable[str]) -> dict:
+    return {"count": len(rows)} | mean_figures(rows, names)
+
+
+def _add_distances(metrics: dict, sets: dict, name: str, picture: str) -> None:
     for pairing in (PAIRED, UNPAIRED):
         groups = {
-            category: (sets[pairing, category, "result"], sets[pairing, category, "truth"])
-            for p, category, kind in list(sets)
-            if p == pairing and kind == "result"
+            category: (sets[n, p, kind, category], sets["", "", kind, category])
+            for n, p, kind, category in list(sets)
+            if (n, p, kind) == (name, picture, pairing)
         }
         if groups:
             joined = (sum((pair[i] for pair in groups.values()), FeatureSet()) for i in range(2))
             for group, (ours, theirs) in {ALL: tuple(joined), **groups}.items():
                 figures = metrics[pairing].setdefault(group, {"count": ours.count})
                 figures |= {"fid": fid(ours, theirs), "kid": kid(ours.rows, theirs.rows)}
-                metrics[pairing][group] = figures
 
 
-def _count_unpaired(metrics: dict, dataset: TryOnDataset) -> None:
-    members = [row for row in dataset.rows if row.person_id != row.garment_id]
-    if members:
-        metrics[UNPAIRED] = {ALL: {"count": len(members)}} | {
-            str(c): {"count": n}
-            for c in Category
-            if (n := sum(row.category == c for row in members))
+def _protocol(run: _Run, mask_style: str, picture: str) -> dict[str, Any]:
+    """The card: everything that a figure depends on."""
+    dataset, tools = run.dataset, run.tools
+    height, width = dataset.size_hw
+    card = {
+        "name": "ours",
+        "size": f"{height}x{width}",
+        "lists": [_list_told(dataset, at) for at in range(len(dataset.folders))],
+        "people": len(dataset),
+        "complete": _completeness(dataset),
+        "mask_style": mask_style,
+        "mask_version": MASK_VERSION,
+        "picture": {
+            OWN: "the method's own picture",
+            COMPOSITE: "visible pixels of the photo put back",
+        }[picture],
+        "truth": "the shard's own photo at the same size, not resized",
+        "resize": "pictures of another size: OpenCV, areas where they shrink, cubic else",
+        "precision": next(
+            (m.predictor.precision for m in run.methods if isinstance(m, Network)), None
+        ),
+        "ssim": "Gaussian window of sigma 1.5, biased covariance, no border left out, as "
+        f"torchmetrics; OpenCV {version('opencv-python')}",
+        "libraries": _versions(),
+    }
+    if tools.lpips:
+        card["lpips"] = "version 0.1, VGG16, on the whole picture, not resized"
+        card["lpips_neckline"] = f"the same, on the crop brought to {CROP_PX}x{CROP_PX}"
+    if tools.inception:
+        card["fid, kid"] = {
+            "backbone": tools.inception.path.name,
+            "sha256": file_sha256(tools.inception.path),
+            "resize": RESIZE,
+            "kid": "not times 1,000",
         }
+    return card
+
+
+def _list_told(dataset: TryOnDataset, at: int) -> dict[str, Any]:
+    folder = dataset.folders[at]
+    return {
+        "folder": dataset.paths[at].name,
+        "split": folder.split,
+        "checksum": folder.index.get("checksum") if isinstance(folder.index, dict) else None,
+        "software": folder.configuration.get("software"),
+        "images": folder.configuration.get("images"),
+    }
+
+
+def _completeness(dataset: TryOnDataset) -> str:
+    """Whether these are all pairs of Dress Code's test lists, in a sentence."""
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for row in dataset.rows:
+        counts[dataset.folders[row.folder].split, str(row.category)] += 1
+    fewer = [f"{n:,} of {split} {c}" for (split, c), n in counts.items() if n < TEST_PAIRS]
+    if not fewer:
+        return f"all {TEST_PAIRS:,} pairs of each category"
+    if len(set(counts.values())) == 1:
+        fewer = [f"{next(iter(counts.values())):,} of each category and list"]
+    return f"fewer than the {TEST_PAIRS:,} pairs of Dress Code's lists: {', '.join(fewer)}"
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def _plain(metrics: dict) -> dict:
     """NaN, which JSON has not, as None."""
     return {
-        p: {
-            g: {
+        kind: {
+            group: {
                 n: None if isinstance(v, float) and math.isnan(v) else v for n, v in figures.items()
             }
-            for g, figures in groups.items()
+            for group, figures in groups.items()
         }
-        for p, groups in metrics.items()
+        for kind, groups in metrics.items()
     }

@@ -50,7 +50,7 @@ def facts_of(predictor: TryOn, evaluation: dict | None = None, remark: str = "")
         "training": train,
         "remark": remark,
         "mask_style": final_style(train["mask_style"]) if train.get("mask_style") else None,
-        "evaluation": {key: own[key] for key in ("settings", "metrics") if key in own},
+        "evaluation": {key: own[key] for key in ("protocol", "metrics") if key in own},
     }
 
 
@@ -244,7 +244,7 @@ def _figures(evaluation: dict) -> str:
             "`--evaluation FILE` adds it."
         )
     heads, rows = figure_table(evaluation["metrics"])
-    settings = evaluation["settings"]
+    settings = evaluation["protocol"]
     lines = [
         f"{settings['size']}, masks of style {settings['mask_style']}; {settings['picture']}.",
         "",

@@ -15,6 +15,12 @@ COLUMNS = (
     ("likeness_inside", "likeness inside", "{:.4f}"),
     ("detail", "detail", "{:.3f}"),
     ("gradient_correlation", "gradients alike", "{:.3f}"),
+    ("ssim_neckline", "SSIM neckline", "{:.4f}"),
+    ("lpips_neckline", "LPIPS neckline", "{:.4f}"),
+    ("ssim_ends", "SSIM hem, cuffs", "{:.4f}"),
+    ("colours_apart", "colours apart", "{:.3f}"),
+    ("pattern_apart", "pattern apart", "{:.3f}"),
+    ("l1_outside", "L1 outside", "{:.4f}"),
     ("fid", "FID", "{:.2f}"),
     ("kid", "KID", "{:.5f}"),
 )

@@ -1,0 +1,196 @@
+"""Whatever makes pictures of dressed people: a network, a folder that another program filled, and
+plain ways to compare them with."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from model.data.dataset import Row, to_image
+from model.evaluation.arrival import cut_out
+from model.tryon.predictor import TryOn
+from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
+from pipeline.dataset.readers import read_image, resize_image
+
+PICTURE_TYPES = (".png", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One row of the shards, as a method gets it.
+
+    Attributes:
+        photo, garment: (H, W, 3) uint8 RGB. mask: (H, W) bool, True = hidden.
+    """
+
+    row: Row
+    photo: np.ndarray
+    garment: np.ndarray
+    mask: np.ndarray
+
+    @property
+    def paired(self) -> bool:
+        return self.row.person_id == self.row.garment_id
+
+
+class Method(Protocol):
+    """Makes pictures.
+
+    Attributes:
+        name: in tables. facts: what its figures depend on, as plain values.
+    """
+
+    name: str
+    facts: dict[str, Any]
+
+    def draw(self, batch: dict, people: Sequence[Shown]) -> list[np.ndarray | None]:
+        """(H, W, 3) uint8 for each of the people; None for whom it has none."""
+        ...
+
+
+class Network:
+    """A trained network."""
+
+    def __init__(self, predictor: TryOn):
+        self.predictor = predictor
+        self.name = predictor.facts["file"]
+        self.facts = {"weights": {k: v for k, v in predictor.facts.items() if k != "config"}}
+
+    def draw(self, batch: dict, people: Sequence[Shown]) -> list[np.ndarray | None]:
+        output = self.predictor(batch["reference"], batch["garment"], batch["agnostic"])
+        return [to_image(image) for image in output]
+
+
+@dataclass
+class ResultFolder:
+    """Pictures that any program wrote, found by the ids in their names.
+
+    A picture's name is the person's id (``048392`` or ``048392_0``), or person and garment
+    (``048392_048400``), as ``try-on`` or other projects write them; folders above it may name the
+    category, and ``paired`` or ``unpaired``. Pictures of another size are brought to the shards'.
+
+    Raises:
+        DataError: no such folder, no pictures in it, or two for one person.
+    """
+
+    folder: Path
+    name: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    _places: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        if not self.folder.is_dir():
+            raise DataError(self.folder, "no such folder", "a folder of pictures")
+        for path in sorted(self.folder.rglob("*")):
+            if path.suffix.lower() in PICTURE_TYPES and not path.stem.endswith("-panel"):
+                self._places[path.stem].append(path)
+        if not self._places:
+            raise DataError(self.folder, "no pictures", "PNG or JPEG files", "Name another folder")
+        self.name = self.name or self.folder.name
+        count = sum(map(len, self._places.values()))
+        self.facts |= {"folder": self.folder.name, "pictures": count, "resized_from": []}
+
+    def draw(self, batch: dict, people: Sequence[Shown]) -> list[np.ndarray | None]:
+        return [self._read(shown) for shown in people]
+
+    def _read(self, shown: Shown) -> np.ndarray | None:
+        path = self.find(shown.row)
+        if path is None:
+            return None
+        picture = read_image(path)
+        size = shown.photo.shape[:2]
+        told = "{}x{}".format(*picture.shape[:2])
+        if picture.shape[:2] != size and told not in self.facts["resized_from"]:
+            self.facts["resized_from"].append(told)
+        return resize_image(picture, size)
+
+    def find(self, row: Row) -> Path | None:
+        """The picture of a row; None where there is none. Raises DataError where there are two."""
+        person, garment = row.person_id, row.garment_id
+        stems = (
+            f"{row.category}-{person}_{row.category}-{garment}",
+            f"{person}_{garment}",
+            f"{person}_0_{garment}_1",
+            f"{person}_0",
+            person,
+        )
+        for stem in stems:
+            found = [p for p in self._places.get(stem, ()) if self._is_of(p, row)]
+            if len(found) > 1:
+                names = " and ".join(str(p.relative_to(self.folder)) for p in found[:2])
+                remedy = "Name a folder that holds one of them"
+                raise DataError(self.folder, f"{names} for {row.key}", "one picture", remedy)
+            if found:
+                return found[0]
+        return None
+
+    def _is_of(self, path: Path, row: Row) -> bool:
+        """Whether the folders above a picture contradict the row."""
+        above = path.relative_to(self.folder).parts[:-1]
+        categories = {str(c) for c in Category} & set(above)
+        if categories and str(row.category) not in categories:
+            return False
+        pairing = {"paired", "unpaired"} & {re.sub("^test_", "", part) for part in above}
+        return (
+            not pairing or ("paired" if row.person_id == row.garment_id else "unpaired") in pairing
+        )
+
+
+@dataclass
+class Plain:
+    """A way that any network has to beat."""
+
+    name: str
+    fill: Callable[[Shown], np.ndarray | None]
+    facts: dict[str, Any] = field(default_factory=lambda: {"baseline": True})
+
+    def draw(self, batch: dict, people: Sequence[Shown]) -> list[np.ndarray | None]:
+        return [self.fill(shown) for shown in people]
+
+
+def fill_mean(shown: Shown) -> np.ndarray:
+    """The person with the garment's mean colour in the mask."""
+    result = shown.photo.copy()
+    result[shown.mask] = shown.garment[cut_out(shown.garment)].mean(0).round()
+    return result
+
+
+def fit_box(shown: Shown) -> np.ndarray:
+    """The person with the garment's bounding box stretched over the mask's."""
+    result = shown.photo.copy()
+    if not shown.mask.any():
+        return result
+    cloth, hidden = _box(cut_out(shown.garment)), _box(shown.mask)
+    size = (hidden[1].stop - hidden[1].start, hidden[0].stop - hidden[0].start)
+    fitted = cv2.resize(shown.garment[cloth], size, interpolation=cv2.INTER_AREA)
+    canvas = result.copy()
+    canvas[hidden] = fitted
+    result[shown.mask] = canvas[shown.mask]
+    return result
+
+
+def unchanged(shown: Shown) -> np.ndarray | None:
+    """The photo as it is, with the old garment; None for a paired row, whose truth it is."""
+    return None if shown.paired else shown.photo
+
+
+def _box(region: np.ndarray) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def baselines() -> list[Plain]:
+    """Mean colour, the garment fitted by its box, and the person unchanged."""
+    return [
+        Plain("garment's mean colour", fill_mean),
+        Plain("garment fitted by its box", fit_box),
+        Plain("person unchanged", unchanged),
+    ]
