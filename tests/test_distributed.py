@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny import tiny_shards
+
+from model.data.sampler import plan_epoch
+from model.training.config import TrainConfig
+from model.training.elsewhere import shared_out, told_elsewhere
+from pipeline.base.errors import DataError
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = """
@@ -93,9 +101,12 @@ def runs(tmp_path_factory):
             ("two", {"batch_size": 2}, False),
             ("stopped", {"batch_size": 2, "max_minutes": 1}, False),
             ("stopped", {"batch_size": 2}, True),
+            ("stopped-then-one", {"batch_size": 2, "max_minutes": 1}, False),
         ],
     )
-    return folder, said
+    shutil.copytree(folder / "stopped-then-one", folder / "stopped-then-one-before")
+    told = launch(folder, 1, [("stopped-then-one", {"batch_size": 2}, True)])
+    return folder, said + told
 
 
 def state(folder: Path, name: str) -> dict:
@@ -142,3 +153,61 @@ def test_two_processes_stopped_and_resumed_equal_two_that_were_not(runs):
     assert all(
         torch.equal(value, resumed["network"][name]) for name, value in whole["network"].items()
     )
+
+
+def test_one_process_goes_on_with_the_steps_of_two(runs):
+    folder, said = runs
+    stopped, whole, resumed = (
+        state(folder, name) for name in ("stopped-then-one-before", "two", "stopped-then-one")
+    )
+    assert 0 < stopped["place"]["step"] < whole["place"]["step"]
+    assert "Going on with 1 process in place of 2, 2 pairs at a time, 2 times a step" in said
+    assert (resumed["config"]["train"]["batch_size"], resumed["processes"]) == (2, 1)
+    assert resumed["config"]["train"]["accumulate"] == 2
+    assert whole["place"] | {"best": None} == resumed["place"] | {"best": None}
+    for name, value in whole["network"].items():
+        assert torch.allclose(value.double(), resumed["network"][name].double(), atol=2e-5), name
+    logs = [
+        [json.loads(line) for line in (folder / name / "log.jsonl").read_text().splitlines()]
+        for name in ("two", "stopped-then-one")
+    ]
+    losses = [[e["train_loss"] for e in log if "train_loss" in e] for log in logs]
+    assert len(losses[0]) == 2 and losses[1][1] == pytest.approx(losses[0][1], rel=1e-3)
+
+
+def test_whoever_shares_the_steps_of_a_run_out_keeps_their_order_and_their_pairs():
+    order, kept = np.random.default_rng(0).permutation(101), []
+    state = {"config": {"train": TrainConfig(batch_size=4, accumulate=2).to_json()}, "processes": 3}
+    own = TrainConfig(batch_size=4, accumulate=2)
+    for processes in (1, 2, 3, 4, 6, 8, 12, 24):
+        config = shared_out(own, state, processes, Path("run"))
+        assert config.batch_size <= 4
+        assert config.batch_size * config.accumulate * processes == 24
+        parts = [
+            plan_epoch(order, config.batch_size, config.accumulate, rank, processes)
+            for rank in range(processes)
+        ]
+        kept.append(
+            [
+                sorted(i for micros in update for m in micros if m.weight for i in m.indices)
+                for update in zip(*parts)
+            ]
+        )
+    assert all(steps == kept[0] for steps in kept) and len(kept[0]) == 5
+    assert shared_out(own, state, 3, Path("run")) == own
+
+
+def test_processes_that_cannot_share_a_step_evenly_are_told_which_number_could():
+    own = TrainConfig(batch_size=2)
+    state = {"config": {"train": own.to_json()}, "processes": 4}
+    with pytest.raises(DataError, match="steps of 8 pairs, expected .*: 1, 2, 4, 8.*--init"):
+        shared_out(own, state, 3, Path("run"))
+
+
+def test_other_statistics_of_a_run_that_goes_on_elsewhere_are_told():
+    was = TrainConfig(batch_size=4, statistics="recalibrate")
+    now = TrainConfig(batch_size=2, statistics="recalibrate")
+    assert "of 2 pairs from here on, not of 4" in told_elsewhere(was, 1, now, 2)[1]
+    frozen = [replace(config, statistics="frozen") for config in (was, now)]
+    assert len(told_elsewhere(frozen[0], 1, frozen[1], 2)) == 1
+    assert not told_elsewhere(was, 1, was, 1)

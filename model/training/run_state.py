@@ -46,6 +46,12 @@ class Place:
     seen: int = 0
     sums: dict[str, float] = field(default_factory=dict)
 
+    def share_out(self, factor: float) -> None:
+        """Gives each process its part of the epoch's terms so far, where the first process's came
+        from ``factor`` times as many processes."""
+        self.seen = round(self.seen * factor)
+        self.sums = {name: value * factor for name, value in self.sums.items()}
+
 
 def write_json(path: Path, content: dict) -> None:
     """Writes a JSON file that appears whole."""

@@ -23,6 +23,7 @@ from model.network.daflow import DAFlow
 from model.network.devices import half_type
 from model.network.initial import start_copying
 from model.training.config import TrainConfig
+from model.training.elsewhere import differs_in_pairs, pairs_per_step
 from model.training.pictures import FixedPeople
 from pipeline.base.errors import DataError
 from pipeline.shards.folder import ShardFolder
@@ -272,11 +273,6 @@ def plan(setting: Setting, data: Data, processes: int, device: torch.device) -> 
     }
 
 
-def pairs_per_step(config: TrainConfig, processes: int) -> int:
-    """Pairs of all processes from one step of the optimiser to the next."""
-    return config.batch_size * config.accumulate * processes
-
-
 def parameters(network: nn.Module) -> int:
     """Number of trainable values."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
@@ -294,7 +290,10 @@ def refuse_other_run(
     with."""
     saved = state["config"]
     was = TrainConfig.from_json(saved["train"])
-    differences = was.differences(config)
+    differences = was.differences(
+        replace(config, batch_size=was.batch_size, accumulate=was.accumulate)
+    )
+    differences += differs_in_pairs(was, state["processes"], config, processes)
     differences += [
         f"data {name}: {saved['data'].get(name)}, now {value}"
         for name, value in identity.items()
@@ -302,8 +301,6 @@ def refuse_other_run(
     ]
     if network and network.to_dict() != saved["network"]:
         differences.append("network: another shape")
-    if state["processes"] != processes:
-        differences.append(f"processes: {state['processes']}, now {processes}")
     if differences:
         raise DataError(
             path,

@@ -31,6 +31,7 @@ from model.network.devices import full_memory_told
 from model.training.banner import estimate, opening
 from model.training.board import Board, TensorBoard, WeightsAndBiases
 from model.training.config import TrainConfig, better
+from model.training.elsewhere import pairs_per_step, shared_out, told_elsewhere
 from model.training.pictures import FixedPeople, draw_curves, forget_after
 from model.training.processes import Processes
 from model.training.published import is_published, recognition
@@ -61,7 +62,6 @@ from model.training.setup import (
     build_network,
     build_setting,
     depth_at,
-    pairs_per_step,
     plan,
     refuse_other_run,
     resolved,
@@ -119,6 +119,8 @@ def train(
     with stop.on_signals():
         try:
             state = read_checkpoint(Path(run) / LAST) if resume else None
+            if state:
+                config = shared_out(config, state, processes.count, Path(run))
             config = resolved(config, init, state, network)
             data = Data.open(shards, config, unpaired)
             if state:
@@ -547,8 +549,11 @@ class Trainer:
         """Puts everything where the checkpoint left it."""
         self.network.load_state_dict(state["trained"] or state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where the run began in another number format
+            self.scaler.load_state_dict(state["scaler"])
         self.place = Place(**state["place"])
+        was, before = TrainConfig.from_json(state["config"]["train"]), state["processes"]
+        self.place.share_out(before / self.processes.count)
         if self.average:
             self.average.state = {
                 name: value.to(self.device) for name, value in state["average"].items()
@@ -558,6 +563,8 @@ class Trainer:
         self.run.take_back_best()
         if self.processes.first:
             forget_after(self.run.path, self.place.epoch)
+        for line in told_elsewhere(was, before, self.config, self.processes.count):
+            self.report.note(line)
         self.report.note(f"Going on after step {self.place.step}, in epoch {self.place.epoch + 1}.")
 
     # ---- small things
