@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy.ndimage import binary_dilation, binary_erosion
 from test_agnostic import SMALL, people, standing, without
 
 from cli import main
 from pipeline.base.labels import Atr, Category, Joint, is_in
-from pipeline.masks.peers import knows
+from pipeline.masks.peers import Figure, knows
 from pipeline.masks.render import render_agnostic_mask, render_agnostic_masks
 from pipeline.masks.styles import ALL_STYLES, PEER_STYLES
 from pipeline.shards.folder import ShardFolder
@@ -38,6 +39,62 @@ def test_daflow_hides_a_square_around_the_neck_and_ellipses_at_shoulders_and_wid
     assert mask[60, 170] and not mask[60, 171]  # 50 to the right of the left one
     # hips as far apart as shoulders, at 80 and 120; their line is 120 wide, the ellipses 30 x 60
     assert mask[140, 50] and not mask[140, 49] and mask[200, 80:121].any() and not mask[202].any()
+
+
+def daflow_by_formula(keypoints: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The recipe from its description, by distances and inequalities at every pixel."""
+    height, width = labels.shape
+    y, x = np.mgrid[:height, :width].astype(float)
+    at = np.nan_to_num(keypoints[:, :2].astype(float), nan=0.0)
+    shoulders, hips = np.hypot(*(at[5] - at[2])), np.hypot(*(at[11] - at[8]))
+    middle = (at[8] + at[11]) / 2
+    at[[8, 11]] = middle + (at[[8, 11]] - middle) * (shoulders / max(hips, 1e-9))
+
+    def line(a, b, thick):
+        length = max(np.hypot(*(at[b] - at[a])), 1e-9)
+        ux, uy = (at[b] - at[a]) / length
+        along = (x - at[a, 0]) * ux + (y - at[a, 1]) * uy
+        across = np.abs((x - at[a, 0]) * uy - (y - at[a, 1]) * ux)
+        return (along >= 0) & (along <= length) & (across <= thick / 2)
+
+    def ellipse(joint, left, right, half):
+        middle, radius = at[joint, 0] + (right - left) / 2, (left + right) / 2
+        return ((x - middle) / radius) ** 2 + ((y - at[joint, 1]) / half) ** 2 <= 1
+
+    def inside(corners):
+        odd = np.zeros(labels.shape, bool)
+        for (ax, ay), (bx, by) in zip(corners, [*corners[1:], corners[0]]):
+            if ay != by:
+                odd ^= ((ay > y) != (by > y)) & (x < (bx - ax) * (y - ay) / (by - ay) + ax)
+        return odd
+
+    hidden = line(2, 5, 70) | line(2, 8, 60) | line(5, 11, 60) | line(8, 11, 120)
+    hidden |= ellipse(2, 40, 50, 40) | ellipse(5, 40, 50, 40)
+    hidden |= ellipse(8, 30, 30, 60) | ellipse(11, 30, 30, 60)
+    for joint in (3, 4, 6, 7):
+        if at[joint].any() and at[joint - 1].any():
+            hidden |= line(joint - 1, joint, 100)
+            hidden |= ellipse(joint, 40, 40, 40) & (joint in (3, 6))
+    hidden |= inside([at[2], at[5], *(at[hip] for hip in (11, 8) if (at[hip] >= 1).any())])
+    hidden |= (np.abs(x - at[1, 0]) <= 40) & (np.abs(y - at[1, 1]) <= 40)
+    nothing = np.zeros_like(labels)
+    face = Figure(UPPER, keypoints[:, :2].astype(float), nothing, labels).face()
+    back = (Atr.HAIR, Atr.SUNGLASSES, Atr.PANTS, Atr.SKIRT, Atr.LEFT_LEG, Atr.RIGHT_LEG)
+    back += (Atr.LEFT_SHOE, Atr.RIGHT_SHOE)
+    hidden &= ~(is_in(labels, back) | face)
+    return hidden | is_in(labels, (Atr.UPPER_CLOTHES, Atr.DRESS))
+
+
+def test_daflow_is_what_its_description_says_but_for_a_pixel_at_the_edge(crowd):
+    # Pillow, which the original draws with, rounds edges in its own way.
+    upper = [person for person in crowd if person[1] is UPPER]
+    assert len(upper) >= 4
+    for _, category, keypoints, _, labels in upper:
+        mask = render_agnostic_mask(category, keypoints, None, labels, "daflow")
+        expected = daflow_by_formula(keypoints, labels)
+        assert (mask & expected).sum() / (mask | expected).sum() > 0.98
+        inner, outer = binary_erosion(expected), binary_dilation(expected, np.ones((3, 3)))
+        assert (inner & ~mask).sum() + (mask & ~outer).sum() <= 40
 
 
 def test_daflow_brings_back_hair_face_and_legs_but_no_arm_no_neck_and_no_garment():
