@@ -21,7 +21,8 @@ from model.data.dataset import TryOnDataset
 from model.data.loading import Loader
 from model.data.styles import StylePlan, final_style
 from pipeline.base.errors import DataError
-from pipeline.base.labels import Category
+from pipeline.base.labels import Atr, Category
+from pipeline.dataset.flows import to_codes, to_pixels
 
 SIZE = (256, 192)
 
@@ -154,3 +155,42 @@ def test_one_mask_style_gives_way_to_the_other_over_the_epochs():
 def test_styles_that_the_shards_do_not_hold_are_refused_by_name(shards, wanted, named):
     with pytest.raises(DataError, match=f"no masks of style '{named}'.*standard, loose, mix"):
         TryOnDataset([shards], mask_style=wanted)
+
+
+def test_label_map_and_flow_move_with_the_photo_and_the_flow_with_the_garment_too():
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32)
+    # Every colour tells the place on the garment picture that it was fetched from.
+    garment = np.dstack([x, y, np.zeros_like(x)]).round().astype(np.uint8)
+    worn = np.zeros(SIZE, bool)
+    worn[60:190, 50:140] = True
+    places = np.dstack([x, y]) + 8
+    photo = (
+        np.where(worn[..., None], np.dstack([x + 8, y + 8, 0 * x]), 255).round().astype(np.uint8)
+    )
+    codes = to_codes(np.where(worn[..., None], places, np.nan))
+    joints = np.full((18, 3), (np.nan, np.nan, 0), np.float32)
+    for seed in range(6):
+        seen, cloth, mask = photo.copy(), garment.copy(), worn.astype(np.uint8)
+        labels = worn * np.uint8(Atr.UPPER_CLOTHES)
+        view = Augmentation(angles=1.0).apply(seen, cloth, mask, joints, None, random(seed))
+        assert np.array_equal(view.labels(labels) > 0, mask > 0)
+        flow = to_pixels(view.flow(codes))
+        known = np.isfinite(flow[..., 0])
+        assert known.sum() > 4000 and not (known & (mask == 0)).any()
+        inner = known & (cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0)
+        fetched = cv2.remap(cloth, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR)
+        off = np.abs(fetched[inner].astype(int) - seen[inner])[:, :2]
+        assert np.median(off) <= 1 and np.percentile(off, 99) <= 3
+
+
+def test_guides_learn_from_changed_people_too(tmp_path):
+    samples = []
+    for sample in [tiny_sample(c, i) for c in Category for i in range(2)]:
+        sample.label_map = sample.masks["standard"] * np.uint8(Atr.UPPER_CLOTHES)
+        samples.append(sample)
+    shards = write_shards(tmp_path / "shards", samples)
+    dataset = TryOnDataset([shards], augmentation=Augmentation(angles=1.0), cloth=True)
+    for row, who in enumerate(dataset.rows):
+        if who.category is Category.UPPER_BODY:
+            sample = dataset[1, row]
+            assert torch.equal(sample["cloth"], sample["mask"]) and sample["cloth"].any()

@@ -13,12 +13,48 @@ import cv2
 import numpy as np
 
 from pipeline.base.errors import DataError
+from pipeline.dataset.flows import to_codes, to_pixels
 from pipeline.dataset.readers import read_image
 
 TURN, ZOOM, TILT = 15.0, 0.3, 0.08  # degrees, part, part of a side, each at strength 1
 GARMENT_TURN, GARMENT_SCALE = 12.0, 0.15
 PHOTO_TYPES = (".jpg", ".jpeg", ".png")
 FEATHER = 1.2  # pixels at 512 rows: sigma of the silhouette's edge
+
+
+@dataclass(frozen=True)
+class View:
+    """How a sample was changed, for what else belongs to it.
+
+    Args:
+        keypoints: (18, 3) float32, the joints where they are now; those that have left the picture
+            are missing.
+        photo: (3, 3), where pixels of the photo have gone, or None where they stayed.
+        garment: (2, 3), the same of the garment picture.
+    """
+
+    keypoints: np.ndarray
+    photo: np.ndarray | None = None
+    garment: np.ndarray | None = None
+
+    def labels(self, label_map: np.ndarray) -> np.ndarray:
+        """(H, W) uint8: the label map of the changed photo."""
+        return label_map if self.photo is None else _warped(label_map, self.photo)
+
+    def flow(self, codes: np.ndarray) -> np.ndarray:
+        """(H, W, 2) uint16: from where on the changed garment picture each pixel of the changed
+        photo comes; 0, unknown, where that has left the picture."""
+        if self.photo is not None:
+            codes = _warped(codes, self.photo)
+        if self.garment is None:
+            return codes
+        places = to_pixels(codes)
+        return to_codes(places @ self.garment[:, :2].T + self.garment[:, 2])
+
+
+def _warped(map_: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """A map whose values are no colours, seen through a matrix; 0 beyond its borders."""
+    return cv2.warpPerspective(map_, matrix, map_.shape[1::-1], flags=cv2.INTER_NEAREST)
 
 
 @dataclass(frozen=True)
@@ -55,26 +91,24 @@ class Augmentation:
         keypoints: np.ndarray,
         label_map: np.ndarray | None,
         rng: np.random.Generator,
-    ) -> np.ndarray:
+    ) -> View:
         """Changes a sample in place.
 
         Args:
             photo, garment: (H, W, 3) uint8 RGB.
             mask: (H, W) uint8, 1 where it hides.
             keypoints: (18, 3) float32 in pixels of the photo; not changed.
-
-        Returns:
-            The joints where they are now; those that have left the picture are missing.
         """
+        matrix = turned = None
         if rng.random() < self.backgrounds and label_map is not None:
             paste_background(photo, label_map > 0, self._background(photo.shape[:2], rng))
         if self.angles:
             matrix = random_view(photo.shape[:2], self.angles, rng)
             keypoints = seen_through(matrix, photo, mask, keypoints)
-            turn_garment(garment, self.angles, rng)
+            turned = turn_garment(garment, self.angles, rng)
         if rng.random() < self.noise:
             spoil(photo, rng)
-        return keypoints
+        return View(keypoints, matrix, turned)
 
     def _background(self, size_hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         if self.photos is not None and rng.random() < 0.5:
@@ -179,9 +213,9 @@ def seen_through(
     return moved
 
 
-def turn_garment(garment: np.ndarray, strength: float, rng: np.random.Generator) -> None:
+def turn_garment(garment: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
     """Turns and reframes a garment's picture a little, in place; what comes in from beyond has the
-    colour of its border."""
+    colour of its border. Returns (2, 3): where its pixels have gone."""
     height, width = garment.shape[:2]
     angle = rng.uniform(-GARMENT_TURN, GARMENT_TURN) * strength
     scale = 1 + rng.uniform(-GARMENT_SCALE, 0.3 * GARMENT_SCALE) * strength
@@ -192,6 +226,7 @@ def turn_garment(garment: np.ndarray, strength: float, rng: np.random.Generator)
     garment[:] = cv2.warpAffine(
         garment, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=colour
     )
+    return matrix
 
 
 def spoil(photo: np.ndarray, rng: np.random.Generator) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from model.data.augment import Augmentation
+from model.data.augment import Augmentation, View
 from model.data.packing import (
     CLOTH,
     FLOW,
@@ -231,10 +231,6 @@ class TryOnDataset(Dataset):
                 "at least one",
                 "Preprocess more pairs, or give other shards, categories or another --limit.",
             )
-        if flows and self.augmentation.angles:
-            raise DataError(
-                "--angles", "flows of drawn people do not turn with the photo", "0 with flows"
-            )
         if flows and not any(folder.flows for folder in self.folders):
             raise DataError(
                 ", ".join(map(str, self.paths)),
@@ -283,26 +279,28 @@ class TryOnDataset(Dataset):
         shard.garment(at, out=garment)
         mask[:] = shard.mask(at, self.plan.style(epoch, style_at))
         keypoints = shard.keypoints(at)
+        view = View(keypoints)
         if self.jitter:
             rng = np.random.default_rng((self.seed, epoch, index))
             person[:], garment[:] = jitter_colours((person, garment), self.jitter, rng)
         if self.augmentation:
             rng = np.random.default_rng((self.seed, epoch, index, VIEW))
             labels = shard.label_map(at) if self.augmentation.backgrounds else None
-            keypoints = self.augmentation.apply(person, garment, mask, keypoints, labels, rng)
-        moved = self.augmentation.angles  # then labels and flows say nothing of these pictures
+            view = self.augmentation.apply(person, garment, mask, keypoints, labels, rng)
+            keypoints = view.keypoints
         mirrors = self.mirror and mirrored < 0.5
         if mirrors:
             for image in (person, garment, mask):
                 cv2.flip(image, 1, image)
             keypoints = mirror_keypoints(keypoints, self.size_hw[1])
         if self.flows:
-            codes = None if moved else shard.flow(at)
-            codes = np.zeros((*self.size_hw, 2), np.uint16) if codes is None else codes
+            codes = shard.flow(at)
+            codes = np.zeros((*self.size_hw, 2), np.uint16) if codes is None else view.flow(codes)
             flow_part(packed, self.size_hw)[:] = mirror(codes) if mirrors else codes
         if self.cloth:
-            labels, cloth = None if moved else shard.label_map(at), cloth_part(packed, self.size_hw)
-            cloth[:] = UNKNOWN if labels is None else is_in(labels, GARMENT_LABELS[row.category])
+            labels, cloth = shard.label_map(at), cloth_part(packed, self.size_hw)
+            worn = GARMENT_LABELS[row.category]
+            cloth[:] = UNKNOWN if labels is None else is_in(view.labels(labels), worn)
             if mirrors:
                 cv2.flip(cloth, 1, cloth)
         pose.fill(0)

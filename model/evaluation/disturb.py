@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from model.data.augment import Augmentation, seen_through
+from model.data.augment import Augmentation, View, seen_through
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class FixedView(Augmentation):
     degrees: float = 0.0
     scale: float = 1.0
 
-    def apply(self, photo, garment, mask, keypoints, label_map, rng) -> np.ndarray:
+    def apply(self, photo, garment, mask, keypoints, label_map, rng) -> View:
         height, width = photo.shape[:2]
         middle = ((width - 1) / 2, (height - 1) / 2)
         matrix = np.eye(3)
         matrix[:2] = cv2.getRotationMatrix2D(middle, self.degrees, self.scale)
-        return seen_through(matrix, photo, mask, keypoints)
+        return View(seen_through(matrix, photo, mask, keypoints), matrix)
 
 
 DISTURBANCES: dict[str, Augmentation] = {
