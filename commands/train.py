@@ -19,6 +19,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.storage import read_json
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+LARGEST_YAML = 1 << 16
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -59,14 +60,19 @@ def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
         return None
     import yaml
 
+    if path.stat().st_size > LARGEST_YAML:
+        raise DataError(path, f"{path.stat().st_size:,} bytes", "some lines of options")
     try:
         values = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(
-            path, "not YAML", "lines such as 'epochs: 10'", str(error).replace("\n", " ")
-        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        told = str(error).replace("\n", " ")[:300]
+        raise DataError(path, "not YAML", "lines such as 'epochs: 10'", told) from error
     if not isinstance(values, dict):
         raise DataError(path, f"a {type(values).__name__}", "lines such as 'epochs: 10'")
+    for name, value in values.items():
+        if not isinstance(value, (str, int, float, type(None))):
+            told = f"{str(name)[:40]}: a {type(value).__name__}"
+            raise DataError(path, told, "one value, such as 'epochs: 10'")
     values = {str(name).replace("-", "_"): value for name, value in values.items()}
     known = {item.name for item in fields(TrainConfig)} | {"preset"}
     for name in sorted(set(values) - known):

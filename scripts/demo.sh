@@ -27,8 +27,7 @@ done
 step "mask report"             inspect-mask "$out/data" --sample 24 --size 512x384 --out "$out/masks.html" --sheet "$out/masks.jpg"
 step "fine-tuning"             train "$out/shards/train" "$out/run" --init drawn-upper --perceptual none \
   --epochs 3 --batch-size 4 --lr 1e-3 --light-rate 0.02 --schedule cosine --warmup 20 --clip 1 --ema 0.98 --workers 0 \
-  --statistics recalibrate --recalibration 48 --validation-limit 30 --best ssim_inside --pictures 2 \
-  --unpaired "$out/shards/test_unpaired"
+  --statistics recalibrate --recalibration 48 --validation-limit 30 --best ssim_inside --pictures 2
 step "evaluation"              evaluate "$out/run/best.pt" "$out/shards/test_paired" "$out/shards/test_unpaired" --json "$out/metrics.json" --html "$out/metrics.html"
 step "dressed, same garment"   try-on "$out/run/best.pt" --shards "$out/shards/test_paired" --panel --sheet "$out/dressed.jpg" --out "$out/dressed/paired"
 step "dressed, other garment"  try-on "$out/run/best.pt" --shards "$out/shards/test_unpaired" --panel --sheet "$out/dressed_other.jpg" --out "$out/dressed/unpaired"

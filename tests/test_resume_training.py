@@ -365,7 +365,7 @@ def test_a_full_disc_leaves_the_checkpoint_that_was_there(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "content, told", [(b"not a checkpoint", "unreadable"), (None, "no state of a run")]
+    "content, told", [(b"not a checkpoint", "is no checkpoint"), (None, "no state of a run")]
 )
 def test_a_file_that_is_no_run_is_refused(tmp_path, content, told):
     path = tmp_path / "last.pt"

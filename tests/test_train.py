@@ -749,6 +749,12 @@ def test_yaml_gives_options_and_the_command_line_wins(shards, tmp_path):
         ("[1", "not YAML"),
         ("- 3", "a list"),
         ("epochs: many", "many"),
+        ("epochs: [1, 2]", "epochs: a list"),
+        ("best: {a: b}", "best: a dict"),
+        ("epochs: 2026-01-01", "epochs: a date"),
+        ("lr: " + "[" * 20_000, "not YAML"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nepochs: [*b, *b]", "a list"),
+        ("# " + "x" * 70_000, "some lines of options"),
     ],
 )
 def test_a_wrong_yaml_file_is_refused(shards, tmp_path, text, told):

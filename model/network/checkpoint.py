@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from model.network.config import NetworkConfig
 from model.network.daflow import DAFlow
+from model.network.weight_files import REMEDY, read_safetensors, read_torch, write_safetensors
 from pipeline.base.errors import DataError
 from pipeline.base.storage import whole
 
-WRAPPERS = ("network", "state_dict")
-"""Entries that hold the weights: of our training checkpoints, and of the official training
-script's."""
+WRAPPERS = (
+    "network",
+    "params_ema",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "netG",
+    "generator",
+    "params",
+)
+"""Entries that hold the weights: of our training checkpoints, the official training script's, and
+those that training frameworks write; the averaged before the plain ones."""
 
-PREFIX = "module."
-"""What torch's DataParallel and DistributedDataParallel put before every name."""
+DESCRIBED = ("network", "data", "train")
+"""Parts of the configuration that our files carry."""
 
-REMEDY = "Take the published DAFlow checkpoint, or one that this program's training wrote."
+PREFIXES = ("module.", "_orig_mod.", "model.", "netG.", "generator.")
+"""What DataParallel, torch.compile, Lightning and the like put before every name."""
 
 
 def load_weights(network: torch.nn.Module, path: Path | str) -> dict[str, Any]:
@@ -33,8 +40,8 @@ def load_weights(network: torch.nn.Module, path: Path | str) -> dict[str, Any]:
 
     Args:
         network: whose names and shapes the file has to have.
-        path: a state_dict, bare or under "state_dict" or "network", with or without "module."
-            before the names, as torch.save wrote it; or a .safetensors file.
+        path: a state_dict as torch.save wrote it, bare or under one of ``WRAPPERS``, with or
+            without ``PREFIXES`` before the names; or a .safetensors file.
 
     Returns:
         The file's other entries ("config", for example); {} where it holds nothing else.
@@ -61,10 +68,10 @@ def load_network(path: Path | str, device: torch.device | str = "cpu") -> DAFlow
     """
     weights, rest = read_checkpoint(path)
     config = rest.get("config") or {}
-    network = DAFlow(
-        NetworkConfig.from_dict(config["network"]) if "network" in config else NetworkConfig()
-    )
-    check_fit(network, weights, path)
+    shape = NetworkConfig.from_dict(config["network"]) if "network" in config else NetworkConfig()
+    with torch.device("meta"):
+        check_fit(DAFlow(shape), weights, path)  # before memory is taken for what it asks for
+    network = DAFlow(shape)
     network.load_state_dict(weights, strict=False)
     return network.to(device, memory_format=torch.channels_last).eval()
 
@@ -86,7 +93,7 @@ def save_official(network: torch.nn.Module, path: Path | str) -> None:
     try:
         with whole(path) as unfinished:
             if path.suffix == ".safetensors":
-                save_file(weights, unfinished, {"config": json.dumps(config)})
+                write_safetensors(weights, unfinished, {"config": json.dumps(config)})
             else:
                 torch.save(weights, unfinished)
     except OSError as error:
@@ -100,55 +107,61 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
     code of the file.
 
     Raises:
-        DataError: there is no such file, or it is no checkpoint.
+        DataError: there is no such file, it is no checkpoint, or it was damaged.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(path, "no such file", "a checkpoint", REMEDY)
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    if path.suffix == ".safetensors":
+        weights, config = read_safetensors(path)
+        content: Any = {"network": weights, "config": config}
+    else:
+        content = read_torch(path)
     if not isinstance(content, dict):
         raise DataError(path, f"holds a {type(content).__name__}", "a state_dict", REMEDY)
-    name = next((name for name in WRAPPERS if isinstance(content.get(name), dict)), None)
-    weights = content if name is None else content[name]
-    rest = {} if name is None else {k: v for k, v in content.items() if k != name}
+    weights, rest = _unwrapped(content)
     strange = [
-        str(k) for k, v in weights.items() if not (isinstance(k, str) and isinstance(v, Tensor))
+        str(k)[:60]
+        for k, v in weights.items()
+        if not (isinstance(k, str) and isinstance(v, Tensor))
     ]
     if strange or not weights:
         found = "no weights" + (
             f", but entries such as {', '.join(strange[:3])}" if strange else ""
         )
         raise DataError(path, found, "a state_dict, bare or under " + " or ".join(WRAPPERS), REMEDY)
-    return {k.removeprefix(PREFIX): v for k, v in weights.items()}, rest
+    _check_config(rest, path)
+    return _bare_names(weights), rest
 
 
-def _read_pickle(path: Path) -> Any:
-    try:
-        with torch.serialization.safe_globals(
-            [argparse.Namespace]
-        ):  # the official training script stores its options
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "global" in str(error).lower():
-            found = "needs code of its own to be read, which is not run: " + _first_line(error)
-            remedy = "Have its maker save the state_dict alone."
-            raise DataError(path, found, "tensors, numbers and texts", remedy) from None
-        raise DataError(path, "is no checkpoint", "a file that torch.save wrote", REMEDY) from None
-    except Exception as error:  # torch.load fails on foreign bytes in a dozen ways
-        found = f"is no checkpoint ({_first_line(error)})"
-        raise DataError(path, found, "a file that torch.save wrote", REMEDY) from None
+def _unwrapped(content: dict) -> tuple[dict, dict]:
+    """What holds the weights, at most two wrappers deep; and what lies beside it outside."""
+    name = next((name for name in WRAPPERS if isinstance(content.get(name), dict)), None)
+    if name is None:
+        return content, {}
+    rest = {k: v for k, v in content.items() if k != name}
+    inner = content[name]
+    within = next((name for name in WRAPPERS if isinstance(inner.get(name), dict)), None)
+    return (inner if within is None else inner[within]), rest
 
 
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            header = file.metadata() or {}
-        return {"network": weights, "config": json.loads(header.get("config", "{}"))}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(
-            path, f"is no safetensors file ({_first_line(error)})", "", REMEDY
-        ) from None
+def _bare_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without what wrappers put before every name, in whatever order they were put."""
+    while prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in weights)), None):
+        weights = {k.removeprefix(prefix): v for k, v in weights.items()}
+    return weights
+
+
+def _check_config(rest: dict[str, Any], path: Path) -> None:
+    """Raises a DataError where the file's own description is none."""
+    config = rest.get("config")
+    if config is None:
+        return
+    fits = isinstance(config, dict) and all(
+        isinstance(config.get(part, {}), dict) for part in DESCRIBED
+    )
+    if not fits:
+        raise DataError(path, "a config that is none", "the configuration of a run", REMEDY)
 
 
 def check_fit(network: torch.nn.Module, weights: dict[str, Tensor], path: Path | str) -> None:
@@ -182,9 +195,3 @@ def _some(names: list[str], most: int = 3) -> str:
 
 def _size(value: Tensor) -> str:
     return " x ".join(map(str, value.shape)) or "a number"
-
-
-def _first_line(error: Exception) -> str:
-    if isinstance(error, (KeyError, EOFError)):  # of the unpickler: the text is a byte's number
-        return "other bytes"
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0][:200]

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from model.network.weight_files import read_torch
 from pipeline.base.errors import DataError
 from pipeline.base.storage import whole
 
@@ -91,15 +92,7 @@ def read_checkpoint(path: Path) -> dict:
             "the last.pt of a run that was stopped",
             "Start the run without --resume.",
         )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - zip, pickle and torch errors: all mean a broken file
-        raise DataError(
-            path,
-            f"unreadable ({type(error).__name__})",
-            "a training checkpoint",
-            "Use an older checkpoint of the run, or start again.",
-        ) from error
+    state = read_torch(path, "Use an older checkpoint of the run, or start again.")
     if not isinstance(state, dict) or state.get("format") != FORMAT or "place" not in state:
         raise DataError(
             path,

@@ -4,17 +4,16 @@ the official form."""
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from model.data.styles import final_style
 from model.network.checkpoint import save_official
+from model.network.weight_files import write_safetensors
 from model.tryon.figures import figure_table
 from model.tryon.predictor import TryOn
 from pipeline import __version__
@@ -71,12 +70,7 @@ def save_weights(predictor: TryOn, path: Path, facts: dict[str, Any], half: bool
     }
     config = {"network": facts["network"], "data": facts["data"], "train": facts["training"]}
     header = {"format": "pt", "config": json.dumps(config), "card": json.dumps(facts)}
-
-    def write(part: Path) -> None:
-        save_file(weights, part, header)
-        os.chmod(part, 0o644)  # safetensors leaves files that their owner alone can read
-
-    _write(path, write)
+    _write(path, lambda part: write_safetensors(weights, part, header))
 
 
 def save_onnx(predictor: TryOn, path: Path, size_hw: tuple[int, int]) -> float:
