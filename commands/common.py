@@ -6,8 +6,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
@@ -24,6 +26,42 @@ from pipeline.base.storage import unwritable
 
 CATEGORY_NAMES = [str(c) for c in Category]
 SIZE_TEXT = "{}x{}".format(*DEFAULT_HW)
+
+
+GOING_ON = {
+    "make-sample": "The same command begins again.",
+    "check": "Nothing was changed; the same command begins again.",
+    "preprocess": "Finished shards are kept: the same command goes on with the rest.",
+    "inspect-mask": "Nothing was changed; the same command begins again.",
+    "train": "The same command with --resume goes on where there is a checkpoint.",
+    "evaluate": "Nothing was written; the same command begins again.",
+    "try-on": "Pictures that were written are whole; the same command makes all of them again.",
+    "export": "Nothing was written; the same command begins again.",
+    "export-data": "Finished people are kept: the same command goes on with the rest.",
+    "annotate": "The dataset appears when it is whole; the same command begins again.",
+}
+"""What a person may do after a command was stopped."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, made to end a command as Ctrl-C does."""
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Inside, SIGTERM raises ``Terminated``, so that what is unfinished is cleaned up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class LazyGroup(click.Group):
@@ -60,7 +98,13 @@ class LazyGroup(click.Group):
         traceback."""
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
         try:
-            return super().invoke(ctx)
+            with _ended_by_sigterm():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+            with contextlib.suppress(OSError):
+                note(f"Stopped by {number.name}. {GOING_ON.get(ctx.invoked_subcommand or '', '')}")
+            raise SystemExit(128 + number) from None
         except DataError as error:
             raise click.ClickException(str(error)) from error
         except click.BadParameter as error:
