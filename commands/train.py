@@ -99,7 +99,11 @@ def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
     help="Weights to start from: the published checkpoint, one of an own run, or drawn-upper or "
     "drawn, which come with the program.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in RUN, exactly where it stopped.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run in RUN, exactly where it stopped, with as many processes or others.",
+)
 @click.option(
     "--preset",
     type=click.Choice(["full", "small"]),

@@ -17,6 +17,7 @@ from test_docs import parse
 
 from cli import main
 from model.network.daflow import DAFlow
+from model.training import published
 from model.training.config import TrainConfig
 from pipeline.base.labels import Category
 from pipeline.preprocess.config import PreprocessConfig
@@ -51,7 +52,7 @@ def people(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory) -> Path:
+def bare_weights(tmp_path_factory) -> Path:
     """Bare weights of the published network's shape, filled by name and shape."""
     sys.path.insert(0, str(ROOT / "tests" / "data" / "golden"))
     import fill
@@ -89,8 +90,8 @@ def test_the_shards_that_a_recipe_makes_hold_the_masks_that_it_trains_with(recip
 
 
 @each_recipe
-def test_every_option_of_a_recipe_reaches_the_run(recipe, people, published, tmp_path):
-    arguments = ["--config", recipe, "--init", published, "--validation-share", 0, "--dry-run"]
+def test_every_option_of_a_recipe_reaches_the_run(recipe, people, bare_weights, tmp_path):
+    arguments = ["--config", recipe, "--init", bare_weights, "--validation-share", 0, "--dry-run"]
     told = call(people, tmp_path / "run", *arguments)["config"]["train"]
     wanted = yaml.safe_load(recipe.read_text()) | {"validation_share": 0}
     assert {name: told[name] for name in wanted} == wanted
@@ -102,14 +103,28 @@ def test_the_usual_recipe_says_what_the_defaults_are():
     assert {name: usual[name] for name in told} == told
 
 
-def test_a_recipe_trains_the_published_network_at_its_full_size(people, published, tmp_path):
+def test_the_table_of_official_training_says_what_a_run_says_of_the_published_weights():
+    text = (ROOT / "docs" / "training.md").read_text()
+    rows = re.findall(r"^\| ([\w' ]+) \| (.+?) \| (.+?) \|", text, re.M)
+    official = {what: told.replace("`", "") for what, told, _ in rows}
+    height, width = published.SIZE.split("x")
+    assert official["masks"].startswith(published.MASK)
+    assert official["size"].startswith(f"{height} x {width}")
+    assert official["batch"] == str(published.BATCH)
+    assert official["epochs"] == str(published.EPOCHS)
+    assert f"x {published.STEP_FACTOR:g} every {published.STEP_EPOCHS}" in official["schedule"]
+    kind, rate, decay = official["optimiser"].split(", ")
+    assert (kind, float(rate), decay) == ("AdamW", published.RATE, f"decay {published.DECAY:g}")
+
+
+def test_a_recipe_trains_the_published_network_at_its_full_size(people, bare_weights, tmp_path):
     recipe, run = ROOT / "recipes" / "dresscode-512.yaml", tmp_path / "run"
     small = ["--epochs", 1, "--validation-share", 0, "--pictures", 0, "--workers", 0]
-    told = call(people, run, "--config", recipe, "--init", published, *small, "--device", "cpu")
+    told = call(people, run, "--config", recipe, "--init", bare_weights, *small, "--device", "cpu")
     assert "Pairs: 2 (upper body 2), 0 held out, 512 x 384, masks standard" in told["said"]
     assert "bare weights of the published network" in told["said"]
     assert told["epochs"] == 1 and told["warnings"] == []
-    before, after = torch.load(published), torch.load(run / "best.pt")["network"]
+    before, after = torch.load(bare_weights), torch.load(run / "best.pt")["network"]
     assert sum(value.numel() for value in after.values()) > 37_000_000
     moved = [name for name, value in after.items() if not torch.equal(value, before[name])]
     assert any("dafnet" in name for name in moved) and any("FPN" in name for name in moved)
