@@ -53,7 +53,7 @@ def trained(way: str, shards: Path, out: Path, options: dict) -> Path:
     return run
 
 
-def measured(run: Path, shards: Path) -> dict[str, dict[str, float]]:
+def measured(run: Path, shards: Path, tests: int) -> dict[str, dict[str, float]]:
     """{how unseen people are photographed: figures over all of them} of a run's last weights."""
     from model.evaluation.disturb import DISTURBANCES
     from model.evaluation.evaluate import evaluate
@@ -61,8 +61,8 @@ def measured(run: Path, shards: Path) -> dict[str, dict[str, float]]:
 
     network, found = TryOn.load(run / "last.pt", "cpu"), {}
     for name, change in {CLEAN: None, **DISTURBANCES}.items():
-        told = evaluate(network, [shards / "test_paired"], augmentation=change).result
-        figures = told["metrics"]["paired"]["all"]
+        told = evaluate(network, [shards / "test_paired"], augmentation=change, limit=tests)
+        figures = told.result["metrics"]["paired"]["all"]
         found[name] = {"count": figures["count"]} | {name: figures[name] for name in FIGURES}
     return found
 
@@ -107,7 +107,7 @@ def main() -> None:
     options = {"epochs": args.epochs, "limit": args.limit, "pictures": 0}
     for way in args.way or WAYS:
         run = trained(way, shards, args.out, options)
-        write_json(run / "disturbed.json", measured(run, shards))
+        write_json(run / "disturbed.json", measured(run, shards, args.tests))
     done = [way for way in WAYS if (args.out / way / "disturbed.json").exists()]
     results = {way: read_json(args.out / way / "disturbed.json", "Run it again") for way in done}
     write_json(args.out / "results.json", results)

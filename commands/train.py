@@ -194,9 +194,10 @@ def command(
             note(end.text)
         _exit(end.signal)
     try:
-        click.echo(
-            json.dumps(summary, indent=1) if as_json or dry_run else f"{summary['text']} {run}"
-        )
+        if os.environ.get("RANK", "0") == "0":  # of several processes the first one speaks
+            click.echo(
+                json.dumps(summary, indent=1) if as_json or dry_run else f"{summary['text']} {run}"
+            )
     except BrokenPipeError:  # whoever read may have been told to end too
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if not summary.get("signal"):

@@ -197,6 +197,17 @@ def test_whoever_shares_the_steps_of_a_run_out_keeps_their_order_and_their_pairs
     assert shared_out(own, state, 3, Path("run")) == own
 
 
+def test_a_run_that_ended_elsewhere_before_its_first_checkpoint_goes_on_anywhere(tmp_path):
+    was, now = TrainConfig(batch_size=2), TrainConfig(batch_size=2, accumulate=2)
+    state = {"config": {"train": was.to_json()}, "processes": 2}
+    (tmp_path / "config.json").write_text(json.dumps({"train": now.to_json()}))
+    for processes, shares in ((1, (2, 2)), (2, (2, 1)), (4, (1, 1))):
+        config = shared_out(now, state, processes, tmp_path)
+        assert (config.batch_size, config.accumulate) == shares
+    named = TrainConfig(batch_size=1, accumulate=3)
+    assert shared_out(named, state, 4, tmp_path) == named  # the user's own: refused later
+
+
 def test_processes_that_cannot_share_a_step_evenly_are_told_which_number_could():
     own = TrainConfig(batch_size=2)
     state = {"config": {"train": own.to_json()}, "processes": 4}

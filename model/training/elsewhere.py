@@ -7,6 +7,7 @@ from pathlib import Path
 
 from model.training.config import TrainConfig
 from pipeline.base.errors import DataError
+from pipeline.base.storage import read_json
 
 
 def pairs_per_step(config: TrainConfig, processes: int) -> int:
@@ -32,8 +33,8 @@ def shared_out(config: TrainConfig, state: dict, processes: int, path: Path) -> 
     """
     was = TrainConfig.from_json(state["config"]["train"])
     pairs = pairs_per_step(was, state["processes"])
-    unchanged = (config.batch_size, config.accumulate) == (was.batch_size, was.accumulate)
-    if not unchanged or processes == state["processes"]:
+    named = _shares(config) not in (_shares(was), _shares(_told(path) or was))
+    if named or pairs_per_step(config, processes) == pairs:
         return config
     if pairs % processes:
         fitting = [n for n in range(1, pairs + 1) if not pairs % n]
@@ -47,6 +48,20 @@ def shared_out(config: TrainConfig, state: dict, processes: int, path: Path) -> 
     each = pairs // processes
     batch = max(n for n in range(1, was.batch_size + 1) if not each % n)
     return replace(config, batch_size=batch, accumulate=each // batch)
+
+
+def _shares(config: TrainConfig) -> tuple[int, int]:
+    return config.batch_size, config.accumulate
+
+
+def _told(run: Path) -> TrainConfig | None:
+    """What config.json has: later than the checkpoint where a run that went on elsewhere ended
+    before its first."""
+    path = run / "config.json"
+    if not path.exists():
+        return None
+    own = read_json(path, "Start the run again, without --resume").get("train")
+    return TrainConfig.from_json(own) if isinstance(own, dict) else None
 
 
 def differs_in_pairs(was: TrainConfig, before: int, now: TrainConfig, processes: int) -> list[str]:
@@ -70,10 +85,10 @@ def told_elsewhere(was: TrainConfig, before: int, now: TrainConfig, processes: i
     if (was.batch_size, was.accumulate, before) == (now.batch_size, now.accumulate, processes):
         return []
     count = "1 process" if processes == 1 else f"{processes} processes"
+    times = f", {now.accumulate} times a step" if now.accumulate > 1 else ""
     lines = [
-        f"Going on with {count} in place of {before}, {_counted(now.batch_size)} at a time, "
-        f"{now.accumulate} times a step: the same {_counted(pairs_per_step(now, processes))} a "
-        "step, in the same order."
+        f"Going on with {count} in place of {before}, {_counted(now.batch_size)} at a time{times}: "
+        f"the same {_counted(pairs_per_step(now, processes))} a step, in the same order."
     ]
     if not now.frozen and was.batch_size != now.batch_size:
         lines.append(
