@@ -95,7 +95,8 @@ class PartType(click.ParamType):
 @click.option(
     "--verify",
     is_flag=True,
-    help="Re-read the shards of OUT against their index, and change nothing.",
+    help="Re-read the shards of OUT against their index, with DATA also whether its files are "
+    "still those that they were made of; change nothing.",
 )
 @click.pass_context
 def command(
@@ -127,10 +128,11 @@ def command(
     Examples:
       fittingroom preprocess DressCode shards --limit 1800
       fittingroom preprocess --verify shards
+      fittingroom preprocess DressCode shards --verify
       fittingroom preprocess DressCode shards --part 3/8
     """
     if verify:
-        return _verify(ctx, out or data, jobs)
+        return _verify(ctx, out or data, data if out else None, jobs)
     if out is None:
         raise click.UsageError("Missing argument 'OUT'.")
     from pipeline.dataset.index import read_exclude
@@ -167,6 +169,9 @@ def command(
             max_skips=max_skips,
             progress=advance,
         )
+    for name, files in summary.changed:
+        told = f" ({', '.join(files)})" if files else ""
+        note(f"{name} was made again: files that it was made of have changed{told}.")
     if not summary.made:
         note("Every shard was there already, and whole.")
     click.echo(str(summary))
@@ -182,11 +187,11 @@ def _run_part(plan, out: Path, part: tuple[int, int], jobs: int, max_skips: int)
     note("When all parts have ended, the same command without --part writes the index.")
 
 
-def _verify(ctx: click.Context, folder: Path, jobs: int) -> None:
+def _verify(ctx: click.Context, folder: Path, root: Path | None, jobs: int) -> None:
     from pipeline.preprocess.verify import verify
 
     with progress("Verifying", None) as advance:
-        report = verify(folder, jobs=jobs, progress=advance)
+        report = verify(folder, root=root, jobs=jobs, progress=advance)
     for problem in report.problems:
         click.echo(str(problem))
     if report.problems:

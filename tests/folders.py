@@ -10,14 +10,16 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.preprocess.sources import SEEN_NAME
+
 
 def contents(folder: Path) -> dict[str, str]:
     """Every file below ``folder``, hidden ones too: relative name -> SHA-256. Equal means equal
-    byte for byte."""
+    byte for byte. Left out is what a machine's file system said of the sources."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != SEEN_NAME
     }
 
 

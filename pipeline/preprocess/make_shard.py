@@ -18,6 +18,7 @@ from pipeline.dataset.person import Person, read_person, require_garment
 from pipeline.masks.person import person_masks
 from pipeline.masks.render import STYLES
 from pipeline.preprocess.plan import SOFTWARE, ShardPlan
+from pipeline.preprocess.sources import held, newer_than, seen
 from pipeline.shards.format import ShardInfo
 from pipeline.shards.writer import ShardWriter
 
@@ -37,6 +38,10 @@ class Task:
     @property
     def path(self) -> Path:
         return self.out / self.shard.file
+
+    def pairs(self) -> Iterator[PairRecord]:
+        """The shard's people with their files."""
+        return self.shard.pairs(self.root)
 
     @property
     def scratch(self) -> Path:
@@ -68,6 +73,9 @@ def make_shard(task: Task) -> tuple[dict, bool]:
     if record := _finished(task):
         return record, False
     skipped: list[dict] = []
+    changed = _changed_since(task)
+    # Before anything is packed: what changes meanwhile is found by the next run.
+    told = {"seen": seen(task.pairs(), task.info.flows), "sources": _held(task)}
     writer = ShardWriter(task.path, task.info)
     for outcome in _people(task):
         skipped.append(outcome) if isinstance(outcome, dict) else writer.add(outcome)
@@ -80,6 +88,8 @@ def make_shard(task: Task) -> tuple[dict, bool]:
         "sha256": hashlib.sha256(data).hexdigest(),
         "digest": writer.digest,
         "skipped": skipped,
+        **told,
+        **({"changed": changed} if changed is not None else {}),
     }
     # The record first: without its shard it counts for nothing.
     write_json(_record_path(task.scratch, task.shard.file), record, task.scratch)
@@ -114,7 +124,7 @@ def read_masked(
 
 
 def _people(task: Task) -> Iterator[Person | dict]:
-    return (_person_or_skip(pair, task) for pair in task.shard.pairs(task.root))
+    return (_person_or_skip(pair, task) for pair in task.pairs())
 
 
 def _person_or_skip(pair: PairRecord, task: Task) -> Person | dict:
@@ -155,22 +165,45 @@ def _person_or_skip(pair: PairRecord, task: Task) -> Person | dict:
 
 
 def _finished(task: Task) -> dict | None:
-    """The record of this shard if the file is whole and what was skipped is still bad, else
-    None."""
+    """The record of this shard if the file is whole, its sources are those that it was made of, and
+    what was skipped is still bad; else None."""
     for record in (_read_record(task), task.known):
-        if (
-            record
-            and _matches(task.path, record)
-            and record["samples"] + len(record["skipped"]) == len(task.shard)
-        ):
-            bad = {entry["person_id"] + entry["garment_id"] for entry in record["skipped"]}
-            again = [
-                _person_or_skip(pair, task)
-                for pair in task.shard.pairs(task.root)
-                if pair.person_id + pair.garment_id in bad
-            ]
-            if again == record["skipped"]:
-                return record
+        if not record or not _is_whole(task, record):
+            continue
+        now = seen(task.pairs(), task.info.flows)
+        if now != record.get("seen") and record.get("sources", "") not in ("", _held(task)):
+            return None
+        if record["skipped"] == _skipped_again(task, record):
+            return {k: v for k, v in record.items() if k != "changed"} | {"seen": now}
+    return None
+
+
+def _is_whole(task: Task, record: dict) -> bool:
+    people = record["samples"] + len(record["skipped"])
+    return people == len(task.shard) and _matches(task.path, record)
+
+
+def _skipped_again(task: Task, record: dict) -> list:
+    bad = {entry["person_id"] + entry["garment_id"] for entry in record["skipped"]}
+    return [
+        _person_or_skip(pair, task)
+        for pair in task.pairs()
+        if pair.person_id + pair.garment_id in bad
+    ]
+
+
+def _held(task: Task) -> str:
+    return held(task.pairs(), task.info.flows)
+
+
+def _changed_since(task: Task) -> list[str] | None:
+    """Files that were replaced since a whole shard was made of them; [] where times don't tell
+    which, None where there was no such shard."""
+    for record in (_read_record(task), task.known):
+        if record and _is_whole(task, record) and record.get("sources"):
+            if record["sources"] == _held(task):
+                return None
+            return newer_than(task.path, task.pairs(), task.root, task.info.flows)
     return None
 
 

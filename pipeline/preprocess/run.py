@@ -26,12 +26,14 @@ from pipeline.preprocess.backends import run_tasks
 from pipeline.preprocess.config import PreprocessConfig
 from pipeline.preprocess.make_shard import PROGRESS_NAME, Task, make_shard
 from pipeline.preprocess.plan import Plan, differences, make_plan
+from pipeline.preprocess.sources import read_seen, write_seen
 from pipeline.shards.checksums import content_checksum
 from pipeline.shards.folder import INDEX_NAME, read_index
 from pipeline.shards.format import FORMAT, FORMAT_VERSION
 
 CONFIGURATION_NAME = "configuration.json"
 LISTED_SKIPS = 100
+NOT_IN_INDEX = ("skipped", "seen", "changed")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Summary:
         packed: people in the folder.
         skipped: bad pairs, as in the index.
         made, kept: shards that this run made, and found finished.
+        changed: shards that were made again because files of theirs had changed, each with those
+            that times of change tell.
     """
 
     index: Path
@@ -49,6 +53,7 @@ class Summary:
     skipped: tuple[dict, ...]
     made: int
     kept: int
+    changed: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.packed:,} packed, {len(self.skipped):,} skipped ({self.index})"
@@ -230,7 +235,7 @@ def _open(plan: Plan, out: Path) -> dict[str, dict]:
     except OSError as error:
         raise unwritable(scratch, error, resumable=True) from error
     write_json(scratch / CONFIGURATION_NAME, plan.configuration, scratch)
-    return _known_records(index) if index else {}
+    return _known_records(index, read_seen(out)) if index else {}
 
 
 def _clear_unfinished(scratch: Path) -> None:
@@ -247,9 +252,11 @@ def _refuse_other(out: Path, before: dict, plan: Plan) -> None:
         )
 
 
-def _known_records(index: dict) -> dict[str, dict]:
+def _known_records(index: dict, seen: dict[str, str]) -> dict[str, dict]:
     """File name -> record as ``make_shard`` returned it."""
     records = {shard["file"]: {**shard, "skipped": []} for shard in index["shards"]}
+    for name in set(records) & set(seen):
+        records[name]["seen"] = seen[name]
     for entry in index["skipped"]:
         records[entry["shard"]]["skipped"].append(entry)
     return records
@@ -297,7 +304,8 @@ def _finish(plan: Plan, out: Path, records: list[dict], made: int) -> Summary:
         raise BadPairs(str(plan.root), skipped, 0)
     facts = load_manifest()
     shards = [
-        {key: value for key, value in record.items() if key != "skipped"} for record in records
+        {key: value for key, value in record.items() if key not in NOT_IN_INDEX}
+        for record in records
     ]
     index = {
         "format": f"{FORMAT}s",
@@ -311,8 +319,11 @@ def _finish(plan: Plan, out: Path, records: list[dict], made: int) -> Summary:
     }
     index["checksum"] = content_checksum(index)
     write_json(out / INDEX_NAME, index, out / PROGRESS_NAME)
+    write_seen(out, {record["file"]: record["seen"] for record in records}, out / PROGRESS_NAME)
     for _ in range(
         3
     ):  # a worker that outlived an earlier, killed run may put a file there meanwhile
         shutil.rmtree(out / PROGRESS_NAME, ignore_errors=True)
-    return Summary(out / INDEX_NAME, packed, tuple(skipped), made, len(records) - made)
+    changed = tuple((r["file"], tuple(r["changed"])) for r in records if "changed" in r)
+    kept = len(records) - made
+    return Summary(out / INDEX_NAME, packed, tuple(skipped), made, kept, changed)

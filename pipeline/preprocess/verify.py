@@ -9,8 +9,12 @@ from pathlib import Path
 import cv2
 
 from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
+from pipeline.base.manifest import load_manifest
 from pipeline.base.storage import file_sha256
 from pipeline.preprocess.backends import run_tasks
+from pipeline.preprocess.plan import ShardPlan
+from pipeline.preprocess.sources import held, newer_than
 from pipeline.shards.folder import ShardReader, read_index
 from pipeline.shards.reader import REMAKE
 
@@ -24,11 +28,19 @@ class Report:
     problems: tuple[DataError, ...]
 
 
-def verify(folder: Path, *, jobs: int = 1, progress: Callable[[int], None] | None = None) -> Report:
+def verify(
+    folder: Path,
+    *,
+    root: Path | None = None,
+    jobs: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Report:
     """Compares every shard with the folder's index and decodes every sample; changes nothing.
 
     Args:
         folder: what ``preprocess`` finished.
+        root: the dataset; then also whether its files still are those that the shards were made
+            of.
         progress: called with the number of people of each shard that is read.
 
     Raises:
@@ -38,7 +50,13 @@ def verify(folder: Path, *, jobs: int = 1, progress: Callable[[int], None] | Non
     index = read_index(folder)
     expected = {shard["file"]: shard for shard in index["shards"]}
     problems: dict[str, DataError] = {}
-    tasks = ((folder, shard, index["configuration"]) for shard in index["shards"])
+    skipped: dict[str, list[dict]] = {}
+    for entry in index.get("skipped", []):
+        skipped.setdefault(entry["shard"], []).append(entry)
+    tasks = (
+        (folder, shard, index["configuration"], root, skipped.get(shard["file"], []))
+        for shard in index["shards"]
+    )
     for name, problem in run_tasks(_check, tasks, jobs):
         if problem:
             problems[name] = problem
@@ -53,15 +71,38 @@ def verify(folder: Path, *, jobs: int = 1, progress: Callable[[int], None] | Non
     return Report(index["people"], len(expected), tuple(found))
 
 
-def _check(task: tuple[Path, dict, dict]) -> tuple[str, DataError | None]:
+def _check(
+    task: tuple[Path, dict, dict, Path | None, list[dict]],
+) -> tuple[str, DataError | None]:
     """A shard's name and what is wrong with it, None if nothing is."""
-    folder, shard, configuration = task
+    folder, shard, configuration, root, skipped = task
     cv2.setNumThreads(1)
     try:
         _check_shard(folder / shard["file"], shard, configuration)
+        if root is not None and "sources" in shard:
+            _check_sources(folder / shard["file"], shard, configuration, root, skipped)
     except DataError as error:
         return shard["file"], error
     return shard["file"], None
+
+
+def _check_sources(
+    path: Path, shard: dict, configuration: dict, root: Path, skipped: list[dict]
+) -> None:
+    category, split = Category(shard["category"]), configuration["split"]
+    ids = [(who.person_id, who.garment_id) for who in ShardReader(path).names]
+    ids += [(entry["person_id"], entry["garment_id"]) for entry in skipped]
+    maps = lambda person: "".join(
+        letter if load_manifest().path(root, kind, category, person).is_file() else "-"
+        for letter, kind in (("L", "label_map"), ("D", "dense"))
+    )
+    rows = "".join(f"{person} {garment} {maps(person)}\n" for person, garment in ids)
+    pairs = list(ShardPlan(path.name, category, split, rows).pairs(root))
+    flows = bool(configuration.get("flows", False))
+    if held(pairs, flows) != shard["sources"]:
+        files = newer_than(path, pairs, root, flows)
+        named = f", {', '.join(files)} among them" if files else ""
+        raise DataError(path, f"made of files that have changed since{named}", "", REMAKE)
 
 
 def _check_shard(path: Path, shard: dict, configuration: dict) -> None:
