@@ -718,6 +718,14 @@ def test_dry_run_prints_the_plan_and_writes_nothing(shards, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_of_several_processes_the_first_one_tells_the_plan_or_the_summary(shards, tmp_path):
+    words = ["train", str(shards), str(tmp_path / "run"), "--preset", "small", "--dry-run"]
+    words += ["--perceptual", "none"]
+    said = [CliRunner().invoke(main, words, env={"RANK": rank}) for rank in ("0", "1")]
+    assert [done.exit_code for done in said] == [0, 0]
+    assert json.loads(said[0].stdout)["pairs"] == 18 - 3 and not said[1].stdout
+
+
 def test_yaml_gives_options_and_the_command_line_wins(shards, tmp_path):
     (tmp_path / "own.yaml").write_text("epochs: 7\nlr: 0.002\nmask-style: mix\nbalanced: true\n")
     result = call(
