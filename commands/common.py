@@ -138,7 +138,8 @@ def _show_warning(usual: Callable, message, category, *where, **more) -> None:
 
 
 class WeightsType(click.Path):
-    """A file with a network's weights, or the name of some that come with the program.
+    """A file with a network's weights, the name of some that come with the program, or
+    ``hf:owner/name`` of Hugging Face's hub.
 
     A file of that name wins.
     """
@@ -149,8 +150,11 @@ class WeightsType(click.Path):
         super().__init__(exists=True, dir_okay=False, path_type=Path)
 
     def convert(self, value, param, ctx):
+        from model.network.hub import fetch, is_hub
         from model.network.own import OWN_WEIGHTS, own_weights
 
+        if is_hub(str(value)) and not Path(value).exists():
+            value = fetch(str(value))
         if str(value) in OWN_WEIGHTS and not Path(value).exists():
             value = own_weights(str(value))
         return super().convert(value, param, ctx)

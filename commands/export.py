@@ -39,6 +39,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--half", is_flag=True, help="For .safetensors: weights as float16, in half the space."
 )
+@click.option(
+    "--push",
+    "repository",
+    metavar="OWNER/NAME",
+    help="Also put weights and card into this repository of Hugging Face's hub (private at first).",
+)
 @click.option("--remark", default="", help="A sentence for the card: how made, on what, limits.")
 def command(
     weights: Path,
@@ -48,6 +54,7 @@ def command(
     evaluation: Path | None,
     choice: str,
     half: bool,
+    repository: str | None,
     remark: str,
 ) -> None:
     """Write the network in WEIGHTS to OUT: .safetensors with a model card beside it (OUT.md), or
@@ -58,6 +65,7 @@ def command(
       fittingroom export runs/first/best.pt tryon.safetensors --evaluation figures.json
       fittingroom export runs/first/best.pt tryon.onnx --size 512x384
       fittingroom export runs/first/best.pt ckpt.pt --official
+      fittingroom export runs/first/best.pt tryon.safetensors --push me/tryon
     """
     from model.tryon import export
     from model.tryon.predictor import TryOn
@@ -69,6 +77,8 @@ def command(
         )
     if half and (official or out.suffix != ".safetensors"):
         raise click.UsageError("--half is for .safetensors alone.")
+    if repository and (official or out.suffix != ".safetensors"):
+        raise click.UsageError("--push is for .safetensors alone.")
     check_writable(out)
     predictor = TryOn.load(weights, "cpu", choice)
     if official:
@@ -84,3 +94,7 @@ def command(
     card = out.with_suffix(".md")
     export.write_card(card, export.render_card(out.name, facts))
     click.echo(f"{out}\n{card}")
+    if repository:
+        from model.network.hub import push
+
+        click.echo(push(out, card, repository))

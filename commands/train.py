@@ -96,8 +96,8 @@ def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
 @click.option(
     "--init",
     type=WeightsType(),
-    help="Weights to start from: the published checkpoint, one of an own run, or drawn-upper or "
-    "drawn, which come with the program.",
+    help="Weights to start from: the published checkpoint, one of an own run, drawn-upper or "
+    "drawn, which come with the program, or hf:owner/name.",
 )
 @click.option(
     "--resume",
