@@ -1,5 +1,6 @@
 # The program in an image: `docker build --target cpu -t fittingroom .`, or `--target cuda`.
-#   docker run --rm -p 8000:8000 fittingroom                         the page, with the weights that come along
+#   docker run --rm -p 8000:8000 fittingroom                         the page, with the weights that come along,
+#                                                                    at the printed address with localhost for 0.0.0.0
 #   docker run --rm --gpus all --shm-size=4g -v $PWD:/work fittingroom train shards/train runs/first --init ckpt_viton.pt
 # Files in /work are the person's own: mount data, shards and runs there.
 FROM python:3.12-slim AS base

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 from commands.common import SizeType, WeightsType, note, tell_own
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+ANY = ("0.0.0.0", "::")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -36,6 +38,13 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
     show_default=True,
     help="Address or name to listen on; others than this machine's own open the page to the "
     "network.",
+)
+@click.option(
+    "--allow-host",
+    "allowed",
+    multiple=True,
+    metavar="NAME",
+    help="Name under which others may call the page, beside numeric addresses; may be repeated.",
 )
 @click.option(
     "--port",
@@ -83,6 +92,7 @@ def command(
     size_hw,
     device,
     host: str,
+    allowed: tuple[str, ...],
     port: int,
     capacity: int,
     max_upload: float,
@@ -95,8 +105,8 @@ def command(
     own.
 
     Without WEIGHTS, with those that come with the program (drawn), trained on drawn people alone.
-    Nothing uploaded is kept. The page is for this machine alone unless --host says otherwise; it
-    has no log-in.
+    Nothing uploaded is kept. The page is for this machine alone unless --host says otherwise; then
+    the printed address holds a token, without which nobody is let in.
 
     Example:
 
@@ -106,6 +116,7 @@ def command(
         import uvicorn
 
         from model.page.app import build_app
+        from model.page.connections import PatientProtocol
     except ImportError as error:
         extra = "Install the page's extra: pip install '.[demo]'"
         raise click.ClickException(f"{error.name} is missing. {extra}") from None
@@ -126,24 +137,31 @@ def command(
             most_pixels=int(max_pixels * 1e6),
         )
         studio.warm_up()
-        hosts = LOCAL if host in LOCAL else () if host in ("0.0.0.0", "::") else (*LOCAL, host)
+        local = host in LOCAL
+        token = "" if local else secrets.token_urlsafe(16)
         app = build_app(
-            studio, capacity=capacity, hosts=hosts, most_bytes=int(max_upload * (1 << 20))
+            studio,
+            capacity=capacity,
+            hosts=(*LOCAL, *({host.lower()} - set(ANY)), *(name.lower() for name in allowed)),
+            addresses=not local,
+            token=token,
+            most_bytes=int(max_upload * (1 << 20)),
         )
         with _listen(host, port) as place:
             number = place.getsockname()[1]
             shown = f"[{host}]" if ":" in host else host
-            click.echo(f"http://{shown}:{number}/")
+            click.echo(f"http://{shown}:{number}/" + f"?token={token}" * bool(token))
             note(f"{len(studio.people):,} people in the gallery; Ctrl+C ends it.")
             if find_pose is None:
                 note("Photos of your own need MediaPipe: scripts/setup_photo.sh sets it up.")
-            if host not in LOCAL:
-                note("Anybody who reaches this machine can use the page: it has no log-in.")
+            if not local:
+                note("Whoever has this address can use the page; nothing is encrypted.")
             config = uvicorn.Config(
                 app,
-                log_level="warning",
+                http=PatientProtocol,
+                log_level="error",
                 server_header=False,
-                limit_concurrency=256,
+                limit_concurrency=1024,
                 timeout_keep_alive=15,
                 timeout_graceful_shutdown=5,
             )

@@ -60,10 +60,15 @@ def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
         return None
     import yaml
 
+    if not path.is_file():  # a pipe would block for ever
+        raise DataError(path, "not a regular file", "some lines of options")
     if path.stat().st_size > LARGEST_YAML:
         raise DataError(path, f"{path.stat().st_size:,} bytes", "some lines of options")
     try:
-        values = yaml.safe_load(path.read_text()) or {}
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise DataError(path, "references", "lines such as 'epochs: 10'", "Write values out")
+        values = yaml.safe_load(text) or {}
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         told = str(error).replace("\n", " ")[:300]
         raise DataError(path, "not YAML", "lines such as 'epochs: 10'", told) from error

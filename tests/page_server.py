@@ -15,6 +15,7 @@ from tiny import tiny_network
 
 from model.network.daflow import DAFlow
 from model.page.app import build_app
+from model.page.connections import PatientProtocol
 from model.page.studio import Studio
 from model.tryon.predictor import TryOn
 
@@ -33,7 +34,9 @@ def tiny_studio(data: Path | None, find_pose=None, **options) -> Studio:
 def serving(studio: Studio, **options) -> Iterator[str]:
     """The address of a server that runs in a thread."""
     app = build_app(studio, **options)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=PatientProtocol, log_level="warning", timeout_graceful_shutdown=2)
+    )
     with socket.create_server(("127.0.0.1", 0), backlog=256) as place:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
         thread.start()

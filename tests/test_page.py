@@ -3,12 +3,15 @@ once."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import gc
 import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +31,7 @@ from page_server import serving, tiny_predictor, tiny_studio
 from PIL import Image
 
 from model.page.app import build_app
+from model.page.arrivals import Arrivals, Refused
 from model.page.queue import DeviceQueue, QueueFull
 from model.page.studio import Selection, Studio
 from model.tryon.predictor import TryOn
@@ -577,3 +581,98 @@ def test_command_tells_what_is_wrong_with_its_input(tmp_path):
 
     result = CliRunner().invoke(main, ["serve", str(tmp_path / "none.pt")])
     assert result.exit_code == 1 and "none.pt' does not exist" in result.output
+
+
+def page_address(address):
+    host, port = address.removeprefix("http://").split(":")
+    return host, int(port)
+
+
+def slow_post(address):
+    """A connection that has said it sends a picture, and sends a byte of it."""
+    place = socket.create_connection(page_address(address), timeout=10)
+    place.sendall(
+        b"POST /api/preview HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n"
+        b"Content-Type: multipart/form-data; boundary=x\r\n\r\n-"
+    )
+    return place
+
+
+def slow_head(address):
+    place = socket.create_connection(page_address(address), timeout=10)
+    place.sendall(b"GET / HTTP/1.1\r\nHost: ")
+    return place
+
+
+@pytest.mark.parametrize("slow", [slow_post, slow_head])
+def test_callers_are_answered_beside_many_slow_ones(studio, slow, monkeypatch):
+    monkeypatch.setattr("model.page.connections.MOST_WAITING", 20)
+    with serving(studio) as address, contextlib.ExitStack() as held:
+        for _ in range(60):
+            held.enter_context(slow(address))
+        time.sleep(1.2)  # none of them is taken for a newcomer any more
+        form = {"category": "upper_body", "person_id": PERSON}
+        assert httpx.get(f"{address}/api/status", timeout=10).status_code == 200
+        assert httpx.post(f"{address}/api/preview", data=form, timeout=20).status_code == 200
+
+
+def test_whoever_sends_no_whole_head_is_hung_up_on(studio, monkeypatch):
+    monkeypatch.setattr("model.page.connections.HEAD_SECONDS", 0.3)
+    with serving(studio) as address, slow_head(address) as place, pytest.raises(OSError):
+        if not place.recv(1):
+            raise ConnectionResetError
+
+
+def test_a_body_that_trickles_is_told_that_it_is_late(studio, monkeypatch):
+    monkeypatch.setattr("model.page.arrivals.GRACE_S", 0.3)
+    with serving(studio) as address, slow_post(address) as place:
+        assert b"408" in place.recv(4096)
+
+
+def test_the_bytes_held_at_once_are_bounded():
+    async def send(arrivals, sizes):
+        async def receive():
+            return {"body": bytes(sizes.pop()), "more_body": bool(sizes)}
+
+        arrival = await arrivals.begin(receive)
+        while not arrival.complete:
+            await arrival.receive()
+        return arrival
+
+    async def scene():
+        arrivals = Arrivals(4, budget=1000)
+        first = await send(arrivals, [300, 300])
+        with pytest.raises(Refused, match="memory"):
+            await send(arrivals, [500])
+        first.end()
+        await send(arrivals, [300])
+
+    asyncio.run(scene())
+
+
+def test_opened_to_others_the_page_is_served_under_addresses_and_allowed_names_alone(studio):
+    options = {"hosts": ("localhost", "lab.example"), "addresses": True}
+    with TestClient(build_app(studio, **options)) as client:
+        answers = {
+            host: client.get("/api/status", headers={"host": host}).status_code
+            for host in ("10.0.0.7:8000", "[::1]:8000", "lab.example", "evil.example", "")
+        }
+    assert answers == {
+        "10.0.0.7:8000": 200,
+        "[::1]:8000": 200,
+        "lab.example": 200,
+        "evil.example": 400,
+        "": 400,
+    }
+
+
+def test_a_page_with_a_token_lets_in_whoever_shows_it(studio):
+    app = build_app(studio, token="a-secret")
+    with TestClient(app, follow_redirects=False) as client:
+        for place in ("/", "/api/status", "/?token=other"):
+            assert client.get(place).status_code == 401
+        assert client.post("/api/preview", data={"category": "dresses"}).status_code == 401
+        shown = {"Authorization": "Bearer a-secret"}
+        assert client.get("/api/status", headers=shown).status_code == 200
+        assert client.get("/?token=a-secret").headers["location"] == "/"
+        assert client.get("/api/status").status_code == 200  # by the cookie

@@ -761,7 +761,8 @@ def test_yaml_gives_options_and_the_command_line_wins(shards, tmp_path):
         ("best: {a: b}", "best: a dict"),
         ("epochs: 2026-01-01", "epochs: a date"),
         ("lr: " + "[" * 20_000, "not YAML"),
-        ("a: &a [x, x]\nb: &b [*a, *a]\nepochs: [*b, *b]", "a list"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nepochs: [*b, *b]", "references"),
+        ("a: &a {lr: 1}\n<<: [*a, *a]", "references"),
         ("# " + "x" * 70_000, "some lines of options"),
     ],
 )

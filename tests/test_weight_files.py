@@ -186,3 +186,21 @@ def test_foreign_safetensors_without_our_checksum_load(network, config, tmp_path
     weights = {k: v.contiguous() for k, v in network.state_dict().items()}
     save_file(weights, tmp_path / "a.safetensors", {"config": json.dumps(config)})
     assert same(network, tmp_path / "a.safetensors")
+
+
+def test_archives_that_torch_wrote_without_checksums_load(network, tmp_path):
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(network.state_dict(), tmp_path / "a.pt")
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert same(network, tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("kind", ["sparse", "meta"])
+def test_tensors_without_numbers_of_their_own_are_refused(kind, tmp_path):
+    value = torch.zeros(4, device="meta") if kind == "meta" else torch.zeros(4, 4).to_sparse()
+    torch.save({"w": value}, tmp_path / "a.pt")
+    with pytest.raises(DataError, match="w is sparse, quantized or empty"):
+        read_checkpoint(tmp_path / "a.pt")

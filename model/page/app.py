@@ -42,14 +42,22 @@ Answer = dict[str, object]
 
 
 def build_app(
-    studio: Studio, *, capacity: int = 8, hosts: tuple[str, ...] = (), most_bytes: int = 12 << 20
+    studio: Studio,
+    *,
+    capacity: int = 8,
+    hosts: tuple[str, ...] = (),
+    addresses: bool = False,
+    token: str = "",
+    most_bytes: int = 12 << 20,
 ) -> FastAPI:
     """The page as an ASGI application.
 
     Args:
         studio: network and gallery.
         capacity: people that may wait for the network, with the one that is dressed.
-        hosts: names under which the page may be called; empty for all.
+        hosts, addresses: names under which the page may be called, and whether numeric addresses
+            too; neither for all.
+        token: what callers have to show; none where it is empty.
         most_bytes: of one uploaded picture.
     """
     dressing, looking = DeviceQueue(capacity, "network"), DeviceQueue(max(8, capacity), "previews")
@@ -72,7 +80,12 @@ def build_app(
     )
     app.router.route_class = in_memory_route(2 * most_bytes + (1 << 20))
     app.add_middleware(
-        Guard, hosts=hosts, most_bytes=2 * most_bytes + (1 << 16), most_posts=2 * capacity + 8
+        Guard,
+        hosts=hosts,
+        addresses=addresses,
+        token=token,
+        most_bytes=2 * most_bytes + (1 << 16),
+        most_posts=2 * capacity + 8,
     )
     app.state.dressing, app.state.looking, app.state.studio = dressing, looking, studio
     _add_errors(app)
