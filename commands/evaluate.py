@@ -17,6 +17,7 @@ from commands.common import (
     progress,
     tell_own,
 )
+from pipeline.base.errors import DataError
 from pipeline.masks.styles import ALL_STYLES, STANDARD
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -245,12 +246,18 @@ def command(
 
 def _split(ctx: click.Context, paths: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
     """Files and own weights' names; and folders, which are shards."""
+    from model.network.hub import is_hub
+    from model.network.own import OWN_WEIGHTS
+
     weights: list[Path] = []
     shards: list[Path] = []
     for text in paths:
         path = Path(text)
         if path.is_dir():
             shards.append(path)
+        elif not path.exists() and text not in OWN_WEIGHTS and not is_hub(text):
+            remedy = "Check the path, or make what it names first"
+            raise DataError(path, "no such file or folder", "weights, or shards", remedy)
         else:
             weights.append(WeightsType().convert(text, None, ctx))
     if not shards:

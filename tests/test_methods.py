@@ -284,7 +284,7 @@ def test_command_measures_pictures_of_another_program_beside_baselines(folders, 
         (["FOLDER"], "Say what to measure"),
         (["FOLDER", "--baselines", "--table", "all.xls"], "a name that ends in .csv"),
         (["FOLDER", "--baselines", "--disturbed"], "for networks alone"),
-        (["none.pt", "FOLDER"], "does not exist"),
+        (["none.pt", "FOLDER"], "no such file or folder"),
     ],
 )
 def test_what_cannot_be_measured_is_told(folders, tmp_path, monkeypatch, words, told):
