@@ -120,3 +120,12 @@ def test_an_unfinished_file_may_be_a_link_and_an_error_leaves_the_old_one(tmp_pa
         unfinished.write_bytes(b"half")
         raise RuntimeError
     assert path.read_bytes() == b"weights" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_run_sweeps_what_killed_ones_left_and_nothing_else(tmp_path):
+    from model.training.run_state import RunFolder
+
+    for name in ("last.pt", ".own.tmp", f".last.pt.{'0a' * 16}.tmp", f".log.jsonl.{'b' * 32}.tmp"):
+        (tmp_path / name).write_bytes(b"x")
+    RunFolder(tmp_path).sweep()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".own.tmp", "last.pt"]

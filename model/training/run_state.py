@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import random
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from pipeline.base.storage import whole
 
 FORMAT, VERSION = "fittingroom", 1
 LAST, BEST = "last.pt", "best.pt"
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # as pipeline.base.storage names them
 LENT = ".best-of-whole-epochs.pt"
 
 
@@ -171,6 +173,13 @@ class RunFolder:
                 "a new folder",
                 "Go on with it by --resume, or name another folder.",
             )
+
+    def sweep(self) -> None:
+        """Removes parts of checkpoints that killed processes left; call it under the folder's
+        lock."""
+        for part in self.path.glob(".*.tmp") if self.writes else ():
+            if UNFINISHED.fullmatch(part.name):
+                part.unlink(missing_ok=True)
 
     def log(self, **entry) -> None:
         """Appends one line to log.jsonl."""

@@ -137,6 +137,7 @@ def train(
             if not resume and processes.first:
                 folder.refuse_used()
             with only_run_in(folder.path) if processes.first else contextlib.nullcontext():
+                folder.sweep()
                 trainer = Trainer(setting, data, folder, processes, note, stop, bar)
                 source = folder.last if state else init
                 lines = opening(setting, data, processes.count, processes.device, source)
