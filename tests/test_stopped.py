@@ -31,6 +31,11 @@ main()
 """
 
 
+def heed_interrupts() -> None:
+    """Shells let what they start in the background ignore Ctrl-C, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", ["preprocess", "check"])
 def test_a_stopped_command_cleans_up_and_says_how_to_go_on(command, number):
@@ -40,6 +45,7 @@ def test_a_stopped_command_cleans_up_and_says_how_to_go_on(command, number):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
     assert process.stdout.readline() == "at work\n"
     process.send_signal(number)
