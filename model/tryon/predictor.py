@@ -109,7 +109,7 @@ class TryOn:
         trained = f"trained on {parts[0]}{people} {' '.join(parts[1:])}".rstrip()
         if not data:
             trained = "the file does not say what they were trained on"
-        came = " come with the program," if own else ":"
+        came = ", which comes with the program:" if own else ":"
         return f"{self.facts.get('file', 'a network')}{came} {trained}."
 
     def draw(self, step: Step) -> Tensor:
