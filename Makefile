@@ -1,5 +1,7 @@
 # `make demo` and `make test` do all the set-up they need; `make help` lists the rest.
 PY := .venv/bin/python
+# Tests at once; `make test WORKERS=8` on a large machine.
+WORKERS := $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; echo $$n)
 
 help:              ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -13,7 +15,7 @@ demo: .venv/ready  ## the whole way on a synthetic dataset; pictures and reports
 	@scripts/demo.sh
 
 test: .venv/ready  ## all tests
-	@$(PY) -m pytest --cov --cov-report=term
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term
 
 lint: .venv/ready  ## style and types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
