@@ -22,7 +22,7 @@ from pipeline.masks.render import (
     render_agnostic_masks,
 )
 from pipeline.masks.rules import RULES
-from pipeline.sample import describe_person, person_files
+from pipeline.sample import describe_wearer, person_files
 
 SMALL = (256, 192)
 TRUSTING = tuple(s for s in STYLES if s != "recipe")
@@ -75,7 +75,7 @@ def reaching(tmp_path_factory):
     for number in range(1000):
         category = (Category.UPPER_BODY, Category.DRESSES)[number % 2]
         person_id = f"{number:06d}"
-        if not poses.get(describe_person(category, person_id).pose):
+        if not poses.get(describe_wearer(category, person_id).pose):
             continue
         for name, data in person_files(category, person_id, 0, size_hw).items():
             (root / name).parent.mkdir(exist_ok=True)
@@ -85,7 +85,7 @@ def reaching(tmp_path_factory):
         keypoints = read_keypoints(root / f"keypoints/{person_id}_2.json", size_hw)
         hands = is_in(labels, (Atr.LEFT_ARM, Atr.RIGHT_ARM)) & is_in(dense, (3, 4))
         if hands.sum() >= 20 and np.isfinite(keypoints[2:8]).all():
-            poses[describe_person(category, person_id).pose] -= 1
+            poses[describe_wearer(category, person_id).pose] -= 1
             found.append((f"{category}/{person_id}", category, keypoints, dense, labels))
     assert not any(poses.values())
     return found

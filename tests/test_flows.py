@@ -18,7 +18,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, Category
 from pipeline.dataset.flows import decode, mirror, read_flow, to_codes, to_pixels
 from pipeline.preprocess.run import preprocess
-from pipeline.sample import describe_person, make_sample, person_files, sample_ids
+from pipeline.sample import describe_wearer, make_sample, person_files, sample_ids
 from pipeline.sample.scene import render_person
 from pipeline.shards.folder import ShardFolder
 from tests.tiny import tiny_sample, write_shards
@@ -60,7 +60,7 @@ def packed(drawn, tmp_path_factory):
 def test_the_shop_picture_fetched_along_the_flow_shows_the_worn_garment_up_to_shading(category):
     seen = 0
     for person_id in sample_ids(category, "train", 12):
-        person = describe_person(category, person_id, 3)
+        person = describe_wearer(category, person_id, 3)
         if person.garment.pattern in ("plain", "lettering") or "behind" in person.pose:
             continue
         files = person_files(category, person_id, 3, (512, 384), flows=True)
@@ -81,7 +81,7 @@ def test_the_shop_picture_fetched_along_the_flow_shows_the_worn_garment_up_to_sh
 
 def test_nearly_all_of_a_dress_has_its_place_and_nothing_else_has():
     for person_id in sample_ids(Category.DRESSES, "train", 8):
-        person = describe_person(Category.DRESSES, person_id, 3)
+        person = describe_wearer(Category.DRESSES, person_id, 3)
         if "coat" in person.worn or "behind" in person.pose:
             continue
         drawn, _, _ = render_person(person, DRAWN, flows=True)

@@ -21,15 +21,15 @@ from pipeline.dataset.pose import render_skeleton
 from pipeline.sample import (
     POSES,
     WARDROBE,
-    describe_person,
+    describe_wearer,
     make_sample,
     person_files,
     sample_ids,
 )
 from pipeline.sample.census import measure_bodies, measure_garments
-from pipeline.sample.person import defect_rates
 from pipeline.sample.scene import joints_in_photo, render_person
 from pipeline.sample.statistics import GARMENT_LEVELS, LEVELS, real_statistics
+from pipeline.sample.wearer import defect_rates
 
 SIZE = (256, 192)
 ALL = [(c, i) for c in Category for i in sample_ids(c, "train", 4) + sample_ids(c, "test", 2)]
@@ -45,7 +45,7 @@ MODALITIES = (
 
 
 def everyone(count: int):
-    return [describe_person(c, i) for c in Category for i in sample_ids(c, "train", count)]
+    return [describe_wearer(c, i) for c in Category for i in sample_ids(c, "train", count)]
 
 
 def find(wanted, count: int = 400):
@@ -182,7 +182,7 @@ def test_another_seed_gives_other_people():
     poses = [
         [
             (p.pose, p.garment.pattern, p.skin)
-            for p in (describe_person(Category.UPPER_BODY, i, seed) for i in ids)
+            for p in (describe_wearer(Category.UPPER_BODY, i, seed) for i in ids)
         ]
         for seed in (0, 1)
     ]
@@ -249,7 +249,7 @@ def test_the_worn_garment_has_the_colours_of_the_one_in_the_shop():
 
 
 def test_faults_come_at_the_rates_of_real_files():
-    people = [describe_person(Category.UPPER_BODY, f"{i:06d}", 3) for i in range(4000)]
+    people = [describe_wearer(Category.UPPER_BODY, f"{i:06d}", 3) for i in range(4000)]
     seen = Counter(defect for person in people for defect in person.defects)
     for name in (
         "missing r_wrist",

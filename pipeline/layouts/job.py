@@ -16,7 +16,7 @@ from pipeline.base.storage import only_run_in, read_json, write_json, write_whol
 from pipeline.dataset.person import Person
 from pipeline.layouts import archives
 from pipeline.layouts.card import render_card
-from pipeline.layouts.lists import Row, write_lists
+from pipeline.layouts.lists import ListRow, write_lists
 from pipeline.layouts.subject import Subject
 from pipeline.layouts.tables import LAYOUTS, OOTD_NAMES, Layout
 from pipeline.masks.render import MASK_VERSION
@@ -287,7 +287,7 @@ def _finish(
             continue
         journals.setdefault(split, []).append(read_json(path))
     rows = {
-        split: [Row(*row) for done in parts for row in done["rows"]]
+        split: [ListRow(*row) for done in parts for row in done["rows"]]
         for split, parts in sorted(journals.items())
     }
     left_out = [

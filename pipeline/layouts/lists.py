@@ -22,7 +22,7 @@ GARMENT_WORDS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ListRow:
     """One pair that was exported."""
 
     category: Category
@@ -30,7 +30,7 @@ class Row:
     garment: str
 
 
-Rows = dict[str, list[Row]]
+Rows = dict[str, list[ListRow]]
 """Split -> its pairs, in order."""
 
 
@@ -136,7 +136,7 @@ def _csv(rows: Rows) -> dict[str, str]:
     return {"pairs.csv": stream.getvalue()}
 
 
-def _viton_lines(pairs: list[Row]) -> str:
+def _viton_lines(pairs: list[ListRow]) -> str:
     return "".join(f"{r.person}_00.jpg {r.garment}_00.jpg\n" for r in pairs)
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -15,6 +14,7 @@ from pipeline.base.labels import GARMENT_LABELS, is_in
 from pipeline.dataset.encode import encode_keypoints
 from pipeline.dataset.person import Person
 from pipeline.dataset.pose import render_pose, render_skeleton
+from pipeline.dataset.readers import resize_image, resize_map
 from pipeline.inspect.overlays import ATR_COLOURS
 from pipeline.layouts import encode
 from pipeline.masks.person import person_masks
@@ -47,41 +47,40 @@ class Subject:
     def mask(self) -> np.ndarray:
         """(H, W) bool, True = hidden. Drawn or stored at the source's size, scaled by nearest."""
         mask = person_masks(self.person, (self.style,))[self.style]
-        return self._resized_map(mask.view(np.uint8)) > 0
+        return resize_map(mask.view(np.uint8), self.size_hw) > 0
+
+    @cached_property
+    def scaled(self) -> Person:
+        """The person at the layout's size; the garment's picture keeps its own."""
+        try:
+            return self.person.at(self.size_hw)
+        except ValueError:
+            raise self._lacks("photo, label map or DensePose map") from None
 
     @cached_property
     def photo_pixels(self) -> np.ndarray:
-        return self._resized_photo(self.person.photo, "photo")
+        return self._had(self.scaled.photo, "photo")
 
     @cached_property
     def garment_pixels(self) -> np.ndarray:
-        return self._resized_photo(self.person.garment, "garment")
+        return resize_image(self._had(self.person.garment, "garment"), self.size_hw)
 
     @cached_property
     def keypoints(self) -> np.ndarray:
         """(18, 3) float32 in pixels of the layout's size."""
-        if self.person.keypoints is None:
-            raise self._lacks("keypoints")
-        height, width = self._source_hw()
-        scale = (self.size_hw[1] / width, self.size_hw[0] / height, 1)
-        return self.person.keypoints * np.array(scale, np.float32)
+        return self._had(self.scaled.keypoints, "keypoints")
 
     @cached_property
     def label_map(self) -> np.ndarray:
-        if self.person.label_map is None:
-            raise self._lacks("label map")
-        return self._resized_map(self.person.label_map)
+        return self._had(self.scaled.label_map, "label map")
 
     @cached_property
     def dense_i(self) -> np.ndarray:
-        if self.person.dense_i is None:
-            raise self._lacks("DensePose map")
-        return self._resized_map(self.person.dense_i)
+        return self._had(self.scaled.dense_i, "DensePose map")
 
     @cached_property
     def cihp(self) -> np.ndarray:
-        dense_i = None if self.person.dense_i is None else self.dense_i
-        return encode.to_cihp(self.label_map, dense_i)
+        return encode.to_cihp(self.label_map, self.scaled.dense_i)
 
     # Layers: what a row of the table names.
 
@@ -161,25 +160,10 @@ class Subject:
         picture[self.mask] = level
         return picture
 
-    def _source_hw(self) -> tuple[int, int]:
-        try:
-            return self.person.size_hw
-        except ValueError:
-            raise self._lacks("photo, label map or DensePose map") from None
-
-    def _resized_photo(self, image: np.ndarray | None, name: str) -> np.ndarray:
-        if image is None:
+    def _had(self, layer: np.ndarray | None, name: str) -> np.ndarray:
+        if layer is None:
             raise self._lacks(name)
-        if image.shape[:2] == tuple(self.size_hw):
-            return image
-        enlarged = self.size_hw[0] > image.shape[0]
-        how = cv2.INTER_LANCZOS4 if enlarged else cv2.INTER_AREA
-        return cv2.resize(image, self.size_hw[::-1], interpolation=how)
-
-    def _resized_map(self, classes: np.ndarray) -> np.ndarray:
-        if classes.shape == tuple(self.size_hw):
-            return classes
-        return cv2.resize(classes, self.size_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        return layer
 
     def _original(self, name: str) -> bytes | None:
         """The file's own bytes, where it is an upright RGB JPEG of the layout's size."""

@@ -6,18 +6,18 @@ garment is cut in ``cut`` and laid on a body in ``wear``.
 
 from __future__ import annotations
 
-from pipeline.sample.person import Person, describe_person
 from pipeline.sample.poses import POSES
 from pipeline.sample.wardrobe import WARDROBE, Garment
+from pipeline.sample.wearer import Wearer, describe_wearer
 from pipeline.sample.write import SampleSummary, fits_layout, make_sample, person_files, sample_ids
 
 __all__ = [
     "POSES",
     "WARDROBE",
     "Garment",
-    "Person",
+    "Wearer",
     "SampleSummary",
-    "describe_person",
+    "describe_wearer",
     "fits_layout",
     "make_sample",
     "person_files",

@@ -8,8 +8,8 @@ import numpy as np
 
 from pipeline.base.labels import Atr, Joint
 from pipeline.sample.body import Body
-from pipeline.sample.person import Person
 from pipeline.sample.scene import Picture, joints_in_photo
+from pipeline.sample.wearer import Wearer
 
 _MISSING = [-1.0, -1.0, 0.0, -1.0]
 _KEPT_OF_FEW = (
@@ -23,7 +23,7 @@ _KEPT_OF_FEW = (
 )
 
 
-def missing_joints(person: Person, body: Body, rng: np.random.Generator) -> set[int]:
+def missing_joints(person: Wearer, body: Body, rng: np.random.Generator) -> set[int]:
     """Rows of the joints that the pose network did not find."""
     missing = {int(j) for j in Joint if f"missing {j.name.lower()}" in person.defects}
     if body.facing < 0:
@@ -37,7 +37,7 @@ def missing_joints(person: Person, body: Body, rng: np.random.Generator) -> set[
     return missing | set(np.flatnonzero(outside).tolist())
 
 
-def keypoint_rows(person: Person, body: Body, rng: np.random.Generator) -> list[list[float]]:
+def keypoint_rows(person: Wearer, body: Body, rng: np.random.Generator) -> list[list[float]]:
     """18 rows [x, y, score, id] in the 384 x 512 frame: whole numbers as floats, running ids; -1 -1
     0 -1: missing."""
     missing, rows, number = missing_joints(person, body, rng), [], 0
@@ -64,7 +64,7 @@ def _blob(rng: np.random.Generator, size_hw: tuple[int, int], cell: int) -> np.n
 _LABEL_FAULTS = {"label fragment", "half dress", "bag in pieces", "skirt called upper clothes"}
 
 
-def spoil_labels(person: Person, picture: Picture, rng: np.random.Generator) -> None:
+def spoil_labels(person: Wearer, picture: Picture, rng: np.random.Generator) -> None:
     """Faults of the label map, in place: only labels of clothes and bags change, no outline
     does."""
     labels = picture.labels
@@ -94,7 +94,7 @@ _CONFUSED = np.arange(256, dtype=np.uint8)
 _CONFUSED[[9, 10, 13, 14, 7, 8, 11, 12]] = [8, 7, 12, 12, 10, 9, 14, 13]
 
 
-def spoil_dense(person: Person, picture: Picture, rng: np.random.Generator) -> None:
+def spoil_dense(person: Wearer, picture: Picture, rng: np.random.Generator) -> None:
     """Wrong parts in patches below skirts and dresses, in place."""
     if "wrong dense patches" not in person.defects:
         return

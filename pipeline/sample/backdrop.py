@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.base.labels import Joint
 from pipeline.sample.body import Body
 from pipeline.sample.mesh import dim
-from pipeline.sample.person import Person
+from pipeline.sample.wearer import Wearer
 
 _TONES = ((214, 208, 200), (196, 204, 208), (222, 204, 190), (200, 206, 192), (186, 190, 200))
 
@@ -133,7 +133,7 @@ def _street(rng, size_hw, ratio) -> np.ndarray:
     return cv2.resize(small, size_hw[::-1], interpolation=cv2.INTER_CUBIC)
 
 
-def render_backdrop(person: Person, size_hw: tuple[int, int], body: Body) -> np.ndarray:
+def render_backdrop(person: Wearer, size_hw: tuple[int, int], body: Body) -> np.ndarray:
     """(H, W, 3) uint8 RGB background with the shadow at the person's feet."""
     rng, ratio = np.random.default_rng([*person.seed, 9]), size_hw[0] / 1024
     kinds = {

@@ -10,9 +10,9 @@ import numpy as np
 
 from pipeline.base.labels import Joint
 from pipeline.sample.mesh import ribbon
-from pipeline.sample.person import Person
-from pipeline.sample.poses import Arm, Pose
+from pipeline.sample.poses import Arm, Stance
 from pipeline.sample.statistics import body_values, unit_of
+from pipeline.sample.wearer import Wearer
 
 FRAME_HW = (1024, 768)
 U = 156.0  # units of the frame to a u of ``statistics``, at scale 1
@@ -130,7 +130,7 @@ class Body:
     """
 
     joints: np.ndarray
-    pose: Pose
+    pose: Stance
     build: str
     facing: int
     turn: float
@@ -221,7 +221,7 @@ class Body:
         return (left, right_edge) if self.side(right) > 0 else (right_edge, left)
 
 
-def build_body(person: Person) -> Body:
+def build_body(person: Wearer) -> Body:
     """The posed body of a person, joints at the middle of each limb."""
     stance = person.stance
     joints = stance.joints * (FRAME_HW[1] / 384)

@@ -9,7 +9,6 @@ import numpy as np
 from pipeline.base.labels import Category, Joint
 from pipeline.sample.annotate import keypoint_rows, spoil_labels
 from pipeline.sample.body import build_body
-from pipeline.sample.person import describe_person
 from pipeline.sample.scene import render_person
 from pipeline.sample.statistics import (
     GARMENT_LEVELS,
@@ -20,6 +19,7 @@ from pipeline.sample.statistics import (
     quantiles,
     real_statistics,
 )
+from pipeline.sample.wearer import describe_wearer
 
 SIZE = (256, 192)  # of the label maps that garments are measured in
 
@@ -27,7 +27,7 @@ SIZE = (256, 192)  # of the label maps that garments are measured in
 def stored_joints(category: Category, person_id: str, seed: int) -> np.ndarray:
     """(18, 2) x, y as the person's keypoint file has them, in the frame of 384 x 512; NaN where a
     joint is missing."""
-    person = describe_person(category, person_id, seed)
+    person = describe_wearer(category, person_id, seed)
     rng = np.random.default_rng([*person.seed, 3])
     rows = np.array(keypoint_rows(person, build_body(person), rng))
     return np.where(rows[:, 2:3] > 0, rows[:, :2], np.nan)
@@ -54,7 +54,7 @@ def measure_garments(
     """Name -> quantiles of what the people's garments measure in their label maps."""
     found: dict[str, list[float]] = {}
     for person_id in ids:
-        person = describe_person(category, person_id, seed)
+        person = describe_wearer(category, person_id, seed)
         picture, body, _ = render_person(person, SIZE)
         rng = np.random.default_rng([*person.seed, 3])
         rows = np.array(keypoint_rows(person, body, rng))

@@ -51,7 +51,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Pose:
+class Stance:
     """One pose.
 
     Attributes:
@@ -77,7 +77,7 @@ def stored_poses() -> dict[str, np.ndarray]:
         return {name: archive[name].astype(float) for name in archive.files}
 
 
-def draw_pose(category: Category, rng: np.random.Generator, bag: bool = False) -> Pose:
+def draw_stance(category: Category, rng: np.random.Generator, bag: bool = False) -> Stance:
     """A pose of the category's people; ``bag``: both hands hold one if they come together."""
     poses = stored_poses()[str(category)]
     joints = np.full((18, 2), np.nan)
@@ -86,10 +86,10 @@ def draw_pose(category: Category, rng: np.random.Generator, bag: bool = False) -
     if rng.random() < 0.002:  # ten times as often as among real people, so that a sample has some
         joints[[2, 3, 4, 5, 6, 7]] = joints[[5, 6, 7, 2, 3, 4]]
         joints[[8, 9, 10, 11, 12, 13]] = joints[[11, 12, 13, 8, 9, 10]]
-    return read_pose(joints, rng, bag)
+    return read_stance(joints, rng, bag)
 
 
-def read_pose(joints: np.ndarray, rng: np.random.Generator, bag: bool = False) -> Pose:
+def read_stance(joints: np.ndarray, rng: np.random.Generator, bag: bool = False) -> Stance:
     """What a body does whose joints lie so: hands near the hips may rest on them or be in a
     pocket, and a body with narrow shoulders is turned."""
     back = bool(joints[Joint.R_SHOULDER, 0] > joints[Joint.L_SHOULDER, 0])
@@ -105,9 +105,9 @@ def read_pose(joints: np.ndarray, rng: np.random.Generator, bag: bool = False) -
     low = wrists[:, 1].min() > joints[[Joint.R_ELBOW, Joint.L_ELBOW], 1].mean()
     if bag and low and not back and apart[0] < 0.55 and apart[1] < 0.35:
         arms = [Arm("fist"), Arm("fist")]
-        return Pose("bag before", joints, arms[0], arms[1], float(turn), back)
+        return Stance("bag before", joints, arms[0], arms[1], float(turn), back)
     name = "seen from behind" if back else _name(arms, values, joints, over, float(turn))
-    return Pose(name, joints, arms[0], arms[1], float(turn), back)
+    return Stance(name, joints, arms[0], arms[1], float(turn), back)
 
 
 def _read_arm(side: int, values: dict, over: bool, rng: np.random.Generator) -> Arm:

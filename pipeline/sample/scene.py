@@ -15,12 +15,12 @@ from pipeline.sample.backdrop import render_backdrop
 from pipeline.sample.body import Body, build_body
 from pipeline.sample.cut import Piece
 from pipeline.sample.mesh import Box, dim, lay_texture, place_piece
-from pipeline.sample.person import Person
 from pipeline.sample.shop import Shop, tailor
 from pipeline.sample.skin import BodyPass, arm, draw_hand, foot, hand, head, leg, torso
 from pipeline.sample.tailor import shaded
 from pipeline.sample.wardrobe import Garment
 from pipeline.sample.wear import worn_grid
+from pipeline.sample.wearer import Wearer
 
 
 @dataclass
@@ -118,7 +118,7 @@ class Picture:
             self.labels[box.of][part > 0] = label
 
 
-def _skin_table(person: Person) -> np.ndarray:
+def _skin_table(person: Wearer) -> np.ndarray:
     """(256, 1, 3) uint8: colours of skin by light (200 is full); shadows are warmer than lights."""
     light = np.arange(256)[:, None] / 200
     return np.clip(np.array(person.skin) * light ** (0.85, 1.1, 1.2), 0, 255).astype(np.uint8)[
@@ -126,7 +126,7 @@ def _skin_table(person: Person) -> np.ndarray:
     ]
 
 
-def _paint_body(picture: Picture, person: Person, parts: list, shadow: float = 0.0) -> None:
+def _paint_body(picture: Picture, person: Wearer, parts: list, shadow: float = 0.0) -> None:
     """Skin into photo and label map, and its parts into DensePose."""
     drawn = BodyPass(parts, picture.size_hw, picture.ratio)
     if not drawn.inside.any():
@@ -149,7 +149,7 @@ def _paint_body(picture: Picture, person: Person, parts: list, shadow: float = 0
         cv2.copyTo(np.ascontiguousarray(drawn.field[..., k]), mask, picture.uv[k][drawn.box.of])
 
 
-def _paint_hand(picture: Picture, person: Person, body: Body, right: bool, visible: bool) -> None:
+def _paint_hand(picture: Picture, person: Wearer, body: Body, right: bool, visible: bool) -> None:
     shape = hand(body, right)
     mask, box = draw_hand(shape, picture.size_hw, picture.ratio)
     if box.empty:
@@ -203,7 +203,7 @@ def _paint_piece(
 class Wardrobe:
     """The tailored pieces of all that a person wears."""
 
-    def __init__(self, person: Person, size_hw: tuple[int, int], behind: bool):
+    def __init__(self, person: Wearer, size_hw: tuple[int, int], behind: bool):
         self.person, self.behind, self.size_hw = person, behind, size_hw
         self.garments = person.worn
         self.pieces = {
@@ -241,7 +241,7 @@ class Wardrobe:
 
 
 def _paint_arm(
-    picture: Picture, person: Person, body: Body, clothes: Wardrobe, right: bool
+    picture: Picture, person: Wearer, body: Body, clothes: Wardrobe, right: bool
 ) -> None:
     what = body.arm(right).hand
     _paint_body(picture, person, [arm(body, right)], 0.3)
@@ -252,7 +252,7 @@ def _paint_arm(
 
 
 def render_person(
-    person: Person, size_hw: tuple[int, int], flows: bool = False
+    person: Wearer, size_hw: tuple[int, int], flows: bool = False
 ) -> tuple[Picture, Body, Wardrobe]:
     """The photo and its annotations, still without faults; the body; and the garments, for the
     in-shop picture. With ``flows``, the picture has one."""
@@ -288,7 +288,7 @@ def render_person(
     return picture, body, clothes
 
 
-def _paint_clothes(picture: Picture, person: Person, body: Body, clothes: Wardrobe) -> None:
+def _paint_clothes(picture: Picture, person: Wearer, body: Body, clothes: Wardrobe) -> None:
     """Trousers or skirt and top, tucked in or not; then the coat."""
     order = ("upper", "lower") if person.tucked else ("lower", "upper")
     for part in (*order, "dress"):

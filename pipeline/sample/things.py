@@ -12,8 +12,8 @@ from pipeline.sample.body import Body
 from pipeline.sample.cloth import colour, make_cloth
 from pipeline.sample.cut import WAIST_Y, smooth_line
 from pipeline.sample.mesh import grid, ribbon, warp_piece
-from pipeline.sample.person import Person
 from pipeline.sample.skin import foot_line
+from pipeline.sample.wearer import Wearer
 
 _ACROSS = np.linspace(-1, 1, 7)
 
@@ -44,7 +44,7 @@ def _line(picture, points, tone, width: float) -> None:
     )
 
 
-def _strand_texture(person: Person) -> np.ndarray:
+def _strand_texture(person: Wearer) -> np.ndarray:
     """(160, 96, 4) uint8 RGBA: combed hair, lighter in a band, thinning at the tips."""
     rng = np.random.default_rng([*person.seed, 5])
     lines = cv2.blur(rng.normal(0, 1, (160, 96)).astype(np.float32), (3, 61)) * 6
@@ -63,7 +63,7 @@ def _strand_texture(person: Person) -> np.ndarray:
     return np.dstack([rgb, tip * 255]).astype(np.uint8)
 
 
-def _paint_strand(picture, person: Person, points, profile, shadow: float = 0.3) -> None:
+def _paint_strand(picture, person: Wearer, points, profile, shadow: float = 0.3) -> None:
     left, right = ribbon(np.asarray(points, float), np.asarray(profile, float), 14, 0.3)
     target = grid(left, right, _ACROSS)
     rows, columns = np.meshgrid(np.linspace(0, 159, 14), np.linspace(0, 95, 7), indexing="ij")
@@ -77,7 +77,7 @@ def _paint_strand(picture, person: Person, points, profile, shadow: float = 0.3)
         picture.paint(*drawn, Atr.HAIR, shadow)
 
 
-def paint_back_hair(picture, person: Person, body: Body) -> None:
+def paint_back_hair(picture, person: Wearer, body: Body) -> None:
     """Hair that falls behind the shoulders or lies about the neck."""
     neck, s = body.joints[Joint.NECK], body.scale
     x = neck[0] + 16 * body.turn * s
@@ -99,7 +99,7 @@ def paint_back_hair(picture, person: Person, body: Body) -> None:
         )
 
 
-def paint_face(picture, person: Person, body: Body) -> None:
+def paint_face(picture, person: Wearer, body: Body) -> None:
     """Lips and the shadow below them, collar bones; the back of the head when seen from behind."""
     neck, s = body.joints[Joint.NECK], body.scale
     if body.facing < 0:
@@ -196,7 +196,7 @@ def _shaft(body: Body, right: bool) -> np.ndarray:
     return np.vstack([grown[0], grown[1][::-1]])
 
 
-def paint_shoe(picture, person: Person, body: Body, right: bool) -> None:
+def paint_shoe(picture, person: Wearer, body: Body, right: bool) -> None:
     """One shoe, with a sole or a heel."""
     label = Atr.RIGHT_SHOE if right else Atr.LEFT_SHOE
     shapes = [np.array(shape, float) * (body.side(right), 1) for shape in _SHOES[person.shoes]]
@@ -235,7 +235,7 @@ def paint_shoe(picture, person: Person, body: Body, right: bool) -> None:
         _line(picture, shine, np.clip(base * 1.08 + 22, 0, 255), 2)
 
 
-def paint_belt(picture, person: Person, body: Body) -> None:
+def paint_belt(picture, person: Wearer, body: Body) -> None:
     """A belt with a buckle round the waist."""
     if "belt" not in person.extras or "coat" in person.worn:
         return
@@ -287,7 +287,7 @@ def paint_pocket(picture, body: Body, right: bool) -> None:
 
 
 def _paint_bag(
-    picture, person: Person, centre: np.ndarray, grip: np.ndarray, size: tuple[float, float]
+    picture, person: Wearer, centre: np.ndarray, grip: np.ndarray, size: tuple[float, float]
 ) -> None:
     base, (w, h) = colour(person.extra_colour), size
     top, bottom = centre[1] - h / 2, centre[1] + h / 2
@@ -350,7 +350,7 @@ def _paint_bag(
     )
 
 
-def _paint_hat(picture, person: Person, centre: np.ndarray) -> None:
+def _paint_hat(picture, person: Wearer, centre: np.ndarray) -> None:
     base, angle = colour(person.extra_colour), np.linspace(0, 2 * np.pi, 40)
     brim = np.stack([centre[0] + 62 * np.cos(angle), centre[1] + 62 * np.sin(angle)], 1)
     crown = np.stack([centre[0] + 34 * np.cos(angle), centre[1] - 2 + 36 * np.sin(angle)], 1)
@@ -359,7 +359,7 @@ def _paint_hat(picture, person: Person, centre: np.ndarray) -> None:
     _line(picture, crown[[*range(40), 0]], base * 0.6, 4)
 
 
-def _paint_scarf(picture, person: Person, body: Body) -> None:
+def _paint_scarf(picture, person: Wearer, body: Body) -> None:
     """A scarf laid about the neck, with one end hanging down."""
     neck, s = body.joints[Joint.NECK], body.scale
     rng = np.random.default_rng([*person.seed, 6])
@@ -401,7 +401,7 @@ def _paint_scarf(picture, person: Person, body: Body) -> None:
             picture.paint(*drawn, Atr.SCARF, 0.4)
 
 
-def _front_hair(picture, person: Person, body: Body) -> None:
+def _front_hair(picture, person: Wearer, body: Body) -> None:
     """Long hair over one shoulder or both."""
     neck, s = body.joints[Joint.NECK], body.scale
     sides = {"long": (-1, 1), "one side": (1 if person.jitter[14] > 0 else -1,)}.get(
@@ -423,7 +423,7 @@ def _front_hair(picture, person: Person, body: Body) -> None:
         )
 
 
-def paint_front(picture, person: Person, body: Body, paint_hand: Callable[[bool], None]) -> None:
+def paint_front(picture, person: Wearer, body: Body, paint_hand: Callable[[bool], None]) -> None:
     """All that lies in front of the clothes: scarf, hair, bags, a hat in the hand."""
     s, joints = body.scale, body.joints
     if "scarf" in person.extras:
@@ -446,7 +446,7 @@ def paint_front(picture, person: Person, body: Body, paint_hand: Callable[[bool]
         paint_hand(True)
 
 
-def _shoulder_bag(picture, person: Person, body: Body) -> None:
+def _shoulder_bag(picture, person: Wearer, body: Body) -> None:
     """A bag on a strap across the chest, lying on the hip."""
     s, joints = body.scale, body.joints
     start = joints[Joint.L_SHOULDER] + (-body.side(False) * 34 * s, -18 * s)

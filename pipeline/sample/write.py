@@ -25,9 +25,9 @@ from pipeline.dataset.flows import FOLDER as FLOWS
 from pipeline.dataset.flows import encode, to_codes
 from pipeline.dataset.pose import render_skeleton
 from pipeline.sample.annotate import finish_uv, keypoint_rows, spoil_dense, spoil_labels
-from pipeline.sample.person import describe_person
 from pipeline.sample.scene import render_person
 from pipeline.sample.shop import render_shop
+from pipeline.sample.wearer import describe_wearer
 
 MARK = "sample.json"
 FOLDERS = ("images", "keypoints", "skeletons", "label_maps", "dense")
@@ -55,7 +55,7 @@ def person_files(
 ) -> dict[str, bytes]:
     """All files of one person, by their path below the category's folder; with ``flows``, also
     where on the garment picture each pixel of the worn garment comes from (``dataset.flows``)."""
-    person = describe_person(category, person_id, seed)
+    person = describe_wearer(category, person_id, seed)
     picture, body, clothes = render_person(person, size_hw, flows)
     rng = np.random.default_rng([*person.seed, 3])
     rows = keypoint_rows(person, body, rng)
@@ -181,7 +181,7 @@ def make_sample(
 ) -> SampleSummary:
     """Writes a synthetic dataset in exactly Dress Code's layout and formats.
 
-    Each person depends on category, id and seed alone (``describe_person``), not on the number of
+    Each person depends on category, id and seed alone (``describe_wearer``), not on the number of
     people or workers.
 
     Args:

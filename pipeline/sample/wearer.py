@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.base.labels import Category
-from pipeline.sample.poses import Pose, draw_pose
+from pipeline.sample.poses import Stance, draw_stance
 from pipeline.sample.statistics import real_statistics
 from pipeline.sample.wardrobe import Garment, make_garment, pick, shown_hem
 
 
 @dataclass(frozen=True)
-class Person:
+class Wearer:
     """Everything that decides the pictures and annotations of one person.
 
     ``stance`` is how the body stands; ``defects`` names the faults that the annotations carry (see
@@ -24,7 +24,7 @@ class Person:
 
     category: Category
     id: str
-    stance: Pose
+    stance: Stance
     build: str
     skin: tuple[int, int, int]
     hair: str
@@ -101,7 +101,7 @@ def _clothes(rng: np.random.Generator, category: Category) -> tuple[dict[str, Ga
     return worn, "lower"
 
 
-def _extras(rng: np.random.Generator, stance: Pose) -> tuple[str, ...]:
+def _extras(rng: np.random.Generator, stance: Stance) -> tuple[str, ...]:
     """Bags, scarves, hats and belts."""
     extras = []
     if stance.name == "bag before":
@@ -153,15 +153,15 @@ def _defects(
     )
 
 
-def describe_person(category: Category, person_id: str, seed: int = 0) -> Person:
+def describe_wearer(category: Category, person_id: str, seed: int = 0) -> Wearer:
     """The person that ``make_sample`` draws for this category, id and seed; always the same one."""
     key = (seed, category.index, int(person_id))
     rng = np.random.default_rng(key)
     worn, shown = _clothes(rng, category)
-    stance = draw_pose(category, rng, bag=rng.random() < 0.5)
+    stance = draw_stance(category, rng, bag=rng.random() < 0.5)
     broad = category is not Category.DRESSES and rng.random() < 0.3 and worn["lower"].cut.legs
     extras = _extras(rng, stance)
-    return Person(
+    return Wearer(
         category,
         person_id,
         stance,
