@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from cli import main
 from model.data.dataset import TryOnDataset
 from model.data.loading import Loader
+from model.data.packing import SKIN
 from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, Category
 from pipeline.dataset.flows import decode, mirror, read_flow, to_codes, to_pixels
@@ -213,10 +214,13 @@ def test_the_garments_pixels_reach_the_batch_and_are_mirrored_with_the_photo(pac
         labels = np.isin(folder[i].label_map, GARMENT_LABELS[row.category])
         assert found.shape == (1, *SIZE) and found.dtype == torch.float32
         np.testing.assert_array_equal(found[0].numpy() == 1, labels)
+        for kind, classes in zip(plain[i]["skin"].numpy(), SKIN):
+            np.testing.assert_array_equal(kind == 1, np.isin(folder[i].label_map, classes))
         other = mirrored[i]
         if not torch.equal(other["person"], plain[i]["person"]):
             turned += 1
             torch.testing.assert_close(other["cloth"], found.flip(-1))
+            torch.testing.assert_close(other["skin"], plain[i]["skin"].flip(-1))
             torch.testing.assert_close(other["person"], plain[i]["person"].flip(-1))
     assert 0 < turned < len(plain)
 

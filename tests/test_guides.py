@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from model.loss.guides import GUIDES, GuideWeights, guide_backward, guide_terms
+from model.loss.guides import GUIDES, GuideWeights, guide_backward, guide_terms, nearest_skin
 from model.loss.losses import LossWeights, TryOnLoss
 from model.network.checkpoint import save_official
 from model.network.config import NetworkConfig
@@ -37,7 +37,9 @@ def scene() -> tuple[Flows, dict]:
     own = identity()
     columns, rows = torch.meshgrid(torch.arange(WIDTH), torch.arange(HEIGHT), indexing="xy")
     flow = torch.stack([columns - 2, rows])[None].double()
-    batch = {"garment": garment, "person": person, "mask": mask, "cloth": cloth}
+    skin = torch.zeros(1, 3, HEIGHT, WIDTH)
+    skin[:, 1, 4:28, [0, 3]] = 1  # an arm: hidden in column 3, seen in the leftmost
+    batch = {"garment": garment, "person": person, "mask": mask, "cloth": cloth, "skin": skin}
     batch |= {"flow": flow * cloth, "flow_known": cloth}
     to_garment = own - torch.tensor([4 / WIDTH, 0]).double().view(2, 1, 1)
     beside = own.clone()
@@ -67,6 +69,7 @@ def test_flows_that_are_right_cost_nothing():
         ("together", lambda f: Flows(apart(f.grids), f.weights)),
         ("smooth", lambda f: Flows(f.grids + 0.1 * (torch.arange(WIDTH) % 2), f.weights)),
         ("black", lambda f: Flows(identity().expand_as(f.grids), f.weights)),
+        ("skin", lambda f: Flows(f.grids + 0.2, f.weights)),
     ],
 )
 def test_each_term_sees_its_own_fault(name, spoil):
@@ -103,10 +106,28 @@ def test_terms_without_their_data_are_silent():
     unknown = batch | {
         "cloth": torch.full_like(batch["cloth"], -1),
         "flow_known": torch.zeros_like(batch["cloth"]),
+        "skin": torch.zeros_like(batch["skin"]),
     }
     for less in (unknown, {name: batch[name] for name in ("garment", "person", "mask")}):
         terms = guide_terms([spoilt], less, ALL)
-        assert all(float(terms.get(n, 0)) == 0 for n in ("share", "cloth", "flow", "together"))
+        assert all(float(terms.get(n, 0)) == 0 for n in GUIDES if n not in ("smooth", "black"))
+
+
+def test_hidden_skin_looks_for_the_nearest_skin_of_its_kind_that_can_be_seen():
+    def found(*seen: tuple[int, int, int]) -> tuple[list[float], float]:
+        skin, mask = torch.zeros(1, 3, 96, 72), torch.zeros(1, 1, 96, 72)
+        mask[..., 30:60, :] = 1
+        skin[:, 2, 42:48, 33:39] = 1  # a leg; cells are 3 x 3 pixels
+        for kind, top, left in seen:
+            skin[:, kind, top : top + 3, left : left + 3] = 1
+        places, known = nearest_skin({"skin": skin, "mask": mask})
+        x, y = (places[0, :, 14, 11] + 1) / 2 * torch.tensor([72, 96]) - 0.5
+        return [float(x), float(y)], float(known[0, 0, 14, 11])
+
+    assert found((2, 75, 33), (1, 66, 33)) == ([34, 76], 1)  # a leg, although an arm is nearer
+    assert found((1, 66, 33), (0, 3, 3)) == ([34, 67], 1)  # an arm, where no leg is to be seen
+    assert found((2, 60, 33), (2, 75, 33)) == ([34, 61], 1)
+    assert found((2, 33, 33)) == ([35.5, 47.5], 0)  # hidden itself: nothing is known
 
 
 def test_a_term_with_factor_0_is_not_computed():

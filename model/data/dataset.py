@@ -23,16 +23,16 @@ from model.data.packing import (
     CLOTH,
     FLOW,
     PIXEL,
-    UNKNOWN,
     cloth_part,
     flow_part,
     parts,
     to_levels,
     widen,
+    worn_codes,
 )
 from model.data.styles import MIX, StylePlan
 from pipeline.base.errors import DataError
-from pipeline.base.labels import GARMENT_LABELS, MIRROR_JOINTS, Category, is_in
+from pipeline.base.labels import GARMENT_LABELS, MIRROR_JOINTS, Category
 from pipeline.dataset.flows import mirror
 from pipeline.dataset.person import Identity
 from pipeline.dataset.pose import draw_pose
@@ -188,7 +188,7 @@ class TryOnDataset(Dataset):
         size_hw: what the caller expects; None takes what the shards hold.
         flows: also give the flows of drawn people, mirrored with them. People of shards without
             flows have none that is known.
-        cloth: also say where the photo shows the garment, by the label map.
+        cloth: also say where the photo shows the garment and bare skin, by the label map.
 
     Raises:
         DataError: no pair is left, folders differ in size, the size is no multiple of 32, a style
@@ -299,8 +299,8 @@ class TryOnDataset(Dataset):
             flow_part(packed, self.size_hw)[:] = mirror(codes) if mirrors else codes
         if self.cloth:
             labels, cloth = shard.label_map(at), cloth_part(packed, self.size_hw)
-            worn = GARMENT_LABELS[row.category]
-            cloth[:] = UNKNOWN if labels is None else is_in(view.labels(labels), worn)
+            labels = None if labels is None else view.labels(labels)
+            cloth[:] = worn_codes(labels, GARMENT_LABELS[row.category])
             if mirrors:
                 cv2.flip(cloth, 1, cloth)
         pose.fill(0)

@@ -7,7 +7,7 @@ travel; their colours are parted and widened to floats where the network runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.base.labels import Atr
 from pipeline.dataset.flows import LARGEST
 
 PIXEL = 10
@@ -28,6 +29,9 @@ CLOTH = 1
 
 UNKNOWN = 2
 """In place of 1 (garment) and 0 (anything else): the person has no label map."""
+
+SKIN = ((Atr.HEAD,), (Atr.LEFT_ARM, Atr.RIGHT_ARM), (Atr.LEFT_LEG, Atr.RIGHT_LEG))
+"""Kinds of bare skin; one is stored as ``UNKNOWN`` + 1 + its place here."""
 
 BLOCK = 49152
 """Pixels that are widened at a time: their floats, half a megabyte, stay in the cache until parted
@@ -86,9 +90,24 @@ def flow_part(packed: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def cloth_part(packed: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """(H, W) uint8, a view of the last byte of each pixel: 1 = the photo shows the garment there,
-    0 = it does not, ``UNKNOWN``."""
+    """(H, W) uint8, a view of the last byte of each pixel, as ``worn_codes`` gives it."""
     return packed[-size_hw[0] * size_hw[1] :].reshape(size_hw)
+
+
+def worn_codes(labels: np.ndarray | None, garment: Collection[int]) -> np.ndarray | int:
+    """(H, W) uint8: 1 where a label map shows the garment, from ``UNKNOWN`` + 1 on the kinds of
+    ``SKIN``, 0 elsewhere; without a map ``UNKNOWN``.
+
+    Args:
+        garment: its ATR labels.
+    """
+    if labels is None:
+        return UNKNOWN
+    table = np.zeros(256, np.uint8)
+    for kind, classes in enumerate(SKIN):
+        table[list(classes)] = UNKNOWN + 1 + kind
+    table[list(garment)] = 1
+    return cv2.LUT(labels, table)
 
 
 def has_flow(packed: torch.Tensor, size_hw: tuple[int, int]) -> bool:
@@ -102,13 +121,15 @@ def widen_cloth(
 
     Returns:
         cloth (B, 1, H, W) float32: 1 = the label map shows the garment, 0 = anything else, -1 = the
-        person has no label map.
+        person has no label map. skin (B, 3, H, W) float32: 1 = it shows bare skin of that kind.
     """
     area = size_hw[0] * size_hw[1]
     if packed.shape[-1] not in ((PIXEL + CLOTH) * area, (PIXEL + FLOW + CLOTH) * area):
         return {}
     stored = packed[:, -area:].contiguous().to(device).view(len(packed), 1, *size_hw)
-    return {"cloth": stored.float().masked_fill(stored == UNKNOWN, -1)}
+    cloth = (stored == 1).float().masked_fill(stored == UNKNOWN, -1)
+    kinds = [stored == UNKNOWN + 1 + kind for kind in range(len(SKIN))]
+    return {"cloth": cloth, "skin": torch.cat(kinds, 1).float()}
 
 
 def widen_flow(

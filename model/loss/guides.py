@@ -15,10 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.network.daflow import Flows
-from model.network.warp import warp
+from model.network.warp import absolute_grids, warp
 
 TINY = 1e-4
 ENOUGH = 0.5  # share of a level's pixel that has to be known
+CELLS = 32  # rows in which hidden skin looks for visible skin
+OTHER_KIND = 0.5  # widths that a leg rather looks for a leg than for an arm
+NEAR = 0.02  # widths from the middle of a cell's skin that are as good: half a cell
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class GuideWeights:
         together: distance of the K garment flows from their mean, in widths of the picture.
         smooth: second differences of each garment flow on the garment's pixels.
         black: share of what a pixel fetches from the hidden, black part of the person.
+        skin: distance of each of the person's flows from the nearest visible skin, where hidden
+            skin is to be drawn, in widths of the picture.
     """
 
     share: float = 0.0
@@ -41,6 +46,7 @@ class GuideWeights:
     together: float = 0.0
     smooth: float = 0.0
     black: float = 0.0
+    skin: float = 0.0
 
     def __bool__(self) -> bool:
         return any(asdict(self).values())
@@ -55,10 +61,13 @@ def guide_terms(flows: Sequence[Flows], batch: dict, weights: GuideWeights) -> d
     Args:
         flows: of the levels, coarse to fine; garment's K then person's.
         batch: garment, person (B, 3, H, W) in [-1, 1], mask (B, 1, H, W) with 1 = hidden, cloth
-            (B, 1, H, W) with 1 = the photo shows the garment, 0 = it does not, -1 = not known, and
-            flow with flow_known as ``model.data.packing.widen_flow`` gives them. Terms are silent
-            where what they need is missing.
+            (B, 1, H, W) with 1 = the photo shows the garment, 0 = it does not, -1 = not known,
+            skin (B, 3, H, W) with 1 = the photo shows skin of that kind, and flow with flow_known
+            as ``model.data.packing.widen_flow`` gives them. Terms are silent where what they need
+            is missing.
     """
+    if weights.skin and "skin" in batch:
+        batch = batch | dict(zip(("skin_place", "skin_known"), nearest_skin(batch)))
     sums: dict[str, Tensor] = {}
     for level in flows:
         for name, value in _level_terms(level, batch, weights).items():
@@ -114,7 +123,47 @@ def _level_terms(flows: Flows, batch: dict, weights: GuideWeights) -> dict[str, 
         hidden = shrunk(batch["mask"], size)
         fetched = warp(hidden, flows.grids[:, k:], flows.weights[:, k:])
         terms["black"] = fetched.mean()
+    if weights.skin and "skin_place" in batch:
+        place, seen = shrunk_places(batch["skin_place"], batch["skin_known"], size)
+        off = in_widths(flows.grids[:, k:] - place[:, None], size)
+        far = ((off.square().sum(2) + TINY**2).sqrt() - NEAR).clamp_min(0)
+        terms["skin"] = (far.mean(1, keepdim=True) * seen).sum() / seen.sum().clamp_min(1.0)
     return terms
+
+
+@torch.no_grad()
+def nearest_skin(batch: dict) -> tuple[Tensor, Tensor]:
+    """Where each cell of hidden skin finds visible skin: of its own kind, as long as that is not
+    ``OTHER_KIND`` further than another. Cells are ``CELLS`` a side at most; nothing waits for the
+    device.
+
+    Args:
+        batch: mask (B, 1, H, W) with 1 = hidden, skin (B, 3, H, W) with 1 = skin of that kind.
+
+    Returns:
+        places (B, 2, h, w) in [-1, 1], x and y, the middle of the visible skin in the nearest cell;
+        and known (B, 1, h, w), 1 where a cell is mostly hidden skin and some is visible elsewhere.
+    """
+    skin, mask = batch["skin"].float(), batch["mask"].float()
+    height, width = mask.shape[-2:]
+    rows = min(CELLS, height)
+    size = (rows, max(1, round(width * rows / height)))
+    own = absolute_grids(skin.new_zeros(len(skin), 1, 2, height, width), True)[:, 0]
+    seen = skin * (1 - mask)
+    share = shrunk(seen.sum(1, keepdim=True), size)
+    places = shrunk(own * seen.sum(1, keepdim=True), size) / share.clamp_min(TINY)
+    hidden, seen = shrunk(skin * mask, size), shrunk(seen, size)
+    here = shrunk(own, size).flatten(2).transpose(1, 2)
+    there = places.flatten(2).transpose(1, 2)
+    sides = here.new_tensor([0.5, 0.5 * height / width])
+    cost = torch.cdist(here * sides, there * sides)
+    alike = hidden.flatten(2).transpose(1, 2) @ seen.flatten(2)
+    cost = cost + OTHER_KIND * (alike < TINY)
+    cost = cost.masked_fill((share < ENOUGH).flatten(1)[:, None], torch.inf)
+    best, at = cost.min(2)
+    found = there.gather(1, at[..., None].expand(-1, -1, 2)).transpose(1, 2).unflatten(2, size)
+    wanted = (hidden.sum(1, keepdim=True) >= ENOUGH) & best.isfinite().view(share.shape)
+    return found * wanted, wanted.float()
 
 
 def bend(grids: Tensor, cloth: Tensor) -> Tensor:
@@ -150,7 +199,11 @@ def shrunk_flow(flow: Tensor, known: Tensor, size_hw: Sequence[int]) -> tuple[Te
         flow, known: as ``model.data.packing.widen_flow`` gives them.
     """
     sides = flow.new_tensor([flow.shape[-1], flow.shape[-2]])[:, None, None]
-    places = (2 * flow + 1) / sides - 1
+    return shrunk_places((2 * flow + 1) / sides - 1, known, size_hw)
+
+
+def shrunk_places(places: Tensor, known: Tensor, size_hw: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Places (B, 2, H, W) in [-1, 1], in the same way."""
     share = shrunk(known, size_hw)
     mean = shrunk(places * known, size_hw) / share.clamp_min(TINY)
     enough = (share >= ENOUGH).float()

@@ -134,6 +134,12 @@ class TrainConfig:
     loss_black: float | None = option(
         None, "Factor of the share that is fetched from the hidden, black part." + GUIDED, low=0
     )
+    loss_skin: float | None = option(
+        None,
+        "Factor of the distance between where hidden skin is fetched from and the nearest visible "
+        "skin." + GUIDED,
+        low=0,
+    )
     coarse_first: float | None = option(
         None,
         "Part of the steps at the beginning in which only the coarse levels learn, three of five, "

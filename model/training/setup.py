@@ -103,7 +103,7 @@ class Data:
                 config.angles, config.backgrounds, config.background_photos, config.noise
             ),
             flows=bool(config.loss_flow) and has_flows(shards),
-            cloth=bool(config.loss_share or config.loss_cloth or config.loss_together),
+            cloth=needs_labels(config),
         )
         style = train.plan.final
         try:
@@ -144,6 +144,7 @@ GUIDED = {
     "loss_together": 2.0,
     "loss_smooth": 0.0,
     "loss_black": 0.3,
+    "loss_skin": 10.0,
     "coarse_first": 0.0,
 }
 """What a network that is not the published one learns best with (docs/training.md); terms without
@@ -174,6 +175,12 @@ def resolved(
     named = {name: value for name in GUIDED if (value := getattr(config, name)) is not None}
     config = replace(config, **decided | named)
     return replace(config, statistics=statistics) if config.statistics == "auto" else config
+
+
+def needs_labels(config: TrainConfig) -> bool:
+    """Whether a term of the loss reads the label maps."""
+    names = ("loss_share", "loss_cloth", "loss_together", "loss_skin")
+    return any(getattr(config, name) for name in names)
 
 
 def has_flows(shards: Sequence[Path]) -> bool:
