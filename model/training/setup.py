@@ -144,7 +144,7 @@ GUIDED = {
     "loss_together": 2.0,
     "loss_smooth": 0.0,
     "loss_black": 0.3,
-    "loss_skin": 10.0,
+    "loss_skin": 0.0,
     "coarse_first": 0.0,
 }
 """What a network that is not the published one learns best with (docs/training.md); terms without
