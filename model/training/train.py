@@ -293,10 +293,11 @@ class Trainer:
             terms.append((found, len(micro.indices) if micro.weight else 0))
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip or math.inf)
-        sound = self._is_sound(float(norm))
+        figure, counted = self._fetched(norm, terms)
+        sound = self._is_sound(figure)
         if sound:
             self.scaler.step(self.optimizer)
-            self._count(terms)
+            self._count(counted)
         else:
             self.statistics.restore()
         self.scaler.update()
@@ -633,14 +634,24 @@ class Trainer:
             group["lr"] = rate * group["part"]
         return rate
 
-    def _count(self, found: list[tuple[dict[str, Tensor], int]]) -> None:
+    def _fetched(
+        self, norm: Tensor, found: list[tuple[dict[str, Tensor], int]]
+    ) -> tuple[float, list[tuple[dict[str, float], int]]]:
+        """The gradient's norm and the terms of an update's micro-batches, (terms, pairs) each, as
+        numbers: all of them with one wait for the device."""
+        kept = [
+            ({name: terms[name] for name in terms if name in self.setting.terms}, pairs)
+            for terms, pairs in found
+        ]
+        values = [value.detach().float() for terms, _ in kept for value in terms.values()]
+        figure, *rest = torch.stack([norm.detach().float(), *values]).tolist()
+        numbers = iter(rest)
+        return figure, [({name: next(numbers) for name in terms}, pairs) for terms, pairs in kept]
+
+    def _count(self, found: list[tuple[dict[str, float], int]]) -> None:
         """Adds the terms of an update's micro-batches, (terms, pairs) each, to the epoch's sums."""
         for terms, pairs in found:
-            names = [name for name in terms if name in self.setting.terms]
-            values = torch.stack(
-                [terms[name].detach().float() for name in names]
-            ).tolist()  # one wait for the device
-            for name, value in zip(names, values):
+            for name, value in terms.items():
                 self.place.sums[name] = self.place.sums.get(name, 0.0) + value * pairs
             self.place.seen += pairs
 
