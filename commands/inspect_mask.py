@@ -20,6 +20,7 @@ from pipeline.base.names import SPLITS
 from pipeline.masks.styles import ALL_STYLES, STANDARD
 
 LISTED = 10
+TOOLS = ("cvat", "label-studio", "fiftyone")
 WRITTEN = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -105,6 +106,13 @@ class Threshold(click.ParamType):
 @click.option(
     "--sheet", type=WRITTEN, help="Write a contact sheet of up to 60 people, PNG or JPEG."
 )
+@click.option(
+    "--export",
+    type=(click.Choice(TOOLS), click.Path(file_okay=False, path_type=Path)),
+    metavar="TOOL FOLDER",
+    help="Write the shown people's photos, masks and label maps into a new folder that cvat, "
+    "label-studio or fiftyone imports.",
+)
 @click.option("--csv", "csv_path", type=WRITTEN, help="Write everybody's scores as a table.")
 @click.option("--json", "json_path", type=WRITTEN, help="Write everybody's scores as JSON.")
 @click.option(
@@ -147,6 +155,7 @@ def command(
     dataset,
     out,
     sheet,
+    export,
     csv_path,
     json_path,
     fail_below,
@@ -191,9 +200,22 @@ def command(
     )
     sort = "order" if worst or by == "trouble" else by
     _write_pictures(people, chosen, verdicts, question, about, sort, out, sheet, jobs)
+    if export:
+        _export(people, chosen, style, *export)
     if fail_below or fail_above:
         _print_failed(failed)
         ctx.exit(1 if failed else 0)
+
+
+def _export(people, chosen, style: str, tool: str, folder: Path) -> None:
+    from pipeline.labelling.export import export_labels
+
+    rows = [v.row for v in chosen]
+    with progress("Labels written", len(rows)) as advance:
+        left_out = export_labels(people, rows, style, tool, folder, advance)
+    for reason in left_out:
+        note(f"Left out: {reason}")
+    note(f"For {tool}: {folder}")
 
 
 def _by_chance(count: int, sample: int, seed: int) -> list[int]:

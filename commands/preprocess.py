@@ -86,6 +86,12 @@ class PartType(click.ParamType):
     help="Also pack the flows that make-sample --flows has written.",
 )
 @click.option(
+    "--masks",
+    type=click.Path(path_type=Path),
+    help="Masks and label maps that people mended (inspect-mask --export), in place of drawn ones: "
+    "a folder of PNGs, or what CVAT (.xml, .zip) or Label Studio (.json) exported.",
+)
+@click.option(
     "--part",
     type=PartType(),
     help="Make only shards of this part, such as 3/8 for the third job of eight that share OUT; "
@@ -115,6 +121,7 @@ def command(
     max_skips: int,
     exclude: Path | None,
     flows: bool,
+    masks: Path | None,
     part: tuple[int, int] | None,
     dry_run: bool,
     verify: bool,
@@ -131,8 +138,13 @@ def command(
       fittingroom preprocess DressCode shards --verify
       fittingroom preprocess DressCode shards --part 3/8
     """
+    if masks is not None and not masks.is_dir():
+        from pipeline.labelling.unpack import unpack
+
+        masks, told = unpack(masks)
+        note(told)
     if verify:
-        return _verify(ctx, out or data, data if out else None, jobs)
+        return _verify(ctx, out or data, data if out else None, masks, jobs)
     if out is None:
         raise click.UsageError("Missing argument 'OUT'.")
     from pipeline.dataset.index import read_exclude
@@ -148,6 +160,7 @@ def command(
         styles=tuple(dict.fromkeys(styles)),
         exclude=read_exclude(exclude) if exclude else frozenset(),
         flows=flows,
+        masks=masks,
     )
     plan = make_plan(data, config)
     if dry_run:
@@ -157,6 +170,8 @@ def command(
             f"{plan.absent:,} rows of the lists lie outside of this copy of the dataset and are "
             f"passed over."
         )
+    for sentence in plan.unused:
+        note(f"{masks}: {sentence}.")
     if part is not None:
         return _run_part(plan, out, part, jobs, max_skips)
     with progress("Packing", plan.people) as advance:
@@ -174,6 +189,8 @@ def command(
         note(f"{name} was made again: files that it was made of have changed{told}.")
     if not summary.made:
         note("Every shard was there already, and whole.")
+    if masks is not None:
+        note(f"Mended masks or label maps: {summary.mended:,} people.")
     click.echo(str(summary))
 
 
@@ -187,11 +204,13 @@ def _run_part(plan, out: Path, part: tuple[int, int], jobs: int, max_skips: int)
     note("When all parts have ended, the same command without --part writes the index.")
 
 
-def _verify(ctx: click.Context, folder: Path, root: Path | None, jobs: int) -> None:
+def _verify(
+    ctx: click.Context, folder: Path, root: Path | None, masks: Path | None, jobs: int
+) -> None:
     from pipeline.preprocess.verify import verify
 
     with progress("Verifying", None) as advance:
-        report = verify(folder, root=root, jobs=jobs, progress=advance)
+        report = verify(folder, root=root, masks=masks, jobs=jobs, progress=advance)
     for problem in report.problems:
         click.echo(str(problem))
     if report.problems:

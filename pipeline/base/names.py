@@ -13,3 +13,6 @@ SIZE_MULTIPLE = 32
 """The network halves its input five times."""
 MAX_SIDE = 4096
 """Longest side of anything in a shard."""
+
+MENDED_MASKS, MENDED_LABEL_MAPS = "masks", "label_maps"
+"""Folders of mended pictures: masks/STYLE/CATEGORY-PERSON.png, label_maps/CATEGORY-PERSON.png."""

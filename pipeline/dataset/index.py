@@ -31,6 +31,7 @@ class PairRecord(Identity):
         label_map, dense, dense_uv, skeleton: None where the file is not there.
         absent: the person, or the garment, is not in this copy of the dataset (``Tree.is_copied``);
             nothing is damaged.
+        mended: masks that take the place of drawn ones: style, file.
     """
 
     image: Path
@@ -41,6 +42,7 @@ class PairRecord(Identity):
     dense_uv: Path | None = None
     skeleton: Path | None = None
     absent: bool = False
+    mended: tuple[tuple[str, Path], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,23 @@ def read_dense(path: Path | str, size_hw: tuple[int, int] | None = None) -> np.n
     return _read_map(Path(path), size_hw, N_DENSE - 1, ("L",), "a grey PNG of part numbers")
 
 
+def read_mask(path: Path | str, size_hw: tuple[int, int] | None = None) -> np.ndarray:
+    """A mask that was mended outside of this program.
+
+    Args:
+        path: grey PNG; white (128 and more) is hidden. One that knows 0 and 1 alone has 1 = hidden.
+        size_hw: resized to this, nearest pixel.
+
+    Returns:
+        (H, W) bool, True = hidden.
+
+    Raises:
+        DataError: missing, corrupted, another mode, another aspect than the dataset's.
+    """
+    levels = _read_map(Path(path), size_hw, 255, ("L", "1"), "a grey PNG, white = hidden")
+    return levels >= (1 if levels.max() <= 1 else 128)
+
+
 def _read_map(
     path: Path, size_hw: tuple[int, int] | None, largest: int, modes: tuple[str, ...], what: str
 ) -> np.ndarray:

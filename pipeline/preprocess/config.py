@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
@@ -25,6 +26,9 @@ class PreprocessConfig:
         exclude: what ``index.read_exclude`` returns.
         people_per_shard: must not depend on the machine.
         flows: pack the flows of drawn people too.
+        masks: a folder of mended masks and label maps (``mended``); None has none. It is no part
+            of the configuration that a folder of shards remembers: what changes with it is found
+            by the files.
 
     Raises:
         DataError: a value out of range.
@@ -39,6 +43,7 @@ class PreprocessConfig:
     exclude: AbstractSet = frozenset()
     people_per_shard: int = 128
     flows: bool = False
+    masks: Path | None = None
 
     def __post_init__(self) -> None:
         if any(not 0 < n <= MAX_SIDE or n % SIZE_MULTIPLE for n in self.size_hw):

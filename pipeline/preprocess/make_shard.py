@@ -17,6 +17,7 @@ from pipeline.dataset.index import PairRecord
 from pipeline.dataset.person import Person, read_person, require_garment
 from pipeline.masks.person import person_masks
 from pipeline.masks.render import STYLES
+from pipeline.preprocess.mended import is_mended, take_mended
 from pipeline.preprocess.plan import SOFTWARE, ShardPlan
 from pipeline.preprocess.sources import held, newer_than, seen
 from pipeline.shards.format import ShardInfo
@@ -34,6 +35,7 @@ class Task:
     root: Path
     out: Path
     known: dict | None
+    masks: Path | None = None
 
     @property
     def path(self) -> Path:
@@ -41,7 +43,7 @@ class Task:
 
     def pairs(self) -> Iterator[PairRecord]:
         """The shard's people with their files."""
-        return self.shard.pairs(self.root)
+        return self.shard.pairs(self.root, self.masks, self.info.styles)
 
     @property
     def scratch(self) -> Path:
@@ -73,6 +75,7 @@ def make_shard(task: Task) -> tuple[dict, bool]:
     if record := _finished(task):
         return record, False
     skipped: list[dict] = []
+    mended = sum(is_mended(pair, task.masks) for pair in task.pairs()) if task.masks else 0
     changed = _changed_since(task)
     # Before anything is packed: what changes meanwhile is found by the next run.
     told = {"seen": seen(task.pairs(), task.info.flows), "sources": _held(task)}
@@ -89,6 +92,7 @@ def make_shard(task: Task) -> tuple[dict, bool]:
         "digest": writer.digest,
         "skipped": skipped,
         **told,
+        **({"mended": mended} if mended else {}),
         **({"changed": changed} if changed is not None else {}),
     }
     # The record first: without its shard it counts for nothing.
@@ -118,6 +122,7 @@ def read_masked(
     person = read_person(pair, size_hw, reduced=reduced)
     require_garment(pair.category, person.label_map, pair.label_map or pair.image)
     person.masks = person_masks(person, styles)
+    take_mended(pair, person.masks, size_hw)
     if flows and pair.paired:
         person.flow = read_flow(flow_path(pair.image), size_hw)
     return person

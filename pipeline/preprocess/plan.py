@@ -4,8 +4,8 @@ fixes every byte."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import __version__
@@ -16,6 +16,7 @@ from pipeline.dataset.flows import require_flows
 from pipeline.dataset.index import PairRecord, iter_records
 from pipeline.masks.render import MASK_VERSION
 from pipeline.preprocess.config import PreprocessConfig
+from pipeline.preprocess.mended import check_folder, with_mended
 from pipeline.shards.format import FORMAT_VERSION, JPEG_QUALITY, ShardInfo
 
 SOFTWARE = f"fittingroom {__version__}"
@@ -40,11 +41,15 @@ class ShardPlan:
     def __len__(self) -> int:
         return self.rows.count("\n")
 
-    def pairs(self, root: Path) -> Iterator[PairRecord]:
-        """The shard's people with their files below ``root``."""
+    def pairs(
+        self, root: Path, masks: Path | None = None, styles: Sequence[str] = ()
+    ) -> Iterator[PairRecord]:
+        """The shard's people with their files below ``root``, and the mended ones below
+        ``masks``."""
         for line in self.rows.splitlines():
             person, garment, maps = line.split()
-            yield self._pair(root, person, garment, "L" in maps, "D" in maps)
+            pair = self._pair(root, person, garment, "L" in maps, "D" in maps)
+            yield with_mended(pair, masks, styles) if masks else pair
 
     def _pair(
         self, root: Path, person: str, garment: str, has_label_map: bool, has_dense: bool
@@ -73,6 +78,8 @@ class Plan:
         root: the dataset.
         shards: in the order of the index.
         configuration: plain JSON; two runs with equal ones and equal input files write equal bytes.
+        masks: folder of mended masks and label maps.
+        unused: what in it will not be used, as sentences.
         absent: rows of the lists that lie outside of this copy of the dataset; they are passed
             over.
     """
@@ -81,6 +88,8 @@ class Plan:
     shards: tuple[ShardPlan, ...]
     configuration: dict
     absent: int
+    masks: Path | None = None
+    unused: tuple[str, ...] = ()
 
     @property
     def people(self) -> int:
@@ -165,7 +174,12 @@ def make_plan(root: Path, config: PreprocessConfig | None = None) -> Plan:
         for category, lines in rows.items()
         for shard in _cut(category, config.split, lines, config.people_per_shard)
     ]
-    return Plan(Path(root).absolute(), tuple(shards), configuration, absent)
+    plan = Plan(Path(root).absolute(), tuple(shards), configuration, absent)
+    if config.masks is None:
+        return plan
+    people = ((s.category, line.split()[0]) for s in shards for line in s.rows.splitlines())
+    unused = check_folder(config.masks, people, config.styles)
+    return replace(plan, masks=config.masks.absolute(), unused=tuple(unused))
 
 
 def _row(pair: PairRecord) -> str:

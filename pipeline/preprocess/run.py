@@ -46,6 +46,7 @@ class Summary:
         made, kept: shards that this run made, and found finished.
         changed: shards that were made again because files of theirs had changed, each with those
             that times of change tell.
+        mended: people in the folder with a mended mask or label map.
     """
 
     index: Path
@@ -54,6 +55,7 @@ class Summary:
     made: int
     kept: int
     changed: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    mended: int = 0
 
     def __str__(self) -> str:
         return f"{self.packed:,} packed, {len(self.skipped):,} skipped ({self.index})"
@@ -279,7 +281,8 @@ def _make_shards(
             if skips > max_skips:
                 # too many bad pairs: begin nothing more, but finish and keep what is under way
                 return
-            yield Task(shard, plan.info(shard.category), plan.root, out, known.get(shard.file))
+            info = plan.info(shard.category)
+            yield Task(shard, info, plan.root, out, known.get(shard.file), plan.masks)
 
     sizes = {shard.file: len(shard) for shard in plan.shards}
     for record, is_new in run_tasks(make_shard, tasks(), *where):
@@ -326,4 +329,5 @@ def _finish(plan: Plan, out: Path, records: list[dict], made: int) -> Summary:
         shutil.rmtree(out / PROGRESS_NAME, ignore_errors=True)
     changed = tuple((r["file"], tuple(r["changed"])) for r in records if "changed" in r)
     kept = len(records) - made
-    return Summary(out / INDEX_NAME, packed, tuple(skipped), made, kept, changed)
+    mended = sum(record.get("mended", 0) for record in records)
+    return Summary(out / INDEX_NAME, packed, tuple(skipped), made, kept, changed, mended)

@@ -29,6 +29,7 @@ def files_of(pair: PairRecord, flows: bool = False) -> Iterator[Path]:
     yield pair.garment
     yield pair.keypoints
     yield from (path for path in (pair.label_map, pair.dense) if path)
+    yield from (path for _, path in pair.mended)
     if flows and pair.paired:
         yield flow_path(pair.image)
 

@@ -12,6 +12,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
 from pipeline.base.storage import file_sha256
+from pipeline.dataset.index import PairRecord
 from pipeline.preprocess.backends import run_tasks
 from pipeline.preprocess.plan import ShardPlan
 from pipeline.preprocess.sources import held, newer_than
@@ -32,6 +33,7 @@ def verify(
     folder: Path,
     *,
     root: Path | None = None,
+    masks: Path | None = None,
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
@@ -41,6 +43,7 @@ def verify(
         folder: what ``preprocess`` finished.
         root: the dataset; then also whether its files still are those that the shards were made
             of.
+        masks: the folder of mended masks, where the shards were made with one.
         progress: called with the number of people of each shard that is read.
 
     Raises:
@@ -54,7 +57,7 @@ def verify(
     for entry in index.get("skipped", []):
         skipped.setdefault(entry["shard"], []).append(entry)
     tasks = (
-        (folder, shard, index["configuration"], root, skipped.get(shard["file"], []))
+        (folder, shard, index["configuration"], (root, masks), skipped.get(shard["file"], []))
         for shard in index["shards"]
     )
     for name, problem in run_tasks(_check, tasks, jobs):
@@ -72,24 +75,30 @@ def verify(
 
 
 def _check(
-    task: tuple[Path, dict, dict, Path | None, list[dict]],
+    task: tuple[Path, dict, dict, tuple[Path | None, Path | None], list[dict]],
 ) -> tuple[str, DataError | None]:
     """A shard's name and what is wrong with it, None if nothing is."""
-    folder, shard, configuration, root, skipped = task
+    folder, shard, configuration, (root, masks), skipped = task
     cv2.setNumThreads(1)
     try:
         _check_shard(folder / shard["file"], shard, configuration)
         if root is not None and "sources" in shard:
-            _check_sources(folder / shard["file"], shard, configuration, root, skipped)
+            pairs = _pairs(folder / shard["file"], shard, configuration, (root, masks), skipped)
+            _check_sources(folder / shard["file"], shard, configuration, root, pairs)
     except DataError as error:
         return shard["file"], error
     return shard["file"], None
 
 
-def _check_sources(
-    path: Path, shard: dict, configuration: dict, root: Path, skipped: list[dict]
-) -> None:
-    category, split = Category(shard["category"]), configuration["split"]
+def _pairs(
+    path: Path,
+    shard: dict,
+    configuration: dict,
+    sources: tuple[Path, Path | None],
+    skipped: list[dict],
+) -> list[PairRecord]:
+    """The people of a shard, packed and skipped, with their files."""
+    category, (root, masks) = Category(shard["category"]), sources
     ids = [(who.person_id, who.garment_id) for who in ShardReader(path).names]
     ids += [(entry["person_id"], entry["garment_id"]) for entry in skipped]
     maps = lambda person: "".join(
@@ -97,12 +106,21 @@ def _check_sources(
         for letter, kind in (("L", "label_map"), ("D", "dense"))
     )
     rows = "".join(f"{person} {garment} {maps(person)}\n" for person, garment in ids)
-    pairs = list(ShardPlan(path.name, category, split, rows).pairs(root))
+    plan = ShardPlan(path.name, category, configuration["split"], rows)
+    return list(plan.pairs(root, masks, configuration["styles"]))
+
+
+def _check_sources(
+    path: Path, shard: dict, configuration: dict, root: Path, pairs: list[PairRecord]
+) -> None:
     flows = bool(configuration.get("flows", False))
-    if held(pairs, flows) != shard["sources"]:
-        files = newer_than(path, pairs, root, flows)
-        named = f", {', '.join(files)} among them" if files else ""
-        raise DataError(path, f"made of files that have changed since{named}", "", REMAKE)
+    if held(pairs, flows) == shard["sources"]:
+        return
+    files = newer_than(path, pairs, root, flows)
+    named = f", {', '.join(files)} among them" if files else ""
+    mended = shard.get("mended", 0) and not any(pair.mended for pair in pairs)
+    remedy = "Give the folder of mended masks with --masks, or: " + REMAKE if mended else REMAKE
+    raise DataError(path, f"made of files that have changed since{named}", "", remedy)
 
 
 def _check_shard(path: Path, shard: dict, configuration: dict) -> None:
