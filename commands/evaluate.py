@@ -95,12 +95,32 @@ class NamedFolder(click.ParamType):
     type=FILE,
     help="TorchScript Inception (inception-2015-12-05.pt) for FID and KID.",
 )
+@click.option(
+    "--protocol",
+    "protocol_name",
+    type=click.Choice(["ours", "ladi", "catvton"]),
+    default="ours",
+    show_default=True,
+    help="Whose SSIM, LPIPS, FID and KID: ours, or those of LaDI-VTON's or CatVTON's tables.",
+)
+@click.option(
+    "--dataset",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="With another protocol: the dataset, whose original photos are the truth.",
+)
+@click.option(
+    "--backbone",
+    type=FILE,
+    help="With --protocol ladi AlexNet's weights for LPIPS, with catvton SqueezeNet's "
+    "(torchvision's).",
+)
 @click.option("--vgg16", type=FILE, help="VGG16 weights (torchvision's) for LPIPS.")
 @click.option(
     "--lpips",
     "linear",
     type=FILE,
-    help="Linear layers of LPIPS 0.1 for VGG16; with --vgg16, LPIPS is measured.",
+    help="Linear layers of LPIPS 0.1 for the backbone, or the lpips package's wheel; with --vgg16 "
+    "or --backbone, LPIPS is measured.",
 )
 @click.option(
     "--download", is_flag=True, help="Measure LPIPS with weights downloaded once to the cache."
@@ -143,6 +163,9 @@ def command(
     sensitivity,
     disturbed,
     inception,
+    protocol_name,
+    dataset,
+    backbone,
     vgg16,
     linear,
     download,
@@ -176,9 +199,11 @@ def command(
 
     from model.evaluation import evaluate as measures
     from model.evaluation.fid import Inception
+    from model.evaluation.lpips_backbones import load_backbone
     from model.evaluation.methods import Method, Network, ResultFolder
     from model.evaluation.methods import baselines as plain_ways
     from model.evaluation.page import render_page
+    from model.evaluation.protocols import PROTOCOLS, Truths
     from model.evaluation.tables import as_text, methods_table, write_table
     from model.loss.perceptual import load_lpips
     from model.tryon.predictor import TryOn
@@ -192,10 +217,20 @@ def command(
     methods += [ResultFolder(folder, name) for name, folder in results]
     methods += plain_ways() if baselines else []
     on = methods[0].predictor.device if isinstance(methods[0], Network) else device or "cpu"
-    measure = load_lpips(vgg16, linear).to(on) if vgg16 or linear or download else None
+    protocol = PROTOCOLS.get(protocol_name)
+    if (dataset or backbone) and protocol is None:
+        raise click.UsageError("--dataset and --backbone belong to --protocol ladi or catvton.")
+    measure = None
+    if protocol and (backbone or linear or download):
+        measure = load_backbone(protocol.backbone, backbone, linear).to(on)
+    elif not protocol and (vgg16 or linear or download):
+        measure = load_lpips(vgg16, linear).to(on)
     network = Inception(inception, on) if inception else None
     if not measure:
-        note("LPIPS is left out: give --vgg16 and --lpips, or --download.")
+        file = "--backbone" if protocol else "--vgg16"
+        note(f"LPIPS is left out: give {file} and --lpips, or --download.")
+    if protocol and dataset is None:
+        note("The shards' photos are the truth: give --dataset for the originals.")
     options = {"batch_size": batch_size, "limit": limit, "categories": categories}
     found = _with_progress(
         "Dressing",
@@ -205,6 +240,8 @@ def command(
             mask_style=mask_style,
             inception=network,
             lpips=measure,
+            protocol=protocol,
+            truths=Truths(dataset),
             composited=composite,
             workers=workers,
             threads=available_jobs(),

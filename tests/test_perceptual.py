@@ -123,7 +123,7 @@ def test_the_users_own_files_are_taken_without_any_download(published, tmp_path,
     monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path / "nothing"))
     wheel = tmp_path / "lpips-0.1.4-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.write(published / "vgg.pth", weights_cache.LPIPS_MEMBER)
+        archive.write(published / "vgg.pth", weights_cache.LPIPS_MEMBERS["lpips"])
     for linear in (published / "vgg.pth", wheel):
         network = load_lpips(published / "vgg16.pth", linear)
         stored = torch.load(published / "vgg.pth", weights_only=True)

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import torch.nn.functional as F
 from model.data.augment import Augmentation
 from model.data.dataset import Row, TryOnDataset, to_image
 from model.data.loading import Loader, in_batches
-from model.evaluation.fid import RESIZE, FeatureSet, Inception, fid, kid
+from model.evaluation.fid import FeatureSet, Inception, fid, kid
 from model.evaluation.figures import (
     ARRIVAL_METRICS,
     COMPOSITE,
@@ -30,9 +29,12 @@ from model.evaluation.figures import (
     Places,
     figures_of,
 )
-from model.evaluation.methods import Method, Network, Shown
-from model.evaluation.metrics import mean_figures
+from model.evaluation.instruments import CROP_PX, Instruments, card_of
+from model.evaluation.lpips_backbones import LpipsBackbone
+from model.evaluation.methods import Method, Network, ResultFolder, Shown
+from model.evaluation.metrics import mean_figures, ssim_map
 from model.evaluation.places import POSES
+from model.evaluation.protocols import Protocol, Truths
 from model.loss.vgg import Lpips
 from model.tryon.figures import PAIRED, UNPAIRED
 from model.tryon.predictor import TryOn
@@ -40,15 +42,8 @@ from model.tryon.step import composite
 from pipeline import __version__
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
-from pipeline.base.storage import file_sha256
-from pipeline.masks.render import MASK_VERSION
 
 ALL, BY_POSE = "all", "poses"
-TEST_PAIRS = 1800
-"""Of each category in Dress Code's test lists."""
-CROP_PX = 64
-"""Side at which LPIPS looks at a neckline."""
-LIBRARIES = ("torch", "numpy", "opencv-python", "scipy")
 
 
 @dataclass
@@ -81,14 +76,6 @@ class Evaluation:
 
 
 @dataclass
-class Instruments:
-    """What is measured with besides plain arithmetic; None leaves a figure out."""
-
-    inception: Inception | None = None
-    lpips: Lpips | None = None
-
-
-@dataclass
 class _Run:
     """One pass over a dataset."""
 
@@ -99,6 +86,9 @@ class _Run:
     places: bool = True
     table: list[dict] = field(default_factory=list)
     sets: dict[tuple[str, str, str, str], FeatureSet] = field(
+        default_factory=lambda: defaultdict(FeatureSet)
+    )
+    truth_sets: dict[tuple[str, str, str, str], FeatureSet] = field(
         default_factory=lambda: defaultdict(FeatureSet)
     )
     absent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -113,7 +103,9 @@ def evaluate(
     limit: int | None = None,
     categories: Sequence[Category] | None = None,
     inception: Inception | None = None,
-    lpips: Lpips | None = None,
+    lpips: Lpips | LpipsBackbone | None = None,
+    protocol: Protocol | None = None,
+    truths: Truths | None = None,
     composited: bool = False,
     augmentation: Augmentation | None = None,
     workers: int = 0,
@@ -134,6 +126,8 @@ def evaluate(
         shards: folders that ``preprocess`` wrote, of one size.
         limit: people per category and split at most.
         lpips: on the network's device; None leaves LPIPS out.
+        protocol: whose SSIM, LPIPS, FID and KID are measured; None has ours. truths: what against,
+            for such a protocol.
         composited: rank people, and fill the weights' card, by the composite, not by the method's
             own picture.
         augmentation: disturb photo, mask and joints; then necklines and ends are left out.
@@ -148,7 +142,7 @@ def evaluate(
     dataset.rows = _first(dataset, limit)
     begin(len(dataset))
     device = next((m.predictor.device for m in listed if isinstance(m, Network)), None)
-    tools = Instruments(inception, lpips)
+    tools = Instruments(inception, lpips, protocol, truths or Truths())
     run = _Run(dataset, listed, tools, device or torch.device("cpu"), not augmentation)
     loader = Loader(dataset, in_batches(range(len(dataset)), batch_size), run.device, workers)
     with ThreadPoolExecutor(threads) as pool:
@@ -207,7 +201,8 @@ def _measure(run: _Run, batch: dict, pool: ThreadPoolExecutor) -> list[tuple[dic
     people, indices = people_of(run.dataset, batch), batch["index"].tolist()
     places = [Places(run.dataset, index) if run.places else None for index in indices]
     begun: list[tuple[dict, Future]] = []
-    if run.tools.inception:
+    originals = _originals(run, people)
+    if run.tools.inception and not run.tools.protocol:
         _add_features(run, people, [shown.photo for shown in people], "", "")
     for method in run.methods:
         for picture, drawn in pictures_of(method, batch, people).items():
@@ -217,12 +212,17 @@ def _measure(run: _Run, batch: dict, pool: ThreadPoolExecutor) -> list[tuple[dic
             if not there:
                 continue
             shown, made = [people[at] for at in there], [drawn[at] for at in there]
-            told = _lpips(run, shown, made, [places[at] for at in there])
+            if run.tools.protocol:
+                raw = _as_written(method, picture, shown, made)
+                told = _by_protocol(run, shown, raw, [originals[at] for at in there])
+                _gather(run, shown, raw, [originals[at] for at in there], method.name, picture)
+            else:
+                told = _lpips(run, shown, made, [places[at] for at in there])
             for at, found, distances in zip(there, made, told):
                 row = _row(method, picture, indices[at], people[at], places[at]) | distances
                 run.table.append(row)
                 begun.append((row, pool.submit(figures_of, found, people[at], places[at])))
-            if run.tools.inception:
+            if run.tools.inception and not run.tools.protocol:
                 _add_features(run, shown, made, method.name, picture)
     return begun
 
@@ -269,9 +269,66 @@ def _lpips(
     return told
 
 
+def _originals(run: _Run, people: list[Shown]) -> list[np.ndarray]:
+    """What a protocol measures against; nothing without one."""
+    if run.tools.protocol is None:
+        return []
+    return [run.tools.truths.photo(shown.row, shown.photo) for shown in people]
+
+
+def _as_written(
+    method: Method, picture: str, people: list[Shown], made: list[np.ndarray]
+) -> list[np.ndarray]:
+    """A folder's own pictures at their own sizes, others as they were made."""
+    if picture != OWN or not isinstance(method, ResultFolder):
+        return made
+    written = (method.as_written(shown) for shown in people)
+    return [drawn if own is None else own for own, drawn in zip(written, made)]
+
+
+@torch.inference_mode()
+def _by_protocol(
+    run: _Run, people: list[Shown], made: list[np.ndarray], originals: list[np.ndarray]
+) -> list[dict[str, float]]:
+    """SSIM and LPIPS of each paired person in the protocol's frame."""
+    protocol, network = run.tools.protocol, run.tools.lpips
+    assert protocol is not None
+    told: list[dict[str, float]] = [{} for _ in people]
+    for figures, shown, drawn, original in zip(told, people, made, originals):
+        if not shown.paired:
+            continue
+        ours, theirs = protocol.frame(drawn, original)
+        figures["ssim"] = float(ssim_map(ours, theirs).mean())
+        if network is not None:
+            both = stacked([ours, theirs]).to(run.device).float() / 127.5 - 1
+            figures["lpips"] = float(network(both[:1], both[1:]))
+    return told
+
+
+def _gather(
+    run: _Run,
+    people: list[Shown],
+    made: list[np.ndarray],
+    originals: list[np.ndarray],
+    name: str,
+    picture: str,
+) -> None:
+    """Features of both sets for FID and KID, as the protocol resizes pictures."""
+    network, protocol = run.tools.inception, run.tools.protocol
+    if network is None or protocol is None:
+        return
+    truths = [protocol.gathered(o, m.shape[0]) for o, m in zip(originals, made)]
+    features = network.clean([*made, *truths])
+    for at, shown in enumerate(people):
+        pairing = PAIRED if shown.paired else UNPAIRED
+        category = str(shown.row.category)
+        run.sets[name, picture, pairing, category].add(features[at : at + 1])
+        run.truth_sets[name, picture, pairing, category].add(features[len(people) + at :][:1])
+
+
 def _collect(waiting: list[tuple[dict, Future]]) -> None:
     for row, task in waiting:
-        row.update(task.result())
+        row.update(task.result() | {k: row[k] for k in ("ssim",) if k in row})
 
 
 def _add_features(
@@ -306,7 +363,7 @@ def _result(run: _Run, mask_style: str, picture: str) -> dict[str, Any]:
         "software": f"fittingroom {__version__}",
         **weights,
         "config": config,
-        "protocol": _protocol(run, mask_style, picture),
+        "protocol": card_of(run.dataset, run.tools, run.methods, mask_style, picture),
         "metrics": told[0]["pictures"][picture],
         "methods": told,
     }
@@ -326,7 +383,7 @@ def _metrics(run: _Run, name: str, picture: str) -> dict[str, dict]:
             if (members := [row for row in paired if row["pose"] == pose])
         },
     }
-    _add_distances(metrics, run.sets, name, picture)
+    _add_distances(metrics, run, name, picture)
     return _plain(metrics)
 
 
@@ -341,10 +398,19 @@ def _mean_of(rows: list[dict], names: Iterable[str]) -> dict:
     return {"count": len(rows)} | mean_figures(rows, names)
 
 
-def _add_distances(metrics: dict, sets: dict, name: str, picture: str) -> None:
+def _add_distances(metrics: dict, run: _Run, name: str, picture: str) -> None:
+    """FID and KID of each group; under a protocol against the truths of the method's own rows."""
+    sets, protocol = run.sets, run.tools.protocol
+    factor = protocol.kid_factor if protocol else 1.0
+
+    def truth(kind: str, category: str) -> FeatureSet:
+        if protocol:
+            return run.truth_sets[name, picture, kind, category]
+        return sets["", "", kind, category]
+
     for pairing in (PAIRED, UNPAIRED):
         groups = {
-            category: (sets[n, p, kind, category], sets["", "", kind, category])
+            category: (sets[n, p, kind, category], truth(kind, category))
             for n, p, kind, category in list(sets)
             if (n, p, kind) == (name, picture, pairing)
         }
@@ -352,79 +418,10 @@ def _add_distances(metrics: dict, sets: dict, name: str, picture: str) -> None:
             joined = (sum((pair[i] for pair in groups.values()), FeatureSet()) for i in range(2))
             for group, (ours, theirs) in {ALL: tuple(joined), **groups}.items():
                 figures = metrics[pairing].setdefault(group, {"count": ours.count})
-                figures |= {"fid": fid(ours, theirs), "kid": kid(ours.rows, theirs.rows)}
-
-
-def _protocol(run: _Run, mask_style: str, picture: str) -> dict[str, Any]:
-    """The card: everything that a figure depends on."""
-    dataset, tools = run.dataset, run.tools
-    height, width = dataset.size_hw
-    card = {
-        "name": "ours",
-        "size": f"{height}x{width}",
-        "lists": [_list_told(dataset, at) for at in range(len(dataset.folders))],
-        "people": len(dataset),
-        "complete": _completeness(dataset),
-        "mask_style": mask_style,
-        "mask_version": MASK_VERSION,
-        "picture": {
-            OWN: "the method's own picture",
-            COMPOSITE: "visible pixels of the photo put back",
-        }[picture],
-        "truth": "the shard's own photo at the same size, not resized",
-        "resize": "pictures of another size: OpenCV, areas where they shrink, cubic else",
-        "precision": next(
-            (m.predictor.precision for m in run.methods if isinstance(m, Network)), None
-        ),
-        "ssim": "Gaussian window of sigma 1.5, biased covariance, no border left out, as "
-        f"torchmetrics; OpenCV {version('opencv-python')}",
-        "libraries": _versions(),
-    }
-    if tools.lpips:
-        card["lpips"] = "version 0.1, VGG16, on the whole picture, not resized"
-        card["lpips_neckline"] = f"the same, on the crop brought to {CROP_PX}x{CROP_PX}"
-    if tools.inception:
-        card["fid, kid"] = {
-            "backbone": tools.inception.path.name,
-            "sha256": file_sha256(tools.inception.path),
-            "resize": RESIZE,
-            "kid": "not times 1,000",
-        }
-    return card
-
-
-def _list_told(dataset: TryOnDataset, at: int) -> dict[str, Any]:
-    folder = dataset.folders[at]
-    return {
-        "folder": dataset.paths[at].name,
-        "split": folder.split,
-        "checksum": folder.index.get("checksum") if isinstance(folder.index, dict) else None,
-        "software": folder.configuration.get("software"),
-        "images": folder.configuration.get("images"),
-    }
-
-
-def _completeness(dataset: TryOnDataset) -> str:
-    """Whether these are all pairs of Dress Code's test lists, in a sentence."""
-    counts: dict[tuple[str, str], int] = defaultdict(int)
-    for row in dataset.rows:
-        counts[dataset.folders[row.folder].split, str(row.category)] += 1
-    fewer = [f"{n:,} of {split} {c}" for (split, c), n in counts.items() if n < TEST_PAIRS]
-    if not fewer:
-        return f"all {TEST_PAIRS:,} pairs of each category"
-    if len(set(counts.values())) == 1:
-        fewer = [f"{next(iter(counts.values())):,} of each category and list"]
-    return f"fewer than the {TEST_PAIRS:,} pairs of Dress Code's lists: {', '.join(fewer)}"
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+                figures |= {
+                    "fid": fid(ours, theirs),
+                    "kid": factor * kid(ours.rows, theirs.rows),
+                }
 
 
 def _plain(metrics: dict) -> dict:

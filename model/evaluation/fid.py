@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import linalg
 from torch import Tensor, nn
 
+from model.evaluation.protocols import clean_299
 from pipeline.base.errors import DataError
 
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
@@ -60,6 +62,22 @@ class Inception:
     def _call(self, images: Tensor) -> Tensor:
         images = images.to(self.device)
         return self.network(images, return_features=True) if self._named else self.network(images)
+
+    def clean(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """(B, D) float64 features of (H, W, 3) uint8 pictures of any size, brought to 299 x 299
+        outside of the network as clean-fid does it.
+
+        Raises:
+            DataError: the file has no part ``layers`` that takes them.
+        """
+        small = torch.from_numpy(np.stack([clean_299(image) for image in images]))
+        try:
+            layers: Any = self.network.layers
+            with torch.no_grad():
+                found = layers((small.to(self.device) - 128) / 128)
+        except (AttributeError, RuntimeError) as error:
+            raise self._refusal("has no part 'layers' for clean-fid's resize", error) from None
+        return found.reshape(len(images), -1).double().cpu().numpy()
 
     def _refusal(self, found: str, error: Exception | None) -> DataError:
         reason = (

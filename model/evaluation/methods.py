@@ -101,6 +101,11 @@ class ResultFolder:
     def draw(self, batch: dict, people: Sequence[Shown]) -> list[np.ndarray | None]:
         return [self._read(shown) for shown in people]
 
+    def as_written(self, shown: Shown) -> np.ndarray | None:
+        """The picture at its own size; None where there is none."""
+        path = self.find(shown.row)
+        return None if path is None else read_image(path)
+
     def _read(self, shown: Shown) -> np.ndarray | None:
         path = self.find(shown.row)
         if path is None:

@@ -21,6 +21,8 @@ BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Convolutions in each of the five blocks; a max-pooling stands between blocks."""
 WIDTHS = (64, 128, 256, 512, 512)
 LPIPS_TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+"""ImageNet's mean and spread of colours, of pictures in [-1, 1], as LPIPS takes them off."""
 SMALLEST_SIDE = 16
 """Four poolings: below 16 pixels nothing would reach the fifth block."""
 
@@ -189,12 +191,8 @@ class Lpips(nn.Module):
         self.vgg = VggFeatures(16, LPIPS_TAPS)
         for index, width in enumerate(WIDTHS):
             self.register_buffer(f"linear{index}", torch.zeros(1, width, 1, 1))
-        self.register_buffer(
-            "shift", torch.tensor([-0.030, -0.088, -0.188], dtype=torch.float64).view(1, 3, 1, 1)
-        )
-        self.register_buffer(
-            "scale", torch.tensor([0.458, 0.448, 0.450], dtype=torch.float64).view(1, 3, 1, 1)
-        )
+        self.register_buffer("shift", torch.tensor(SHIFT, dtype=torch.float64).view(1, 3, 1, 1))
+        self.register_buffer("scale", torch.tensor(SCALE, dtype=torch.float64).view(1, 3, 1, 1))
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Feature maps of the five layers, as they leave the network; ``image`` (B, 3, H, W) in

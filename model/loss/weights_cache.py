@@ -65,15 +65,49 @@ SOURCES = {
         "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
         7_289,
     ),
+    "alexnet": Source(
+        "--backbone",
+        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+        "7be5be79",
+        244_408_911,
+    ),
+    "lpips-alex": Source(
+        "--lpips",
+        "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/"
+        "v0.1/alex.pth",
+        "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        6_009,
+    ),
+    "squeezenet": Source(
+        "--backbone",
+        "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
+        "b8a52dc0",
+        4_966_400,
+    ),
+    "lpips-squeeze": Source(
+        "--lpips",
+        "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/"
+        "v0.1/squeeze.pth",
+        "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76",
+        10_811,
+    ),
 }
 NEEDED_WITH = {
     "vgg19": ("vgg19", "vgg16", "lpips"),
     "vgg16": ("vgg16", "lpips"),
     "lpips": ("lpips",),
+    "alexnet": ("alexnet", "lpips-alex"),
+    "lpips-alex": ("lpips-alex",),
+    "squeezenet": ("squeezenet", "lpips-squeeze"),
+    "lpips-squeeze": ("lpips-squeeze",),
 }
 """What to fetch in one go where a file is missing, in the order in which they are asked for."""
-LPIPS_MEMBER = "lpips/weights/v0.1/vgg.pth"
-"""The same file inside the lpips package's wheel, which is taken as it is, too."""
+LPIPS_MEMBERS = {
+    "lpips": "lpips/weights/v0.1/vgg.pth",
+    "lpips-alex": "lpips/weights/v0.1/alex.pth",
+    "lpips-squeeze": "lpips/weights/v0.1/squeeze.pth",
+}
+"""The same files inside the lpips package's wheel, which is taken as it is, too."""
 
 
 def cache_folder() -> Path:
@@ -102,7 +136,7 @@ def load_public_weights(
     path = Path(path) if path else cached(name)
     if not path.is_file():
         raise DataError(path, "no such file", SOURCES[name].name, _remedy([name]))
-    return read_state(path), path
+    return read_state(path, LPIPS_MEMBERS.get(name, "")), path
 
 
 def cached(name: str) -> Path:
@@ -134,15 +168,17 @@ def cached(name: str) -> Path:
 
 def _remedy(names: list[str]) -> str:
     files = "; ".join(f"{SOURCES[n].url} for {SOURCES[n].option}" for n in names)
-    if "lpips" in names:
+    if inside := [LPIPS_MEMBERS[n] for n in names if n in LPIPS_MEMBERS]:
         files += (
-            f" (also inside the lpips package on PyPI, as {LPIPS_MEMBER}; the wheel itself will do)"
+            f" (also inside the lpips package on PyPI, as {inside[0]}; the wheel itself will do)"
         )
-    return (
-        f"Fetch on a machine with a network: {files}. Put the VGG files into {cache_folder()} or "
-        f"name each with "
-        "its option; training also goes without them: --perceptual none"
+    remedy = (
+        f"Fetch on a machine with a network: {files}. Put the large files into {cache_folder()} or "
+        f"name each with its option"
     )
+    if any(name.startswith("vgg") or name == "lpips" for name in names):
+        remedy += "; training also goes without them: --perceptual none"
+    return remedy
 
 
 def _download(source: Source, path: Path) -> None:
@@ -206,7 +242,7 @@ class _bar:
         self.progress.stop()
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path, member: str = "") -> dict[str, Tensor]:
     """A state_dict, read without running any code of the file; a wheel of the lpips package gives
     its layers.
 
@@ -217,9 +253,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         source: Path | io.BytesIO = path
         if path.suffix == ".whl":
             with zipfile.ZipFile(path) as wheel:
-                if wheel.getinfo(LPIPS_MEMBER).file_size > LARGEST_LINEAR:
+                if wheel.getinfo(member).file_size > LARGEST_LINEAR:
                     raise ValueError("too large")
-                source = io.BytesIO(wheel.read(LPIPS_MEMBER))
+                source = io.BytesIO(wheel.read(member))
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
