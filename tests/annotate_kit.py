@@ -18,6 +18,7 @@ from cli import main
 from pipeline.annotate import keypoints as keypoints_module
 from pipeline.annotate.keypoints import MediaPipe
 from pipeline.dataset.readers import read_image
+from tests.sandboxed import require_sandbox
 
 DATA = Path(__file__).parent / "data"
 ANSWER = json.loads((DATA / "mediapipe_answer.json").read_text())
@@ -151,4 +152,5 @@ def _onnx_model(path: Path) -> None:
 def _torch_model(path: Path) -> None:
     network = torch.nn.Conv2d(3, 3, 1)
     network.weight.data, network.bias.data = torch.from_numpy(_WEIGHT), torch.from_numpy(_BIAS)
+    require_sandbox()
     torch.jit.save(torch.jit.script(network.eval()), str(path))

@@ -23,6 +23,7 @@ from model.network.daflow import DAFlow
 from model.tryon.predictor import TryOn
 from pipeline.base.labels import Category
 from pipeline.base.storage import file_sha256
+from tests.sandboxed import require_sandbox
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,7 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def inception_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("inception") / "tiny.pt"
+    require_sandbox()
     torch.jit.script(TinyInception()).save(str(path))
     return path
 

@@ -20,6 +20,7 @@ from model.evaluation.metrics import (
     unit,
 )
 from pipeline.base.errors import DataError
+from tests.sandboxed import require_sandbox
 
 
 @pytest.fixture
@@ -231,6 +232,7 @@ class TinyInception(torch.nn.Module):
 
 
 def test_inception_file_is_asked_for_features(tmp_path):
+    require_sandbox()
     torch.jit.script(TinyInception()).save(str(tmp_path / "tiny.pt"))
     images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
     found = Inception(tmp_path / "tiny.pt")(images)
@@ -241,6 +243,7 @@ def test_a_file_that_is_no_inception_is_refused(tmp_path):
     (tmp_path / "bad.pt").write_bytes(b"nothing")
     with pytest.raises(DataError, match="no TorchScript"):
         Inception(tmp_path / "bad.pt")
+    require_sandbox()
     torch.jit.script(torch.nn.Identity()).save(str(tmp_path / "identity.pt"))
     with pytest.raises(DataError, match="one row of features"):
         Inception(tmp_path / "identity.pt")(torch.zeros(1, 3, 16, 16, dtype=torch.uint8))

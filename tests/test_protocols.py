@@ -20,6 +20,7 @@ from model.evaluation.lpips_backbones import BACKBONES, LpipsBackbone, load_back
 from model.evaluation.protocols import PROTOCOLS, Truths, clean_299
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from tests.sandboxed import require_sandbox
 
 
 class Layers(torch.nn.Module):
@@ -46,6 +47,7 @@ class Network(torch.nn.Module):
 @pytest.fixture(scope="module")
 def inception_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("inception") / "inception.pt"
+    require_sandbox()
     torch.jit.script(Network().eval()).save(str(path))
     return path
 
@@ -268,6 +270,7 @@ def test_a_file_without_layers_is_refused_by_name(tmp_path):
             return images.float().mean((2, 3))
 
     path = tmp_path / "plain.pt"
+    require_sandbox()
     torch.jit.script(Plain()).save(str(path))
     with pytest.raises(DataError, match="layers"):
         Inception(path).clean([np.zeros((8, 6, 3), np.uint8)])

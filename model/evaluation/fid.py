@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from scipy import linalg
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.evaluation.protocols import clean_299
+from model.tryon.torchscript import TorchScript
 from pipeline.base.errors import DataError
+from pipeline.base.files import brief
 
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
 """As clean-fid has them; subsets are smaller where there are fewer pictures."""
@@ -30,18 +31,16 @@ RESIZE = "inside the network's file (299 x 299, bilinear)"
 
 
 class Inception:
-    """Features of pictures, from a TorchScript file.
+    """Features of pictures, from a TorchScript file: the known one runs here, any other in a
+    process without rights to the disc (``model.tryon.torchscript``).
 
     Raises:
-        DataError: no TorchScript file, or one that does not take pictures.
+        DataError: no TorchScript file, or one that cannot be run on this system.
     """
 
     def __init__(self, path: Path | str, device: torch.device | str = "cpu"):
-        self.path, self.device = Path(path), torch.device(device)
-        try:
-            self.network: nn.Module = torch.jit.load(str(path), map_location=self.device).eval()
-        except Exception as error:  # torch.jit.load fails on foreign bytes in several ways
-            raise self._refusal("is no TorchScript file", error) from None
+        self.path = Path(path)
+        self.network = TorchScript(path, device)
         self._named = True
         try:
             self._call(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
@@ -49,19 +48,14 @@ class Inception:
             self._named = False
 
     def __call__(self, images: Tensor) -> np.ndarray:
-        """(B, D) float64 features of (B, 3, H, W) uint8 RGB pictures."""
+        """(B, D) float64 features of (B, 3, H, W) uint8 RGB pictures. Raises DataError where the
+        network gives none."""
         try:
-            features = self._call(images)
+            found = self._call(images)
         except RuntimeError as error:
-            raise self._refusal("does not take uint8 pictures (B, 3, H, W)", error) from None
-        if not isinstance(features, Tensor) or features.dim() != 2 or len(features) != len(images):
-            raise self._refusal("does not return one row of features for each picture", None)
-        return features.double().cpu().numpy()
-
-    @torch.no_grad()
-    def _call(self, images: Tensor) -> Tensor:
-        images = images.to(self.device)
-        return self.network(images, return_features=True) if self._named else self.network(images)
+            told = f"does not take uint8 pictures (B, 3, H, W) ({brief(error)[:100]})"
+            raise self._refusal(told) from None
+        return self._rows(found, len(images))
 
     def clean(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """(B, D) float64 features of (H, W, 3) uint8 pictures of any size, brought to 299 x 299
@@ -70,24 +64,29 @@ class Inception:
         Raises:
             DataError: the file has no part ``layers`` that takes them.
         """
-        small = torch.from_numpy(np.stack([clean_299(image) for image in images]))
+        small = np.stack([clean_299(image) for image in images])
         try:
-            layers: Any = self.network.layers
-            with torch.no_grad():
-                found = layers((small.to(self.device) - 128) / 128)
-        except (AttributeError, RuntimeError) as error:
-            raise self._refusal("has no part 'layers' for clean-fid's resize", error) from None
-        return found.reshape(len(images), -1).double().cpu().numpy()
+            found = self.network((small - 128) / np.float32(128), part="layers")
+        except RuntimeError as error:
+            told = f"has no part 'layers' for clean-fid's resize ({brief(error)[:100]})"
+            raise self._refusal(told) from None
+        return self._rows([array.reshape(len(images), -1) for array in found], len(images))
 
-    def _refusal(self, found: str, error: Exception | None) -> DataError:
-        reason = (
-            f" ({str(error).strip().splitlines()[-1][:100]})"
-            if error and str(error).strip()
-            else ""
-        )
+    def _call(self, images: Tensor) -> list[np.ndarray]:
+        pictures = images.cpu().numpy()
+        if self._named:
+            return self.network(pictures, return_features=True)
+        return self.network(pictures)
+
+    def _rows(self, found: list[np.ndarray], count: int) -> np.ndarray:
+        if len(found) != 1 or found[0].ndim != 2 or len(found[0]) != count:
+            raise self._refusal("does not return one row of features for each picture")
+        return found[0].astype(np.float64)
+
+    def _refusal(self, found: str) -> DataError:
         return DataError(
             self.path,
-            found + reason,
+            found,
             "TorchScript Inception such as inception-2015-12-05.pt",
             "Give that file, or leave --inception out",
         )

@@ -5,39 +5,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from model.tryon.torchscript import TorchScript
 from pipeline.annotate.models import DOCS, Finder, Runner, open_onnx, read_description
 from pipeline.base.errors import DataError
 
 
 def open_torchscript(path: Path, device: torch.device | str = "cpu") -> Runner:
-    """Runs a TorchScript file.
-
-    Its code is run by torch's own interpreter, which knows tensors and no files; all the same, open
-    only models whose maker you trust.
+    """Runs a TorchScript file, whose code cannot reach the disc (model.tryon.torchscript).
 
     Raises:
-        DataError: no TorchScript file.
+        DataError: no TorchScript file, or this system cannot keep one from the disc.
     """
-    try:
-        network = torch.jit.load(str(path), map_location=device).eval()
-    except Exception as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
-        raise DataError(
-            path, f"cannot be opened as TorchScript ({line})", "a file of torch.jit.save", DOCS
-        ) from None
-
-    @torch.inference_mode()
-    def run(values: np.ndarray) -> list[np.ndarray]:
-        outputs = network(torch.from_numpy(values).to(device))
-        if isinstance(outputs, dict):
-            outputs = list(outputs.values())
-        outputs = outputs if isinstance(outputs, (tuple, list)) else [outputs]
-        return [o.float().cpu().numpy() for o in outputs if isinstance(o, torch.Tensor)]
-
-    return run
+    return TorchScript(path, device)
 
 
 def open_finder(path: Path, kind: str, device: torch.device | str = "cpu") -> Finder:
