@@ -19,6 +19,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.storage import read_json
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+DEEPEST_YAML = 10
 LARGEST_YAML = 1 << 16
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -66,8 +67,15 @@ def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
         raise DataError(path, f"{path.stat().st_size:,} bytes", "some lines of options")
     try:
         text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise DataError(path, "references", "lines such as 'epochs: 10'", "Write values out")
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                expected = "lines such as 'epochs: 10'"
+                raise DataError(path, "references", expected, "Write values out")
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST_YAML:  # the time that brackets take grows with their square
+                raise ValueError("nested too deeply")
         values = yaml.safe_load(text) or {}
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         told = str(error).replace("\n", " ")[:300]
