@@ -108,8 +108,14 @@ def warp(features: Tensor, grids: Tensor, weights: Tensor, method: str = "auto")
 
         return warp_op(features, grids, weights)
     if torch.is_grad_enabled():
-        return SparseWarp.apply(features, grids, weights)
+        return _sparse_with_gradient(features, grids, weights)
     return warp_sparse(features, grids, weights)
+
+
+@torch.compiler.disable
+def _sparse_with_gradient(features: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
+    """Not compiled: its backward pass looks at values, so that each use would be compiled anew."""
+    return SparseWarp.apply(features, grids, weights)
 
 
 @torch.compiler.assume_constant_result
