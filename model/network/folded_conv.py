@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.network.recompute import compute_dtype
+from model.network.torch_internals import convolution_backward
 
 WORTH = 0.8
 """Share of the multiplications that may be left for folding to pay for its additions."""
@@ -55,31 +56,23 @@ class FoldedConv(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             small, large = folded_kernels(adaptive, smooth)
             lifted = _lifted(coarser, bias, dtype)
-            by_x, by_small, by_bias = torch.ops.aten.convolution_backward(
+            by_x, by_small, by_bias = convolution_backward(
                 gradient,
                 x.to(dtype),
                 small.to(dtype),
-                [len(smooth)],
-                [1, 1],
-                [1, 1],
-                [1, 1],
-                False,
-                [0, 0],
-                1,
-                (True, True, True),
+                stride=1,
+                padding=1,
+                wanted=(True, True, True),
             )
-            by_coarser, by_large, _ = torch.ops.aten.convolution_backward(
+            assert by_bias is not None
+            by_coarser, by_large, _ = convolution_backward(
                 gradient,
                 lifted,
                 large.to(dtype),
-                None,
-                [2, 2],
-                [1, 1],
-                [1, 1],
-                True,
-                [0, 0],
-                1,
-                (True, True, False),
+                stride=2,
+                padding=1,
+                wanted=(True, True, False),
+                transposed=True,
             )
             by_small, by_large = (
                 by_small.to(smooth.dtype),

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from model.network.torch_internals import batch_norm_backward, convolution_backward, relu_backward
+
 
 class NormReluConv(torch.autograd.Function):
     """Convolution of ReLU of BatchNorm: keeps the input and the statistics, not the two maps in
@@ -47,14 +49,14 @@ class NormReluConv(torch.autograd.Function):
             by_z, by_kernel, _ = _convolution_backward(
                 gradient, z, kernel, ctx.stride, ctx.padding, wanted
             )
-            by_z = torch.ops.aten.threshold_backward(by_z, z, 0).to(x.dtype)
+            by_z = relu_backward(by_z, z).to(x.dtype)
             statistics = (
                 (None, None, mean, deviation)
                 if ctx.training
                 else (mean, deviation**-2 - ctx.eps, None, None)
             )
-            by_x, by_scale, by_shift = torch.ops.aten.native_batch_norm_backward(
-                by_z, x, scale, *statistics, ctx.training, ctx.eps, (True, True, True)
+            by_x, by_scale, by_shift = batch_norm_backward(
+                by_z, x, scale, statistics, ctx.training, ctx.eps
             )
         return by_x, by_scale, by_shift, None, None, None, None, None, by_kernel, None, None
 
@@ -215,18 +217,13 @@ def _convolution_backward(gradient, x, kernel, stride, padding, wanted=(True, Tr
     """Gradients by input, kernel and bias, computed in the gradient's dtype, returned in those of x
     and kernel."""
     dtype = gradient.dtype
-    by_x, by_kernel, by_bias = torch.ops.aten.convolution_backward(
+    by_x, by_kernel, by_bias = convolution_backward(
         gradient,
         x.to(dtype),
         kernel.to(dtype),
-        [len(kernel)],
-        [stride] * 2,
-        [padding] * 2,
-        [1, 1],
-        False,
-        [0, 0],
-        1,
-        wanted,
+        stride=stride,
+        padding=padding,
+        wanted=wanted,
     )
     return (
         by_x.to(x.dtype),

@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from model.network.torch_internals import bag_weights_backward
 from pipeline.base.errors import Notice
 
 LOOKUPS_AT_ONCE = 1 << 17
@@ -440,7 +441,5 @@ def _row_products(out: Tensor, table: Tensor, rows: Tensor) -> Tensor:
     flat = rows.flatten()
     pixel = torch.arange(len(out), dtype=torch.int32, device=rows.device)
     per_pixel = len(flat) // len(out)
-    product = torch.ops.aten._embedding_bag_per_sample_weights_backward
-    return product(
-        out, table, flat, pixel * per_pixel, pixel.repeat_interleave(per_pixel), 0
-    ).view_as(rows)
+    bags = pixel.repeat_interleave(per_pixel)
+    return bag_weights_backward(out, table, flat, pixel * per_pixel, bags).view_as(rows)

@@ -6,9 +6,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor, nn
 
+from model.network.torch_internals import copy_all
 from model.training.schedule import batch_norms
 from pipeline.base.errors import DataError
 
@@ -36,11 +36,11 @@ class StatisticsKept:
 
     def keep(self) -> None:
         """Takes note of them."""
-        torch._foreach_copy_(self.kept, self.live)
+        copy_all(self.kept, self.live)
 
     def restore(self) -> None:
         """Puts back what was noted."""
-        torch._foreach_copy_(self.live, self.kept)
+        copy_all(self.live, self.kept)
 
 
 def diverged(run: object, found: str, checkpoint: str | None) -> DataError:
