@@ -21,6 +21,10 @@ from pipeline.masks.styles import ALL_STYLES, STANDARD
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)
+WORN = (
+    "does not lie on a plain ground: all of the picture is taken for the garment. A garment that "
+    "somebody wears has to be cut out first, onto white."
+)
 
 
 class ResultSize(SizeType):
@@ -258,17 +262,24 @@ def _dress(
     threads: int,
 ) -> None:
     from model.tryon.dress import Sheet, try_on
+    from pipeline.annotate.photos import has_plain_ground
     from pipeline.base.errors import DataError
     from pipeline.inspect.overlays import write_picture
 
     problems: list[str] = []
     shown = Sheet()
+    told: set[str] = set()
 
     def finish(dressed) -> None:
         path = out if single else out / f"{dressed.order.name}.png"
         write_picture(path, dressed.picture)
         if panel:
             write_picture(path.with_name(f"{path.stem}-panel.png"), dressed.panel())
+        for piece, garment in zip(dressed.order.pieces, dressed.garments):
+            if piece.garment not in told and Path(piece.garment).is_file():
+                told.add(piece.garment)
+                if not has_plain_ground(garment):
+                    note(f"{piece.garment} {WORN}")
         if dressed.explained:
             write_picture(path.with_name(f"{path.stem}-explain.png"), dressed.explanation())
             note(f"{dressed.order.name}: {dressed.explained.told()}")

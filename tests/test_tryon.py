@@ -219,6 +219,18 @@ def test_command_dresses_one_person_with_a_panel(root, weights, tmp_path):
     assert sorted(p.name for p in out.parent.iterdir()) == ["dressed-panel.png", "dressed.png"]
 
 
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_garment_on_no_plain_ground_is_told(plain, root, weights, tmp_path):
+    picture = np.full((320, 240, 3), 250, np.uint8)
+    if not plain:
+        picture[:] = np.random.default_rng(0).integers(0, 256, picture.shape)
+    picture[60:260, 50:190] = (20, 90, 200)
+    Image.fromarray(picture).save(tmp_path / "worn.png")
+    words = ["--data", root, "--person", PERSON, "--garment", tmp_path / "worn.png"]
+    words += ["--category", "upper_body", "--out", tmp_path / "x.png", "--device", "cpu"]
+    assert ("plain ground" in run(weights, *words)) != plain
+
+
 def test_the_truth_stands_beside_a_result_only_where_the_photo_shows_the_garment(root):
     paired, other = (
         Order(PERSON, (Piece(garment, Category.UPPER_BODY),)) for garment in (PERSON, UPPER)

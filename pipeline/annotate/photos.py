@@ -30,6 +30,7 @@ LEAST_PIXELS = 200
 """Photos with a shorter side are refused: enlarged, they teach and show nothing."""
 LARGEST_RATIO = 4.0
 """Panoramas are refused: padded to 3 : 4 they would mostly be padding."""
+PLAIN_LEVELS = 16
 MARGIN = 0.05
 """Free space around a person, in heights of the person: about the dataset's."""
 ENDINGS = (".jpg", ".jpeg", ".png", *modern_pictures.ENDINGS)
@@ -279,16 +280,31 @@ def fit_garment(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     return frame_garment(image, size_hw)
 
 
+def has_plain_ground(image: np.ndarray) -> bool:
+    """Whether (H, W, 3) uint8 has one colour along most of its border, as pictures of garments in
+    shops have it; a photo of somebody in a room or a street has not."""
+    return bool(np.percentile(_off_ground(image).max(1), 80) < PLAIN_LEVELS)
+
+
+def _off_ground(image: np.ndarray) -> np.ndarray:
+    """(n, 3): how far the border's pixels are from their median."""
+    edge = _border(image)
+    return np.abs(edge - np.median(edge, 0))
+
+
+def _border(image: np.ndarray) -> np.ndarray:
+    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).astype(np.int16)
+
+
 def frame_garment(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     """(h, w, 3) uint8: a picture of a garment, whole, on its own ground, filling the frame where
     the ground is plain.
 
     A cluttered ground is left as it is; the dataset's garments lie on white.
     """
-    edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).astype(np.int16)
-    ground = np.median(edge, 0)
+    ground = np.median(_border(image), 0)
     box = (0, 0, image.shape[1], image.shape[0])
-    if np.percentile(np.abs(edge - ground).max(1), 80) < 16:
+    if has_plain_ground(image):
         thing = (np.abs(image.astype(np.int16) - ground.astype(np.int16)).max(2) > 24).astype(
             np.uint8
         )
