@@ -262,7 +262,7 @@ def _dress(
     threads: int,
 ) -> None:
     from model.tryon.dress import Sheet, try_on
-    from pipeline.annotate.photos import has_plain_ground
+    from pipeline.annotate.photos import has_plain_ground, read_photo
     from pipeline.base.errors import DataError
     from pipeline.inspect.overlays import write_picture
 
@@ -275,10 +275,10 @@ def _dress(
         write_picture(path, dressed.picture)
         if panel:
             write_picture(path.with_name(f"{path.stem}-panel.png"), dressed.panel())
-        for piece, garment in zip(dressed.order.pieces, dressed.garments):
+        for piece in dressed.order.pieces:
             if piece.garment not in told and Path(piece.garment).is_file():
                 told.add(piece.garment)
-                if not has_plain_ground(garment):
+                if not has_plain_ground(read_photo(Path(piece.garment))):
                     note(f"{piece.garment} {WORN}")
         if dressed.explained:
             write_picture(path.with_name(f"{path.stem}-explain.png"), dressed.explanation())
