@@ -309,20 +309,19 @@ class FlowCascade(nn.Module):
 
     def dress(self, images: Tensor, flows: Flows, size_hw: Sequence[int]) -> Tensor:
         """Both images lifted to features, warped, added and turned into an image of ``size_hw``."""
+        if tuple(images.shape[-2:]) != tuple(size_hw):
+            images = F.interpolate(
+                images, size=tuple(size_hw), mode="bilinear", align_corners=False
+            )
         if (
             self.lean and torch.is_grad_enabled()
         ):  # 0.3 % of the arithmetic, a fifth of the memory: made again
             return checkpoint(
-                self.paint,
-                images,
-                *flows,
-                size_hw,
-                use_reentrant=False,
-                preserve_rng_state=False,
+                self.paint, images, *flows, use_reentrant=False, preserve_rng_state=False
             )
-        return self.paint(images, *flows, size_hw)
+        return self.paint(images, *flows)
 
-    def paint(self, images: Tensor, grids: Tensor, weights: Tensor, size: Sequence[int]) -> Tensor:
+    def paint(self, images: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
         """The light encoder, the warp and the light decoder.
 
         The encoder's last and the decoder's first convolution are 1x1, so they commute with the
@@ -330,9 +329,7 @@ class FlowCascade(nn.Module):
         sum to 1 for every pixel: both are applied after it as one, and half the channels are
             warped.
         """
-        flows = Flows(grids, weights).enlarged(size, self.crisp)
-        if tuple(images.shape[-2:]) != size:
-            images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        flows = Flows(grids, weights).enlarged(images.shape[-2:], self.crisp)
         first, act, _ = self.lights_encoder
         last = self.lights_decoder[2]
         lift, drop = as_conv(self.lights_encoder[2]), as_conv(self.lights_decoder[0])
