@@ -177,7 +177,7 @@ def command(
     from pipeline.inspect.room import find_donors
     from pipeline.people.open import open_people
 
-    _check_places(out, sheet, csv_path, json_path, reject)
+    _check_places(out, sheet, export, csv_path, json_path, reject)
     asked = _check_names(by, fail_below, fail_above)
     if against == style:
         raise click.UsageError(f"--against {against}: the same as --style. Choose another.")
@@ -224,7 +224,7 @@ def _by_chance(count: int, sample: int, seed: int) -> list[int]:
     return sorted(random.Random(seed).sample(range(count), min(sample, count)))
 
 
-def _check_places(out, sheet, *others) -> None:
+def _check_places(out, sheet, export: tuple[str, Path] | None, *others) -> None:
     """Wrong names and folders are told before the work, not after it."""
     if out and out.suffix.lower() not in (".html", ".htm"):
         raise click.BadParameter(f"{out}: a name that ends in .html.", param_hint="--out")
@@ -233,6 +233,10 @@ def _check_places(out, sheet, *others) -> None:
             f"{sheet}: a name that ends in .png or .jpg.", param_hint="--sheet"
         )
     check_writable(out, sheet, *others)
+    if export:
+        from pipeline.labelling.export import begin
+
+        begin(export[1])
 
 
 def _twins(people, dataset: Path | None):

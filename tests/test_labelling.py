@@ -162,6 +162,25 @@ def test_what_can_not_be_used_is_told(data, tmp_path):
     assert f"{path.name}: " in result.output and "white = hidden" in result.output
 
 
+def test_a_mask_may_be_made_much_smaller(data, tmp_path):
+    folder = exported(data, "fiftyone", tmp_path / "out")
+    path = sorted((folder / "masks/standard").glob("dresses-*.png"))[0]
+    small = np.zeros(cv2.imread(str(path), 0).shape, np.uint8)
+    small[-8:, :8] = 255  # beside all that is drawn
+    cv2.imwrite(str(path), small)
+    packed(data, tmp_path / "shards", "--masks", folder, "--category", "dresses")
+    found = ShardFolder(tmp_path / "shards")
+    at = [f"{who.category}-{who.person_id}" for who in found.names].index(path.stem)
+    assert 0 < found[at].masks["standard"].mean() < 0.01
+
+
+def test_a_folder_in_use_is_refused_before_anybody_is_scored(data):
+    command = ["inspect-mask", str(data), "--export", "cvat", str(data)]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1 and "is not empty" in result.output
+    assert "leak" not in result.output
+
+
 @pytest.mark.parametrize(
     "name, content",
     [

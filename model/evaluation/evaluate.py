@@ -328,7 +328,7 @@ def _gather(
 
 def _collect(waiting: list[tuple[dict, Future]]) -> None:
     for row, task in waiting:
-        row.update(task.result() | {k: row[k] for k in ("ssim",) if k in row})
+        row.update(task.result() | row)  # a protocol's own SSIM, measured before, stays
 
 
 def _add_features(

@@ -12,9 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from model.loss.vgg import SCALE, SHIFT, weighted_distance
+from model.loss.vgg import SCALE, SHIFT, checked_state, weighted_distance
 from model.loss.weights_cache import load_public_weights
-from pipeline.base.errors import DataError
 
 
 class Fire(nn.Module):
@@ -130,19 +129,13 @@ def load_backbone(
     state, path = load_public_weights(name, backbone)
     layers, layers_path = load_public_weights(linear_name, linear)
     wanted = {f"features.{k}": v for k, v in network.features.state_dict().items()}
-    _copy(state, wanted, path, f"the weights of torchvision's {name}")
+    found = checked_state(state, wanted, path, f"the weights of torchvision's {name}")
     heads = {
         f"lin{i}.model.1.weight": weight.data.view(1, -1, 1, 1)
         for i, weight in enumerate(network.linear)
     }
-    _copy(layers, heads, layers_path, f"LPIPS 0.1 linear layers for {name}")
+    what = f"LPIPS 0.1 linear layers for {name}"
+    found |= checked_state(layers, heads, layers_path, what)
+    for key, place in (wanted | heads).items():
+        place.copy_(found[key])
     return network
-
-
-def _copy(state: dict, wanted: dict[str, Tensor], path: Path, what: str) -> None:
-    for key, place in wanted.items():
-        found = state.get(key)
-        if not isinstance(found, Tensor) or found.shape != place.shape:
-            told = tuple(found.shape) if isinstance(found, Tensor) else "missing"
-            raise DataError(path, f"{key}: {told}", f"{tuple(place.shape)} in {what}")
-        place.copy_(found)

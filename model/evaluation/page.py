@@ -101,7 +101,7 @@ def _figures(result: dict) -> list[str]:
     for kind in (PAIRED, UNPAIRED):
         heads, rows = methods_table(result, (kind,))
         if rows:
-            hint = f"{len(heads)} columns: scroll to the right for all of them."
+            hint = f"{len(heads)} columns; where they do not fit, scroll to the right."
             parts += [f"<h2>{kind.title()}</h2><p class=hint>{hint}</p>", _table(heads, rows)]
     return parts
 

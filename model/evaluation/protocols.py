@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,6 @@ class Truths:
     """
 
     root: Path | None = None
-    _checked: set[Path] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if self.root is not None and not self.root.is_dir():

@@ -151,7 +151,7 @@ class VggFeatures(nn.Module):
             DataError: a layer is missing or has another shape.
         """
         self.load_state_dict(
-            _checked(
+            checked_state(
                 state, self.state_dict(), path, f"the weights of torchvision's vgg{self.depth}"
             )
         )
@@ -231,7 +231,7 @@ class Lpips(nn.Module):
         """
         self.vgg.load_official(vgg16, vgg16_path)
         wanted = {f"lin{i}.model.1.weight": getattr(self, f"linear{i}") for i in range(len(WIDTHS))}
-        found = _checked(
+        found = checked_state(
             linear, wanted, linear_path, "LPIPS 0.1 linear layers for VGG16 (weights/v0.1/vgg.pth)"
         )
         for key, value in found.items():
@@ -245,7 +245,7 @@ class Lpips(nn.Module):
             wanted[key].copy_(value)
 
 
-def _checked(
+def checked_state(
     state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path | str, what: str
 ) -> dict[str, Tensor]:
     """The entries of ``state`` that ``wanted`` names; DataError where one is missing or has another

@@ -12,9 +12,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-KNOWN_IN = "2.6 to 2.13"
-"""Versions of torch in which they were seen to work."""
-
 
 def convolution_backward(
     gradient: Tensor,

@@ -43,7 +43,7 @@ def export_labels(
     Raises:
         DataError: the folder holds something, or can't be written.
     """
-    _begin(out)
+    begin(out)
     described: list = []
     left_out: list[str] = []
     seen: set[str] = set()
@@ -72,7 +72,8 @@ def export_labels(
     return left_out
 
 
-def _begin(out: Path) -> None:
+def begin(out: Path) -> None:
+    """Makes the folder; DataError where it holds something or can't be made."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         strangers = sorted(p.name for p in out.iterdir())

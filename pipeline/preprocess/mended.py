@@ -49,7 +49,7 @@ def take_mended(pair: PairRecord, masks: dict[str, np.ndarray], size_hw: tuple[i
     """
     for style, path in pair.mended:
         mask = read_mask(path, size_hw)
-        if _iou(mask, masks[style]) < _iou(~mask, masks[style]):
+        if _is_turned(mask, masks[style]):
             raise DataError(
                 path,
                 f"{mask.mean():.0%} of the picture is hidden, what is usually shown",
@@ -57,6 +57,14 @@ def take_mended(pair: PairRecord, masks: dict[str, np.ndarray], size_hw: tuple[i
                 "Turn black and white round",
             )
         masks[style] = mask
+
+
+def _is_turned(mask: np.ndarray, drawn: np.ndarray) -> bool:
+    """Whether hidden and shown seem to have changed places: most of the picture's border is hidden,
+    and what is shown is more like the drawn mask. The second alone also holds for a mask that was
+    made much smaller."""
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    return bool(border.mean() > 0.5 and _iou(mask, drawn) < _iou(~mask, drawn))
 
 
 def _iou(one: np.ndarray, other: np.ndarray) -> float:
