@@ -16,11 +16,10 @@ from commands.common import (
     progress,
     size_option,
 )
-from pipeline.base.names import SPLITS
+from pipeline.base.names import LABELLING_TOOLS, SPLITS
 from pipeline.masks.styles import ALL_STYLES, STANDARD
 
 LISTED = 10
-TOOLS = ("cvat", "label-studio", "fiftyone")
 WRITTEN = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -108,7 +107,7 @@ class Threshold(click.ParamType):
 )
 @click.option(
     "--export",
-    type=(click.Choice(TOOLS), click.Path(file_okay=False, path_type=Path)),
+    type=(click.Choice(LABELLING_TOOLS), click.Path(file_okay=False, path_type=Path)),
     metavar="TOOL FOLDER",
     help="Write the shown people's photos, masks and label maps into a new folder that cvat, "
     "label-studio or fiftyone imports.",

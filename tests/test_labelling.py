@@ -174,6 +174,22 @@ def test_a_mask_may_be_made_much_smaller(data, tmp_path):
     assert 0 < found[at].masks["standard"].mean() < 0.01
 
 
+def test_a_mask_of_an_earlier_export_is_not_used_in_silence(data, tmp_path):
+    folder = exported(data, "cvat", tmp_path / "out")
+    file, name, _ = mend("cvat", folder)
+    packed(data, tmp_path / "shards", "--masks", file)
+    with zipfile.ZipFile(file) as archive:
+        root = ElementTree.fromstring(archive.read("annotations.xml"))
+    for image in root.iter("image"):
+        for mask in [m for m in image if image.get("name") == f"{name}.jpg"]:
+            image.remove(mask)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("annotations.xml", ElementTree.tostring(root))
+    command = ["preprocess", data, tmp_path / "shards", "--masks", file, "--jobs", "1"]
+    result = CliRunner().invoke(main, [str(word) for word in command])
+    assert result.exit_code == 1 and f"{name}.png" in result.output and "delete" in result.output
+
+
 def test_a_folder_in_use_is_refused_before_anybody_is_scored(data):
     command = ["inspect-mask", str(data), "--export", "cvat", str(data)]
     result = CliRunner().invoke(main, command)

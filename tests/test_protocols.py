@@ -213,6 +213,13 @@ def test_figures_equal_formulas_written_once_more(
     assert {"frame", "ssim", "lpips", "fid, kid", "inception", "complete"} <= set(card)
 
 
+def test_the_command_knows_every_protocol():
+    from commands.evaluate import command
+
+    (option,) = (p for p in command.params if p.name == "protocol_name")
+    assert list(option.type.choices) == ["ours", *PROTOCOLS]
+
+
 def test_clean_resize_is_that_of_torchs_antialiased_bicubic():
     picture = np.random.default_rng(0).integers(0, 256, (512, 384, 3)).astype(np.uint8)
     x = torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)[None]

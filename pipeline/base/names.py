@@ -16,3 +16,5 @@ MAX_SIDE = 4096
 
 MENDED_MASKS, MENDED_LABEL_MAPS = "masks", "label_maps"
 """Folders of mended pictures: masks/STYLE/CATEGORY-PERSON.png, label_maps/CATEGORY-PERSON.png."""
+LABELLING_TOOLS = ("cvat", "label-studio", "fiftyone")
+"""Tools in which people mend masks and label maps."""

@@ -17,9 +17,6 @@ from pipeline.labelling.picture import LabelledPicture
 from pipeline.masks.person import person_masks
 from pipeline.people.source import People
 
-TOOLS = ("cvat", "label-studio", "fiftyone")
-"""CVAT: annotations.xml. Label Studio: tasks.json. FiftyOne: a folder of PNGs for each layer."""
-
 
 def export_labels(
     people: People,
@@ -34,7 +31,8 @@ def export_labels(
     Args:
         rows: which of the people.
         style: of the masks; stored ones are taken as they are.
-        tool: of ``TOOLS``.
+        tool: of ``LABELLING_TOOLS``. CVAT has annotations.xml, Label Studio tasks.json, FiftyOne a
+            folder of PNGs for each layer.
         out: a folder that is not there yet, or an empty one.
 
     Returns:

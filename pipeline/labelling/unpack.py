@@ -37,6 +37,7 @@ def unpack(file: Path) -> tuple[Path, str]:
     """
     out = file.with_name(f"{file.stem}_png")
     masks = maps = 0
+    places: set[Path] = set()
     try:
         text = _read(file)
         read = label_studio.read_tasks if file.suffix.lower() == ".json" else cvat.read_images
@@ -44,6 +45,7 @@ def unpack(file: Path) -> tuple[Path, str]:
             layers = _layers(shapes, size_hw, PurePosixPath(name).stem)
             for place, picture in layers.items():
                 _write(out / place, encode_grey(picture))
+                places.add(out / place)
                 masks += place.startswith(MENDED_MASKS)
                 maps += place.startswith(MENDED_LABEL_MAPS)
     except (ValueError, TypeError, OverflowError) as error:
@@ -51,6 +53,10 @@ def unpack(file: Path) -> tuple[Path, str]:
     if not masks + maps:
         remedy = "Export with the labels that inspect-mask --export has made"
         raise DataError(file, "no mask and no class in it", "labelled pictures", remedy)
+    if stale := sorted({*out.glob("*/**/*.png")} - places):
+        found = f"{stale[0].relative_to(out)} is in no picture of {file.name}"
+        remedy = f"It is of an earlier export: delete {out} and run again"
+        raise DataError(out, found, "what the export holds alone", remedy)
     return out, f"{masks:,} masks and {maps:,} label maps of {file} are in {out}."
 
 

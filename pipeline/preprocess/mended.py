@@ -71,7 +71,9 @@ def _iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / max(1, (one | other).sum()))
 
 
-def check_folder(folder: Path, people: Iterable[tuple[Category, str]], styles: Collection[str]):
+def check_folder(
+    folder: Path, people: Iterable[tuple[Category, str]], styles: Collection[str]
+) -> list[str]:
     """What in the folder will not be used, as sentences for people.
 
     Args:
