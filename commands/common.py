@@ -21,12 +21,19 @@ import click
 
 from pipeline.base.errors import DataError, Notice
 from pipeline.base.labels import Category
-from pipeline.base.names import DEFAULT_HW, SIZE_MULTIPLE
+from pipeline.base.names import DEFAULT_HW, FRAMES, SIZE_MULTIPLE
 from pipeline.base.storage import unwritable
 
 CATEGORY_NAMES = [str(c) for c in Category]
 SIZE_TEXT = "{}x{}".format(*DEFAULT_HW)
 
+
+frame_option = click.option(
+    "--frame",
+    type=click.Choice(FRAMES),
+    help="What the network sees: whole photos, or the part around the garment (region).  "
+    "[default: as trained]",
+)
 
 GOING_ON = {
     "make-sample": "The same command begins again.",

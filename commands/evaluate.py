@@ -13,6 +13,7 @@ from commands.common import (
     available_jobs,
     category_option,
     check_writable,
+    frame_option,
     note,
     progress,
     tell_own,
@@ -56,6 +57,7 @@ class NamedFolder(click.ParamType):
     show_default=True,
     help="Masks to hide the garment with.",
 )
+@frame_option
 @click.option(
     "--weights",
     "choice",
@@ -156,6 +158,7 @@ def command(
     results,
     baselines,
     mask_style,
+    frame,
     choice,
     limit,
     batch_size,
@@ -211,7 +214,7 @@ def command(
 
     methods: list[Method] = []
     for path in weights:
-        methods.append(Network(TryOn.load(path, device, choice)))
+        methods.append(Network(TryOn.load(path, device, choice, frame)))
         tell_own(path)
     _tell_apart(methods, weights)
     methods += [ResultFolder(folder, name) for name, folder in results]

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from commands.common import category_option, jobs_option, note, progress, size_option
-from pipeline.base.names import IMAGE_KINDS, SPLITS
+from pipeline.base.names import FRAMES, IMAGE_KINDS, SPLITS
 from pipeline.masks.styles import ALL_STYLES
 from pipeline.preprocess.config import PreprocessConfig
 
@@ -86,6 +86,14 @@ class PartType(click.ParamType):
     help="Also pack the flows that make-sample --flows has written.",
 )
 @click.option(
+    "--frame",
+    type=click.Choice(FRAMES),
+    default=DEFAULTS.frame,
+    show_default=True,
+    help="whole: whole photos; region: the part around the garment (docs/training.md), where an "
+    "upper body is 1.8 times as large.",
+)
+@click.option(
     "--masks",
     type=click.Path(path_type=Path),
     help="Masks and label maps that people mended (inspect-mask --export), in place of drawn ones: "
@@ -121,6 +129,7 @@ def command(
     max_skips: int,
     exclude: Path | None,
     flows: bool,
+    frame: str,
     masks: Path | None,
     part: tuple[int, int] | None,
     dry_run: bool,
@@ -160,6 +169,7 @@ def command(
         styles=tuple(dict.fromkeys(styles)),
         exclude=read_exclude(exclude) if exclude else frozenset(),
         flows=flows,
+        frame=frame,
         masks=masks,
     )
     plan = make_plan(data, config)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from commands.common import SizeType, WeightsType, note, tell_own
+from commands.common import SizeType, WeightsType, frame_option, note, tell_own
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 ANY = ("0.0.0.0", "::")
@@ -86,6 +86,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
     type=FILE,
     help="Python that has MediaPipe.  [default: this one, or .venv-photo]",
 )
+@frame_option
 def command(
     weights: Path,
     data: Path | None,
@@ -100,6 +101,7 @@ def command(
     parser,
     dense_model,
     mediapipe_python,
+    frame,
 ) -> None:
     """Open a page in the browser to dress people with WEIGHTS: from the gallery, or photos of your
     own.
@@ -125,7 +127,7 @@ def command(
 
     find_pose = _pose_finder(mediapipe_python)
     try:
-        predictor = TryOn.load(weights, device)
+        predictor = TryOn.load(weights, device, frame=frame)
         tell_own(weights)
         studio = Studio(
             predictor,

@@ -12,11 +12,12 @@ from commands.common import (
     WeightsType,
     available_jobs,
     check_writable,
+    frame_option,
     note,
     progress,
     tell_own,
 )
-from pipeline.base.names import SPLITS
+from pipeline.base.names import REGION, SPLITS, WHOLE
 from pipeline.masks.styles import ALL_STYLES, STANDARD
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -99,6 +100,7 @@ class ResultSize(SizeType):
     show_default=True,
     help="How much is hidden.",
 )
+@frame_option
 @click.option(
     "--raw",
     is_flag=True,
@@ -153,6 +155,7 @@ def command(
     size_hw,
     network_hw,
     mask_style,
+    frame,
     raw,
     panel,
     explain,
@@ -217,10 +220,13 @@ def command(
     check_writable(sheet)
     _make_folder(out.parent if person else out)
     check_writable(out if person else out / "result.png")
-    predictor = TryOn.load(weights, device, choice)
+    predictor = TryOn.load(weights, device, choice, frame)
     tell_own(weights)
-    own = people.size_hw if shards else predictor.network_hw
-    look = Look(network_hw or own, size_hw, mask_style, raw, explain)
+    if people.frame == REGION and predictor.frame == WHOLE:
+        note("The shards show parts of photos; the network was trained on whole ones.")
+    as_shards = shards and people.frame == predictor.frame
+    own = people.size_hw if as_shards else predictor.network_hw
+    look = Look(network_hw or own, size_hw, mask_style, raw, explain, predictor.frame)
     batch_size = batch_size or (8 if predictor.device.type == "cuda" else 1)
     _dress(
         predictor,

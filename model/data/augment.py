@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.base.errors import DataError
 from pipeline.dataset.flows import to_codes, to_pixels
+from pipeline.dataset.pose import joints_inside
 from pipeline.dataset.readers import read_image
 
 TURN, ZOOM, TILT = 15.0, 0.3, 0.08  # degrees, part, part of a side, each at strength 1
@@ -206,11 +207,9 @@ def seen_through(
         )
     moved = keypoints.copy()
     places = cv2.perspectiveTransform(keypoints[None, :, :2].astype(np.float64), matrix)[0]
-    inside = ((places >= -0.5) & (places < (width - 0.5, height - 0.5))).all(1)
-    inside &= np.isfinite(keypoints[:, 0])  # OpenCV moves NaN to 0
     moved[:, :2] = places
-    moved[~inside] = (np.nan, np.nan, 0)
-    return moved
+    moved[~np.isfinite(keypoints[:, 0])] = (np.nan, np.nan, 0)  # OpenCV moves NaN to 0
+    return joints_inside(moved, (height, width))
 
 
 def turn_garment(garment: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:

@@ -33,9 +33,10 @@ from model.data.packing import (
 from model.data.styles import MIX, StylePlan
 from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, MIRROR_JOINTS, Category
+from pipeline.base.names import REGION, WHOLE
 from pipeline.dataset.flows import mirror
 from pipeline.dataset.person import Identity
-from pipeline.dataset.pose import draw_pose
+from pipeline.dataset.pose import draw_pose, joints_inside
 from pipeline.shards.folder import ShardFolder
 
 VIEW = 0xA06  # sets the augmentation's random numbers apart from the colours'
@@ -191,8 +192,8 @@ class TryOnDataset(Dataset):
         cloth: also say where the photo shows the garment and bare skin, by the label map.
 
     Raises:
-        DataError: no pair is left, folders differ in size, the size is no multiple of 32, a style
-            is missing, or flows are wanted and no folder has any.
+        DataError: no pair is left, folders differ in size or frame, the size is no multiple of 32,
+            a style is missing, or flows are wanted and no folder has any.
     """
 
     def __init__(
@@ -222,6 +223,7 @@ class TryOnDataset(Dataset):
         self.augmentation.check()
         self.flows, self.cloth = flows, cloth
         self.size_hw = self._common_size(size_hw)
+        self.frame = self._common_frame()
         self.plan = self._choose_styles(mask_style, mask_epochs)
         self.rows = self._part(self._list_rows(limit), part, validation_share)
         if not self.rows:
@@ -279,6 +281,8 @@ class TryOnDataset(Dataset):
         shard.garment(at, out=garment)
         mask[:] = shard.mask(at, self.plan.style(epoch, style_at))
         keypoints = shard.keypoints(at)
+        if self.frame != WHOLE:
+            keypoints = joints_inside(keypoints, self.size_hw)
         view = View(keypoints)
         if self.jitter:
             rng = np.random.default_rng((self.seed, epoch, index))
@@ -328,6 +332,19 @@ class TryOnDataset(Dataset):
                     "The network halves them five times: preprocess again with another --size.",
                 )
         return next(iter(sizes))
+
+    def _common_frame(self) -> str:
+        """Of ``names.FRAMES``. Raises DataError where folders differ."""
+        frames = {folder.frame: path for folder, path in zip(self.folders, self.paths)}
+        if len(frames) > 1:
+            raise DataError(
+                frames[REGION],
+                "parts of photos",
+                f"whole photos as in {frames[WHOLE]}",
+                "All shards of a run have one frame: preprocess again with or without --frame "
+                "region",
+            )
+        return next(iter(frames))
 
     def _choose_styles(self, wanted: str, epochs: int) -> StylePlan:
         common = [

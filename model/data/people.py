@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from model.data.dataset import Batch, to_tensor
 from pipeline.annotate.photos import fit_garment
 from pipeline.base.errors import DataError
-from pipeline.dataset.pose import render_pose
+from pipeline.dataset.pose import joints_inside, render_pose
 from pipeline.masks.person import person_masks
 from pipeline.masks.render import apply_mask
 from pipeline.people.source import People
@@ -70,13 +70,14 @@ def network_inputs(
     1].
 
     Args:
-        photo, garment: (H, W, 3) uint8 RGB, H and W multiples of 32.
+        photo, garment: (H, W, 3) uint8 RGB, H and W multiples of 32; of a part of a photo, too.
         mask: (H, W) bool, True = hidden.
         keypoints: (18, 3) in pixels of the photo; NaN, NaN, 0 where missing.
     """
-    agnostic = to_tensor(apply_mask(photo, mask))
+    size = photo.shape[0], photo.shape[1]
+    agnostic, seen = to_tensor(apply_mask(photo, mask)), joints_inside(keypoints, size)
     return (
-        torch.cat([to_tensor(render_pose(keypoints, photo.shape[:2])), agnostic]),
+        torch.cat([to_tensor(render_pose(seen, size)), agnostic]),
         to_tensor(garment),
         agnostic,
     )

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ from model.tryon.step import composite
 from pipeline import __version__
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.base.names import REGION, WHOLE
+from pipeline.dataset.person import Person
 
 ALL, BY_POSE = "all", "poses"
 
@@ -140,6 +143,15 @@ def evaluate(
         shards, mask_style=mask_style, categories=categories, augmentation=augmentation
     )
     dataset.rows = _first(dataset, limit)
+    if augmentation and dataset.frame == WHOLE:
+        _check_undisturbed(listed)
+    if protocol and dataset.frame != WHOLE:
+        raise DataError(
+            ", ".join(map(str, shards)),
+            "parts of photos",
+            f"whole ones, as the protocol {protocol.name} measures",
+            "Give shards of --frame whole: a network that sees parts finds them there by itself",
+        )
     begin(len(dataset))
     device = next((m.predictor.device for m in listed if isinstance(m, Network)), None)
     tools = Instruments(inception, lpips, protocol, truths or Truths())
@@ -155,6 +167,18 @@ def evaluate(
         _collect(waiting)
     picture = COMPOSITE if composited else OWN
     return Evaluation(_result(run, mask_style, picture), run.table, dataset, listed, picture)
+
+
+def _check_undisturbed(methods: list[Method]) -> None:
+    """Disturbed joints and maps are nowhere, so that a network's part of a photo can't be found."""
+    for method in methods:
+        if isinstance(method, Network) and method.predictor.frame == REGION:
+            raise DataError(
+                method.name,
+                "sees parts of photos, which can't be found in disturbed ones",
+                "shards of parts",
+                "Preprocess the people with --frame region, and measure on those",
+            )
 
 
 def _check_names(methods: list[Method]) -> None:
@@ -181,9 +205,15 @@ def people_of(dataset: TryOnDataset, batch: dict) -> list[Shown]:
             to_image(batch["person"][at]),
             to_image(batch["garment"][at]),
             batch["mask"][at][0].cpu().numpy() > 0.5,
+            partial(_annotated, dataset, dataset.rows[index]),
         )
         for at, index in enumerate(batch["index"].tolist())
     ]
+
+
+def _annotated(dataset: TryOnDataset, row: Row) -> Person:
+    reader, at = dataset.folders[row.folder].reader(row.position)
+    return reader.read(at, garment=False)
 
 
 def pictures_of(method: Method, batch: dict, people: list[Shown]) -> dict[str, list]:

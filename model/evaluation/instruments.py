@@ -16,6 +16,7 @@ from model.evaluation.methods import Method, Network
 from model.evaluation.protocols import Protocol, Truths
 from model.evaluation.protocols import card as protocol_card
 from model.loss.vgg import Lpips
+from pipeline.base.names import REGION, WHOLE
 from pipeline.base.storage import file_sha256
 from pipeline.masks.render import MASK_VERSION
 
@@ -23,6 +24,7 @@ TEST_PAIRS = 1800
 """Of each category in Dress Code's test lists."""
 CROP_PX = 64
 """Side at which LPIPS looks at a neckline."""
+FRAME_TOLD = {WHOLE: "whole photos", REGION: "the part of the photo around the garment"}
 LIBRARIES = ("torch", "numpy", "opencv-python", "scipy")
 
 
@@ -48,6 +50,7 @@ def card_of(
     card: dict[str, Any] = {
         "name": "ours",
         "size": f"{height}x{width}",
+        "frame": FRAME_TOLD[dataset.frame],
         "lists": [_list_told(dataset, at) for at in range(len(dataset.folders))],
         "people": len(dataset),
         "complete": _completeness(dataset),

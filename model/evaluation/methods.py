@@ -12,12 +12,16 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
+import torch
 
 from model.data.dataset import Row, to_image
 from model.evaluation.arrival import cut_out
 from model.tryon.predictor import TryOn
+from model.tryon.step import Step, prepare_step
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.base.names import REGION
+from pipeline.dataset.person import Person
 from pipeline.dataset.readers import read_image, resize_image
 
 PICTURE_TYPES = (".png", ".jpg", ".jpeg")
@@ -29,12 +33,14 @@ class Shown:
 
     Attributes:
         photo, garment: (H, W, 3) uint8 RGB. mask: (H, W) bool, True = hidden.
+        annotated: gives the person with joints, maps and stored masks as the shards hold them.
     """
 
     row: Row
     photo: np.ndarray
     garment: np.ndarray
     mask: np.ndarray
+    annotated: Callable[[], Person] | None = None
 
     @property
     def paired(self) -> bool:
@@ -56,8 +62,13 @@ class Method(Protocol):
         ...
 
 
+GIVEN = "given"
+"""Name of the mask that a row comes with, whatever its style."""
+
+
 class Network:
-    """A trained network."""
+    """A trained network. One that knows parts of photos alone sees the part of a whole photo that
+    the row's category is about, and its picture is put back there."""
 
     def __init__(self, predictor: TryOn):
         self.predictor = predictor
@@ -65,8 +76,35 @@ class Network:
         self.facts = {"weights": {k: v for k, v in predictor.facts.items() if k != "config"}}
 
     def draw(self, batch: dict, people: Sequence[Shown]) -> list[np.ndarray | None]:
-        output = self.predictor(batch["reference"], batch["garment"], batch["agnostic"])
-        return [to_image(image) for image in output]
+        steps = self._steps(people)
+        output = self.predictor(*self._inputs(batch, steps))
+        if not steps:
+            return [to_image(image) for image in output]
+        return [step.finish(image, raw=True) for step, image in zip(steps, output)]
+
+    def inputs(self, batch: dict, people: Sequence[Shown]) -> list[torch.Tensor]:
+        """What the network takes for a batch: reference, garment, agnostic; on the CPU."""
+        return self._inputs(batch, self._steps(people))
+
+    def _inputs(self, batch: dict, steps: list[Step]) -> list[torch.Tensor]:
+        if not steps:
+            return [batch[name] for name in ("reference", "garment", "agnostic")]
+        return [torch.stack(parts) for parts in zip(*(step.inputs for step in steps))]
+
+    def _steps(self, people: Sequence[Shown]) -> list[Step]:
+        """Steps on the parts of whole photos; none where the network sees a row as it is."""
+        if self.predictor.frame != REGION:
+            return []
+        found = []
+        for shown in people:
+            person = shown.annotated() if shown.annotated else None
+            if person is None or person.crop is not None:
+                return []
+            person.photo, person.masks[GIVEN] = shown.photo, shown.mask
+            garment = resize_image(shown.garment, self.predictor.network_hw)
+            category = shown.row.category
+            found.append(prepare_step(person, garment, category, GIVEN, frame=REGION))
+        return found
 
 
 @dataclass

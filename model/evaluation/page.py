@@ -243,13 +243,13 @@ def columns_of(evaluation: Evaluation, row: dict) -> dict[str, np.ndarray]:
     drawn = {name: found[0] for name, found in pictures_of(method, batch, people).items()}
     columns = {"garment": people[0].garment, "masked": to_image(batch["agnostic"][0])}
     if isinstance(method, Network) and can_explain(method.predictor):
-        columns["warped garment"] = _warped(method, batch)
+        columns["warped garment"] = _warped(method, method.inputs(batch, people))
     return columns | drawn | {"truth": people[0].photo}
 
 
-def _warped(method: Network, batch: dict) -> np.ndarray:
+def _warped(method: Network, inputs: list[torch.Tensor]) -> np.ndarray:
     predictor = method.predictor
-    inputs = [batch[n].to(predictor.device) for n in ("reference", "garment", "agnostic")]
+    inputs = [values.to(predictor.device) for values in inputs]
     with torch.inference_mode():
         _, flows = predictor.network(*inputs, return_flows=True)
     crisp = predictor.network.config.crisp

@@ -177,8 +177,13 @@ class Studio:
                 "no_network", "network", "this page has no network", "", "Start it with weights"
             )
         person, garment = self.person(selection), self.garment(selection)
-        small = person.at(self.network_hw)
-        step = prepare_step(person, garment, selection.category, selection.style, small=small)
+        step = prepare_step(
+            person,
+            garment,
+            selection.category,
+            selection.style,
+            frame=self.predictor.frame,
+        )
         ready = time.monotonic()
         layers = Explained(self.predictor, step) if can_explain(self.predictor) else None
         output = layers.output if layers else self.predictor.draw(step)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from model.training.setup import Data, Setting, plan
+from pipeline.base.names import REGION
 
 FORMATS = {"none": "float32", "torch.bfloat16": "bfloat16 where it can", "torch.float16": "float16"}
 
@@ -22,13 +23,14 @@ def opening(
     """
     told, config = plan(setting, data, processes, device), setting.config
     many = f"{processes} processes" if processes > 1 else "1 process"
+    parts = " of the part around the garment" if setting.identity["frame"] == REGION else ""
     statistics = f"batch statistics {config.statistics}"
     return [
         f"Device: {_named(device)}, {FORMATS.get(told['autocast'], told['autocast'])}, {many}",
         f"Network: {told['parameters']:,} parameters, "
         f"{f'from {source}' if source else 'begun from nothing'}; {statistics}",
         f"Pairs: {told['pairs']:,} ({_counted(told['by_category'])}), "
-        f"{told['validation_pairs']:,} held out, {told['size'].replace('x', ' x ')}, "
+        f"{told['validation_pairs']:,} held out, {told['size'].replace('x', ' x ')}{parts}, "
         f"masks {config.mask_style}",
         f"Loss: {_loss(told['loss'])}",
         f"Steps: {config.epochs} epochs of {told['steps_per_epoch']:,} = {told['steps']:,}, "

@@ -7,8 +7,10 @@ from pathlib import Path
 from model.network.checkpoint import read_checkpoint
 from model.network.config import NetworkConfig
 from model.training.config import TrainConfig
+from pipeline.base.names import REGION, WHOLE
 
 MASK, SIZE, BATCH, RATE = "daflow", "256x192", 8, 5e-5
+FILLING = "bodies that fill the frame, as in VITON"
 DECAY, EPOCHS, STEP_EPOCHS, STEP_FACTOR = 0.01, 200, 30, 0.2
 
 
@@ -25,13 +27,14 @@ def is_published(path: Path | None, network: NetworkConfig) -> bool:
 
 
 def known_and_here(
-    config: TrainConfig, size: str, pairs_per_step: int
+    config: TrainConfig, size: str, pairs_per_step: int, frame: str = WHOLE
 ) -> list[tuple[str, str, str]]:
     """(what, as the weights were trained, as this run will) of everything that may differ.
 
     Args:
         size: of the run's shards, HxW.
         pairs_per_step: of all processes.
+        frame: of ``names.FRAMES``, of the shards.
     """
     schedule = {
         "constant": "constant",
@@ -42,7 +45,7 @@ def known_and_here(
     return [
         ("masks", MASK, config.mask_style),
         ("size", SIZE, size),
-        ("people", "upper bodies that fill the frame (VITON)", "as the shards frame them"),
+        ("people", FILLING, FILLING if frame == REGION else "in whole photos"),
         ("learning rate", f"{RATE:g}", f"{config.lr:g}"),
         ("weight decay", f"{DECAY:g}", f"{config.weight_decay:g}"),
         ("pairs per step", str(BATCH), str(pairs_per_step)),
@@ -53,9 +56,22 @@ def known_and_here(
     ]
 
 
-def recognition(path: Path, config: TrainConfig, size: str, pairs_per_step: int) -> list[str]:
+def other_frame(path: Path, frame: str) -> list[str]:
+    """A line where a file says that its network was trained on another frame than this run's."""
+    data = (read_checkpoint(path)[1].get("config") or {}).get("data") or {}
+    known = data.get("frame", WHOLE) if data else frame
+    if known == frame:
+        return []
+    told = {WHOLE: "whole photos", REGION: "parts of photos"}
+    there, here = told.get(known, str(known)), told[frame]
+    return [f"{path}: trained on {there}, the shards hold {here} (preprocess --frame)"]
+
+
+def recognition(
+    path: Path, config: TrainConfig, size: str, pairs_per_step: int, frame: str = WHOLE
+) -> list[str]:
     """Lines for the person: what the weights know, and what differs here."""
-    rows = known_and_here(config, size, pairs_per_step)
+    rows = known_and_here(config, size, pairs_per_step, frame)
     differing = [f"{what} {known} (here {here})" for what, known, here in rows if known != here]
     alike = [f"{what} {here}" for what, known, here in rows if known == here]
     lines = [f"{path}: bare weights of the published network, taken for DAFlow's upper bodies"]
@@ -64,4 +80,6 @@ def recognition(path: Path, config: TrainConfig, size: str, pairs_per_step: int)
     if not config.mask_style.startswith(MASK):
         change = f"{MASK}>{config.mask_style}"
         lines.append(f"  --mask-style '{change}' starts with the masks that they know")
+    if frame == WHOLE:
+        lines.append("  preprocess --frame region gives them people as large as they know")
     return lines

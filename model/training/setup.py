@@ -26,6 +26,7 @@ from model.training.config import TrainConfig
 from model.training.elsewhere import differs_in_pairs, pairs_per_step
 from model.training.pictures import FixedPeople
 from pipeline.base.errors import DataError
+from pipeline.base.names import WHOLE
 from pipeline.shards.folder import ShardFolder
 
 SMALL = 10_000_000  # weights of a network whose activations need no care on a CPU
@@ -130,6 +131,7 @@ class Data:
         return {
             "pairs": len(rows),
             "size": "{}x{}".format(*self.train.size_hw),
+            "frame": self.train.frame,
             "digest": digest,
             "styles": list(self.train.styles),
         }
@@ -301,10 +303,11 @@ def refuse_other_run(
         replace(config, batch_size=was.batch_size, accumulate=was.accumulate)
     )
     differences += differs_in_pairs(was, state["processes"], config, processes)
+    before = {"frame": WHOLE} | saved["data"]
     differences += [
-        f"data {name}: {saved['data'].get(name)}, now {value}"
+        f"data {name}: {before.get(name)}, now {value}"
         for name, value in identity.items()
-        if saved["data"].get(name) != value
+        if before.get(name) != value
     ]
     if network and network.to_dict() != saved["network"]:
         differences.append("network: another shape")

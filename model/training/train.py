@@ -34,7 +34,7 @@ from model.training.config import TrainConfig, better
 from model.training.elsewhere import pairs_per_step, shared_out, told_elsewhere
 from model.training.pictures import FixedPeople, draw_curves, forget_after
 from model.training.processes import Processes
-from model.training.published import is_published, recognition
+from model.training.published import is_published, other_frame, recognition
 from model.training.run_state import (
     BEST,
     FORMAT,
@@ -141,9 +141,12 @@ def train(
                 trainer = Trainer(setting, data, folder, processes, note, stop, bar)
                 source = folder.last if state else init
                 lines = opening(setting, data, processes.count, processes.device, source)
+                if init:
+                    lines += other_frame(init, setting.identity["frame"])
                 if init and is_published(init, built.config):
                     size, pairs = setting.identity["size"], pairs_per_step(config, processes.count)
-                    lines += recognition(init, config, size, pairs)
+                    frame = setting.identity["frame"]
+                    lines += recognition(init, config, size, pairs, frame)
                 for line in lines:
                     trainer.report.note(line)
                 if state:

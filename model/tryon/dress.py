@@ -18,7 +18,7 @@ from model.tryon.predictor import TryOn
 from model.tryon.step import Step, prepare_step
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
-from pipeline.base.names import DEFAULT_HW
+from pipeline.base.names import DEFAULT_HW, WHOLE
 from pipeline.dataset.person import Person
 from pipeline.dataset.readers import resize_image
 from pipeline.inspect.overlays import grid
@@ -36,6 +36,7 @@ class Look:
         style: of the masks.
         raw: give the network's own picture instead of the composite.
         explain: also keep what lies behind the last piece.
+        frame: of ``names.FRAMES``, what the network sees.
     """
 
     network_hw: tuple[int, int] = DEFAULT_HW
@@ -43,6 +44,7 @@ class Look:
     style: str = "standard"
     raw: bool = False
     explain: bool = False
+    frame: str = WHOLE
 
 
 @dataclass
@@ -78,6 +80,7 @@ class Dressed:
             look.style,
             small=self.small,
             picture=self.picture if number else None,
+            frame=look.frame,
         )
         self.masks.append(self.step.mask)
 

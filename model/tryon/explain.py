@@ -43,7 +43,7 @@ class Explained:
         ):
             output, flows = network(reference, garment, agnostic, return_flows=True)
         found = layers_of(flows[-1], garment, network.config.crisp)
-        small = cv2.resize(step.mask.astype(np.float32), garment.shape[:1:-1])
+        small = cv2.resize(step.seen_mask.astype(np.float32), garment.shape[:1:-1])
         hidden = torch.from_numpy(small)[None, None].to(predictor.device)
         self.output = output[0].float().cpu()
         self.layers = Layers(*(values.cpu() for values in found))

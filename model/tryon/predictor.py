@@ -18,7 +18,7 @@ from model.tryon.step import Step, prepare_step
 from pipeline.annotate.photos import fit_garment, read_garment
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
-from pipeline.base.names import DEFAULT_HW
+from pipeline.base.names import DEFAULT_HW, FRAMES, REGION, WHOLE
 from pipeline.base.storage import file_sha256
 from pipeline.dataset.person import Person
 
@@ -38,7 +38,13 @@ class TryOn:
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path | str, device: str | None = None, choice: str = "auto") -> TryOn:
+    def load(
+        cls,
+        path: Path | str,
+        device: str | None = None,
+        choice: str = "auto",
+        frame: str | None = None,
+    ) -> TryOn:
         """The network of a file, in evaluation mode.
 
         Args:
@@ -47,6 +53,8 @@ class TryOn:
                 fp16 autocast.
             choice: "ema", the moving average; "raw", the weights as trained; "auto", what the run
                 itself used.
+            frame: of ``names.FRAMES``, what the network sees of a photo; None takes what it was
+                trained to see, whole photos where its file does not say.
 
         Raises:
             DataError: the file does not fit, or has no moving average; or CUDA is asked for and not
@@ -62,6 +70,7 @@ class TryOn:
             "sha256": file_sha256(Path(path)),
             "choice": chosen,
             "config": rest.get("config") or {},
+            "frame": frame or _trained_frame(rest.get("config") or {}),
             "own": is_own(path),
         }
         return cls(network.eval(), target, half_type(target), facts)
@@ -96,6 +105,11 @@ class TryOn:
         return DEFAULT_HW
 
     @property
+    def frame(self) -> str:
+        """Of ``names.FRAMES``: what the network sees of a photo."""
+        return self.facts.get("frame", WHOLE)
+
+    @property
     def story(self) -> str:
         """Which weights these are, for whoever looks at their pictures: file, data, size,
         epochs."""
@@ -104,6 +118,7 @@ class TryOn:
         own = self.facts.get("own", False)
         parts = [f"{data['pairs']:,} pairs" if isinstance(data.get("pairs"), int) else "pairs"]
         parts += [f"at {data['size']}"] if data.get("size") else []
+        parts += ["of the part around the garment"] if self.frame == REGION else []
         parts += [f"for {train['epochs']} epochs"] if train.get("epochs") else []
         people = " of drawn people alone" if own else ""
         trained = f"trained on {parts[0]}{people} {' '.join(parts[1:])}".rstrip()
@@ -148,14 +163,13 @@ class TryOn:
             fitted = fit_garment(garment, self.network_hw)
         else:
             fitted = read_garment(garment, self.network_hw)
-        step = prepare_step(
-            person,
-            fitted,
-            category or person.category,
-            style,
-            small=person.at(self.network_hw),
-        )
+        step = prepare_step(person, fitted, category or person.category, style, frame=self.frame)
         return step.finish(self.draw(step), raw)
+
+
+def _trained_frame(config: dict) -> str:
+    found = (config.get("data") or {}).get("frame")
+    return found if found in FRAMES else WHOLE
 
 
 def _choose(network: torch.nn.Module, rest: dict, path: Path | str, choice: str) -> str:

@@ -15,9 +15,12 @@ from model.data.dataset import to_image
 from model.data.people import network_inputs
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.base.names import REGION, WHOLE
+from pipeline.dataset.crop import Crop
 from pipeline.dataset.person import Person
 from pipeline.dataset.readers import resize_image
 from pipeline.masks.person import person_masks
+from pipeline.masks.region import cut_region
 
 SEAM_ROWS = 64
 """The seam is a 64th of the picture's height wide."""
@@ -34,19 +37,31 @@ class Step:
         picture: (H, W, 3) uint8 RGB, the person before, at the result's size.
         mask: (H, W) bool of that size, True = hidden.
         inputs: what the network takes, see ``people.network_inputs``.
+        crop: the part of the picture that the network sees; None for all of it.
     """
 
     picture: np.ndarray
     mask: np.ndarray
     inputs: tuple[Tensor, Tensor, Tensor]
+    crop: Crop | None = None
+
+    @property
+    def seen_mask(self) -> np.ndarray:
+        """(h, w) bool: the mask of what the network sees."""
+        return self.mask if self.crop is None else self.crop.cut(self.mask)
 
     def finish(self, output: Tensor, raw: bool = False) -> np.ndarray:
         """(H, W, 3) uint8 RGB of the network's output (3, h, w).
 
         Args:
-            raw: the network's own picture, enlarged, instead of the composite.
+            raw: the network's own picture, enlarged, instead of the composite; around its part
+                the person's.
         """
-        own = resize_image(to_image(output), self.picture.shape[:2])
+        own = to_image(output)
+        if self.crop is None:
+            own = resize_image(own, self.picture.shape[:2])
+        else:
+            own = self.crop.put_back(own, self.picture)
         return own if raw else composite(self.picture, own, self.mask)
 
 
@@ -56,8 +71,9 @@ def prepare_step(
     category: Category,
     style: str = "standard",
     *,
-    small: Person,
+    small: Person | None = None,
     picture: np.ndarray | None = None,
+    frame: str = WHOLE,
 ) -> Step:
     """A step with masks from the photo's annotations: nothing tells how an earlier garment lies.
 
@@ -66,15 +82,22 @@ def prepare_step(
         garment: (h, w, 3) uint8 RGB at the network's size.
         category: of the garment.
         style: of the masks.
-        small: the same person at the network's size.
+        small: the same person at the network's size, where that is made already.
         picture: the result of the step before, where there was one.
+        frame: of ``names.FRAMES``, what the network sees. Of a person who is a part already it
+            sees that.
 
     Raises:
         DataError: photo, keypoints or both maps are missing.
     """
-    if person.photo is None or small.photo is None or small.keypoints is None:
+    if person.photo is None or person.keypoints is None:
         missing = "photo" if person.photo is None else "keypoints"
         raise DataError(person.who.key, f"no {missing}", "a person with photo and keypoints")
+    network_hw = garment.shape[0], garment.shape[1]
+    if frame == REGION and person.crop is None:
+        return _region_step(person, garment, category, style, network_hw, picture)
+    small = small or person.at(network_hw)
+    assert small.photo is not None and small.keypoints is not None
     before = small.photo if picture is None else resize_image(picture, small.size_hw)
     hidden = person_masks(small, (style,), category)[style]
     return Step(
@@ -82,6 +105,25 @@ def prepare_step(
         person_masks(person, (style,), category)[style],
         network_inputs(before, garment, hidden, small.keypoints),
     )
+
+
+def _region_step(
+    person: Person,
+    garment: np.ndarray,
+    category: Category,
+    style: str,
+    network_hw: tuple[int, int],
+    picture: np.ndarray | None,
+) -> Step:
+    """A step of a network that sees the part around the garment."""
+    region = cut_region(person, (style,), network_hw, category)
+    part, crop = region.person, region.person.crop
+    photo = person.photo if picture is None else picture
+    assert photo is not None and crop is not None and part.keypoints is not None
+    inputs = network_inputs(
+        crop.image(photo, network_hw), garment, region.masks[style], part.keypoints
+    )
+    return Step(photo, region.whole[style], inputs, crop)
 
 
 def composite(

@@ -18,3 +18,8 @@ MENDED_MASKS, MENDED_LABEL_MAPS = "masks", "label_maps"
 """Folders of mended pictures: masks/STYLE/CATEGORY-PERSON.png, label_maps/CATEGORY-PERSON.png."""
 LABELLING_TOOLS = ("cvat", "label-studio", "fiftyone")
 """Tools in which people mend masks and label maps."""
+
+WHOLE, REGION = "whole", "region"
+FRAMES = (WHOLE, REGION)
+"""What shards hold and a network sees of a person: the whole photo, or the part of it around what
+is dressed."""

@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, Category, is_in
 from pipeline.base.manifest import load_manifest
+from pipeline.dataset.crop import Crop
 from pipeline.dataset.readers import (
     read_dense,
     read_image,
@@ -79,6 +80,8 @@ class Person:
             score; a joint that was not found is NaN, NaN, 0. None where there are none.
         label_map: (H, W) uint8 of ``labels.Atr``, or None.
         dense_i: (H, W) uint8 of ``labels.DensePart``, or None.
+        crop: which part of the photo all this is; None for the whole. Joints beyond it keep their
+            places, out there.
         masks: style -> (H, W) bool, True = hidden, for ``who.category``: those that were stored
             with the person. ``person_masks`` draws what is not here.
         flow: (H, W, 2) uint16, where on the garment's picture each pixel comes from: codes of
@@ -95,6 +98,7 @@ class Person:
     keypoints: np.ndarray | None = None
     label_map: np.ndarray | None = None
     dense_i: np.ndarray | None = None
+    crop: Crop | None = None
     masks: dict[str, np.ndarray] = field(default_factory=dict)
     flow: np.ndarray | None = None
     missing: list[str] = field(default_factory=list)
@@ -113,6 +117,21 @@ class Person:
             if picture is not None:
                 return picture.shape[0], picture.shape[1]
         raise ValueError(f"{self.who.key} has neither photo nor maps")
+
+    def cut(self, crop: Crop, size_hw: tuple[int, int]) -> Person:
+        """A part of the person's photo, with all that belongs to it, at ``size_hw``; the garment
+        stays as it is. Nothing is changed here."""
+        cut_map = lambda map_: None if map_ is None else crop.map(map_, size_hw)
+        return replace(
+            self,
+            crop=crop,
+            photo=None if self.photo is None else crop.image(self.photo, size_hw),
+            keypoints=None if self.keypoints is None else crop.joints(self.keypoints, size_hw),
+            label_map=cut_map(self.label_map),
+            dense_i=cut_map(self.dense_i),
+            masks={style: crop.map(mask, size_hw) for style, mask in self.masks.items()},
+            flow=cut_map(self.flow),
+        )
 
     def at(self, size_hw: tuple[int, int]) -> Person:
         """The same person at another size; the garment stays as it is. Nothing is changed here."""

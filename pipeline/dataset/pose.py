@@ -77,6 +77,16 @@ def _present(keypoints: np.ndarray, threshold: float) -> np.ndarray:
     return np.isfinite(keypoints[:, :2]).all(1) & (keypoints[:, 2] >= threshold)
 
 
+def joints_inside(keypoints: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """(18, 3) float32: joints as a detector finds them in a picture, those beyond its border
+    missing (NaN, NaN, 0). The input is not changed."""
+    found = keypoints.copy()
+    places = keypoints[:, :2]
+    inside = (places >= -0.5) & (places < (size_hw[1] - 0.5, size_hw[0] - 0.5))
+    found[~inside.all(1)] = (np.nan, np.nan, 0)
+    return found
+
+
 def _joints(keypoints: np.ndarray, threshold: float) -> tuple[list[list[float]], list[bool]]:
     """x, y of all joints, and which are there: lists, as single numbers of an array are slow to
     work with."""

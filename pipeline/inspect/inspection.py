@@ -18,11 +18,13 @@ from pipeline.base.errors import DataError
 from pipeline.base.storage import write_json, write_whole
 from pipeline.dataset.index import PairRecord
 from pipeline.dataset.person import Identity, Person, read_person
+from pipeline.dataset.pose import joints_inside
 from pipeline.inspect.room import Donor, room
 from pipeline.inspect.score_zones import find_zones
 from pipeline.inspect.scores import oddities, score_mask
 from pipeline.inspect.thresholds import LIMITS, concern, higher_is_better, limit_of, tell, trouble
 from pipeline.masks.person import person_masks
+from pipeline.masks.region import cut_region
 from pipeline.masks.render import render_agnostic_mask
 from pipeline.people.source import People
 
@@ -116,14 +118,14 @@ def judge(person: Person, row: int, question: Question) -> Verdict:
         verdict.scores = _scores(person, mask, question)
         if person.sources.get("label_map") == "geometry":
             verdict.notes.append(GUESSED)
-        if person.keypoints is not None:
+        if (joints := _seen_joints(person)) is not None:
             verdict.notes += oddities(
-                person.who.category, person.keypoints, person.label_map, person.dense_i
+                person.who.category, joints, person.label_map, person.dense_i, person.keypoints
             )
         if question.against:
             verdict.scores["iou"] = iou(mask, masks[question.against])
         if question.twins is not None:
-            _compare_with_dataset(verdict, mask, question)
+            _compare_with_dataset(verdict, person, mask, question)
     except DataError as error:
         if not verdict.problems:
             verdict.problems.append(str(error))
@@ -132,40 +134,59 @@ def judge(person: Person, row: int, question: Question) -> Verdict:
     return verdict
 
 
+def _seen_joints(person: Person) -> np.ndarray | None:
+    """The joints that lie in the picture; None where there are none at all."""
+    if person.keypoints is None or person.crop is None:
+        return person.keypoints
+    return joints_inside(person.keypoints, person.size_hw)
+
+
 def _scores(person: Person, mask: np.ndarray, question: Question) -> dict[str, float]:
     """``score_mask`` where its sources are there; without a label map only what the mask itself
-    tells."""
-    if person.label_map is None or person.keypoints is None:
+    tells. Of a part of a photo no mask can be drawn again, so that ``cf`` and ``room`` are
+    missing."""
+    joints = _seen_joints(person)
+    if person.label_map is None or person.keypoints is None or joints is None:
         return {
             "area": np.count_nonzero(mask) / mask.size,
             "pieces": float(cv2.connectedComponents(mask.astype(np.uint8))[0] - 1),
         }
     who, style = person.who, question.style
-    sources = person.keypoints, person.dense_i
+    sources = joints, person.dense_i
+    cut_off = person.crop is not None and not person.crop.is_whole
 
     def render(label_map: np.ndarray) -> np.ndarray:
         return render_agnostic_mask(who.category, *sources, label_map, style)
 
-    scores = score_mask(
-        who.category, *sources, person.label_map, mask, render if question.change else None
-    )
-    if question.donors:
+    again = render if question.change and not cut_off else None
+    scores = score_mask(who.category, *sources, person.label_map, mask, again)
+    scores["joints_missing"] = float(np.isnan(person.keypoints[:, 0]).sum())
+    if question.donors and not cut_off:
         zones = find_zones(who.category, *sources, person.label_map)
         if zones is not None:
             scores["room"] = room(who.key, zones, mask, question.donors)
     return {name: float(value) for name, value in scores.items()}
 
 
-def _compare_with_dataset(verdict: Verdict, mask: np.ndarray, question: Question) -> None:
+def _compare_with_dataset(
+    verdict: Verdict, person: Person, mask: np.ndarray, question: Question
+) -> None:
     """Adds the score ``stored`` and a note where the shard's mask is not what the dataset gives
     now."""
     record = (question.twins or {}).get(verdict.who.key)
     if record is None:
         verdict.notes.append("not in the dataset's pair lists")
         return
-    twin = read_person(record, mask.shape, pictures=(), tolerant=True)
+    size_hw, style = (mask.shape[0], mask.shape[1]), question.style
+    whole = person.crop is None
+    twin = read_person(
+        record, size_hw if whole else None, pictures=() if whole else ("photo",), tolerant=True
+    )
     try:
-        fresh = person_masks(twin, (question.style,))[question.style]
+        if whole:
+            fresh = person_masks(twin, (style,))[style]
+        else:
+            fresh = cut_region(twin, (style,), size_hw).masks[style]
     except DataError as error:
         twin.problems.append(str(error))
     if twin.problems:

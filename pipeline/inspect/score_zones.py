@@ -31,6 +31,8 @@ _SIDES = ((8, 9, 10), (11, 12, 13))
 
 def within(labels: np.ndarray, ids) -> np.ndarray:
     """(H, W) bool: where ``labels`` holds one of ``ids``."""
+    if not labels.size:
+        return np.zeros(labels.shape, bool)  # OpenCV returns nothing for nothing
     return cv2.LUT(labels, label_table(ids, 1)).view(bool)
 
 

@@ -194,15 +194,20 @@ def oddities(
     keypoints: np.ndarray,
     label_map: np.ndarray | None,
     dense_i: np.ndarray | None = None,
+    annotated: np.ndarray | None = None,
 ) -> list[str]:
     """What is strange about a person's annotations, in words; empty where nothing is.
 
     Tells a label map that almost lacks the garment of its category, a garment under another
     category's name (a skirt called upper clothes), joints off the person, and DensePose that sees
     another person than the label map.
+
+    Args:
+        annotated: all joints of a person of whom a part is shown, (18, 3); ``keypoints`` are then
+            those in the part.
     """
     found = []
-    joints = np.asarray(keypoints)
+    joints = np.asarray(keypoints if annotated is None else annotated)
     missing = int(np.isnan(joints[1:14, 0]).sum())
     if missing > 4:
         found.append(f"{missing} of 13 body joints missing")

@@ -85,6 +85,13 @@ def _picture(people: People, i: int, style: str) -> LabelledPicture:
     person = people.load(i, pictures=True)
     if person.problems or person.photo is None:
         raise DataError(person.who.key, person.problems[0] if person.problems else "no photo")
+    if person.crop is not None:
+        raise DataError(
+            person.who.key,
+            "a part of a photo",
+            "the whole one: mended masks are taken back at its size",
+            "Export from the dataset, or from shards of --frame whole",
+        )
     person = person.at(person.photo.shape[:2])
     mask = person_masks(person, (style,))[style]
     assert person.photo is not None

@@ -29,6 +29,10 @@ def render_card(record: dict, layout: Layout, rows: Rows) -> str:
         f"- masks: style `{record['style']}`, version {record['mask_version']}, 255 = hidden",
         f"- written by fittingroom {record['software']}",
     ]
+    if "frame" in record:
+        parts.append(
+            "- pictures show the part of the photo around the garment, not the whole photo"
+        )
     if not layout.masks:
         parts.append("- this reader draws its own masks: those in agnostic_masks/ are not opened")
     if layout.note:

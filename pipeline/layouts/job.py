@@ -12,6 +12,7 @@ import cv2
 
 from pipeline import __version__
 from pipeline.base.errors import DataError
+from pipeline.base.names import REGION, WHOLE
 from pipeline.base.storage import only_run_in, read_json, write_json, write_whole
 from pipeline.dataset.person import Person
 from pipeline.layouts import archives
@@ -298,6 +299,8 @@ def _finish(
     ]
     counts = {split: len(pairs) for split, pairs in rows.items()}
     record = {**settings.to_json(), "source": source, "people": counts, "left_out": left_out}
+    if any(those.frame != WHOLE for those in people.values()):
+        record["frame"] = REGION
     if len(left_out) > max_skips:
         write_json(out / JOURNAL / RECORD, record)
         raise DataError(

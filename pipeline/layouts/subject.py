@@ -13,7 +13,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, is_in
 from pipeline.dataset.encode import encode_keypoints
 from pipeline.dataset.person import Person
-from pipeline.dataset.pose import render_pose, render_skeleton
+from pipeline.dataset.pose import joints_inside, render_pose, render_skeleton
 from pipeline.dataset.readers import resize_image, resize_map
 from pipeline.inspect.overlays import ATR_COLOURS
 from pipeline.layouts import encode
@@ -67,8 +67,9 @@ class Subject:
 
     @cached_property
     def keypoints(self) -> np.ndarray:
-        """(18, 3) float32 in pixels of the layout's size."""
-        return self._had(self.scaled.keypoints, "keypoints")
+        """(18, 3) float32 in pixels of the layout's size; of a part of a photo those in it."""
+        joints = self._had(self.scaled.keypoints, "keypoints")
+        return joints if self.person.crop is None else joints_inside(joints, self.size_hw)
 
     @cached_property
     def label_map(self) -> np.ndarray:

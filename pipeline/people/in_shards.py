@@ -53,6 +53,10 @@ class ShardPeople(People):
         return self.folders[0].size_hw
 
     @property
+    def frame(self) -> str:
+        return self.folders[0].frame
+
+    @property
     def stored_styles(self) -> tuple[str, ...]:
         """Styles that every folder has."""
         folders = self.folders
@@ -86,7 +90,7 @@ class ShardPeople(People):
     def load(self, i: int, pictures: bool = False) -> Person:
         """As ``People.load``, with all stored masks."""
         reader, row = self._reader(i)
-        person = Person(reader.who(row))
+        person = Person(reader.who(row), crop=reader.crop(row))
 
         def read(function: Callable, *arguments) -> np.ndarray | None:
             try:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pipeline.base.labels import Category
+from pipeline.base.names import WHOLE
 from pipeline.dataset.person import Identity, Person
 
 NAME = re.compile(r"(?:(?P<category>[a-z_]+)/)?(?P<id>\d+)(?:_[01])?(?:\.jpg)?")
@@ -30,6 +31,11 @@ class People(ABC):
     @abstractmethod
     def size_hw(self) -> tuple[int, int]:
         """Size at which people are read; the dataset's own where each photo keeps its size."""
+
+    @property
+    def frame(self) -> str:
+        """Of ``names.FRAMES``: whole photos, or the parts around the garments."""
+        return WHOLE
 
     @property
     @abstractmethod

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
-from pipeline.base.names import DEFAULT_HW, IMAGE_KINDS, MAX_SIDE, SIZE_MULTIPLE, SPLITS, TRAIN
+from pipeline.base.names import (
+    DEFAULT_HW,
+    FRAMES,
+    IMAGE_KINDS,
+    MAX_SIDE,
+    SIZE_MULTIPLE,
+    SPLITS,
+    TRAIN,
+    WHOLE,
+)
 from pipeline.masks.styles import ALL_STYLES, STYLES
 
 
@@ -26,6 +35,7 @@ class PreprocessConfig:
         exclude: what ``index.read_exclude`` returns.
         people_per_shard: must not depend on the machine.
         flows: pack the flows of drawn people too.
+        frame: of ``crop.FRAMES``: whole photos, or the part around the garment.
         masks: a folder of mended masks and label maps (``mended``); None has none. It is no part
             of the configuration that a folder of shards remembers: what changes with it is found
             by the files.
@@ -43,6 +53,7 @@ class PreprocessConfig:
     exclude: AbstractSet = frozenset()
     people_per_shard: int = 128
     flows: bool = False
+    frame: str = WHOLE
     masks: Path | None = None
 
     def __post_init__(self) -> None:
@@ -57,6 +68,8 @@ class PreprocessConfig:
             raise DataError("--split", f"{self.split!r}", " or ".join(SPLITS))
         if self.images not in IMAGE_KINDS:
             raise DataError("images", repr(self.images), " or ".join(IMAGE_KINDS))
+        if self.frame not in FRAMES:
+            raise DataError("frame", repr(self.frame), " or ".join(FRAMES))
         if unknown := [style for style in self.styles if style not in ALL_STYLES]:
             raise DataError("styles", ", ".join(map(repr, unknown)), " or ".join(ALL_STYLES))
         if not self.styles or self.people_per_shard < 1:

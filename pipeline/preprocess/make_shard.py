@@ -11,12 +11,15 @@ from pathlib import Path
 import cv2
 
 from pipeline.base.errors import DataError
+from pipeline.base.names import WHOLE
 from pipeline.base.storage import file_sha256, read_json, write_json, write_whole
 from pipeline.dataset.flows import flow_path, read_flow
 from pipeline.dataset.index import PairRecord
 from pipeline.dataset.person import Person, read_person, require_garment
+from pipeline.dataset.readers import resize_image
 from pipeline.masks.person import person_masks
-from pipeline.masks.render import STYLES
+from pipeline.masks.region import cut_region
+from pipeline.masks.styles import PEER_STYLES, STYLES
 from pipeline.preprocess.mended import is_mended, take_mended
 from pipeline.preprocess.plan import SOFTWARE, ShardPlan
 from pipeline.preprocess.sources import held, newer_than, seen
@@ -108,24 +111,35 @@ def read_masked(
     *,
     reduced: bool = False,
     flows: bool = False,
+    frame: str = WHOLE,
 ) -> Person:
     """One person read from the dataset's files and masked, everything at ``size_hw``.
 
     Args:
         reduced: let the JPEG decoder halve large pictures, see ``readers.read_image``.
         flows: also read the flow, of a person in the own garment (``dataset.flows``).
+        frame: of ``crop.FRAMES``; the part around the garment is cut out of the photo at its own
+            size.
 
     Raises:
         DataError: a file of the person or garment is missing or bad, or the label map lacks the
             garment.
     """
-    person = read_person(pair, size_hw, reduced=reduced)
+    cuts = frame != WHOLE
+    person = read_person(pair, None if cuts else size_hw, reduced=reduced and not cuts)
     require_garment(pair.category, person.label_map, pair.label_map or pair.image)
     person.masks = person_masks(person, styles)
-    take_mended(pair, person.masks, size_hw)
+    take_mended(pair, person.masks, person.size_hw)
     if flows and pair.paired:
-        person.flow = read_flow(flow_path(pair.image), size_hw)
-    return person
+        person.flow = read_flow(flow_path(pair.image), person.size_hw)
+    if not cuts:
+        return person
+    assert person.garment is not None
+    person.garment = resize_image(person.garment, size_hw)
+    mended = {style for style, _ in pair.mended}
+    drawn_there = [s for s in styles if s in PEER_STYLES and s not in mended]
+    person.masks = {s: mask for s, mask in person.masks.items() if s not in drawn_there}
+    return cut_region(person, styles, size_hw).person
 
 
 def _people(task: Task) -> Iterator[Person | dict]:
@@ -143,6 +157,7 @@ def _person_or_skip(pair: PairRecord, task: Task) -> Person | dict:
             task.info.styles,
             reduced=task.info.images == "jpeg",
             flows=task.info.flows,
+            frame=task.info.frame,
         )
     except DataError as error:
         file, reason = (

@@ -12,6 +12,7 @@ from pipeline import __version__
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
+from pipeline.base.names import WHOLE
 from pipeline.dataset.flows import require_flows
 from pipeline.dataset.index import PairRecord, iter_records
 from pipeline.masks.render import MASK_VERSION
@@ -109,6 +110,7 @@ class Plan:
             options["software"],
             facts.licence.notice,
             options.get("flows", False),
+            options.get("frame", WHOLE),
         )
 
     def summary(self) -> dict:
@@ -166,6 +168,7 @@ def make_plan(root: Path, config: PreprocessConfig | None = None) -> Plan:
         "people_per_shard": config.people_per_shard,
         "people": {str(category): _digest(lines) for category, lines in rows.items()},
         **({"flows": True} if config.flows else {}),
+        **({"frame": config.frame} if config.frame != WHOLE else {}),
     }
     for category in rows if config.flows else ():
         require_flows(root, category)

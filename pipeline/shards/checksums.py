@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.base.names import WHOLE
 from pipeline.shards.format import ShardInfo
 
 ATTRIBUTES = "attributes"
@@ -45,6 +46,7 @@ def attribute_checksum(info: ShardInfo, samples: int) -> int:
         "software": info.software,
         "licence": info.licence,
         "flows": info.flows,
+        **({"frame": info.frame} if info.frame != WHOLE else {}),
     }
     return checksum(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
-from pipeline.base.names import MAX_SIDE
+from pipeline.base.names import FRAMES, MAX_SIDE, WHOLE
 from pipeline.base.storage import read_json
 from pipeline.dataset.person import Identity, Person
 from pipeline.shards.checksums import content_checksum
@@ -90,6 +90,11 @@ class ShardFolder:
         """Whether the shards hold flows of drawn people."""
         return bool(self.configuration.get("flows", False))
 
+    @property
+    def frame(self) -> str:
+        """Of ``crop.FRAMES``: whole photos, or the parts around the garments."""
+        return self.configuration.get("frame", WHOLE)
+
     @cached_property
     def names(self) -> list[Identity]:
         """Who is in the folder, in order. Reads every shard's ids once."""
@@ -134,6 +139,7 @@ class ShardFolder:
             "size": (info.size_hw, tuple(options["size_hw"])),
             "images": (info.images, options["images"]),
             "mask styles": (info.styles, tuple(options["styles"])),
+            "frame": (info.frame, self.frame),
         }
         for what, (found, expected) in facts.items():
             if found != expected:
@@ -200,6 +206,8 @@ def _check_index(index: dict) -> None:
     for key in ("split", "images"):
         if not isinstance(configuration[key], str):
             raise ValueError(key)
+    if configuration.get("frame", WHOLE) not in FRAMES:
+        raise ValueError("frame")
     if not _is_list(configuration["styles"], str) or not isinstance(index["people"], int):
         raise ValueError("styles or people")
     if not _is_list(index["shards"], dict) or not _is_list(index.get("skipped", []), dict):

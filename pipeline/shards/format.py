@@ -15,7 +15,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from pipeline.base.labels import N_JOINTS, Category
-from pipeline.base.names import IMAGE_KINDS
+from pipeline.base.names import FRAMES, IMAGE_KINDS, WHOLE
 from pipeline.dataset import flows
 
 try:
@@ -29,6 +29,7 @@ READ_VERSIONS = (1, 2)
 JPEG_QUALITY = 95
 MAX_SAMPLES, MAX_STYLES, MAX_SCANS = 100_000, 32, 100
 KEYPOINT_SHAPE = (N_JOINTS, 3)
+CROP_VALUES = 6
 
 # Full chroma: at 512 x 384 it costs a fifth more bytes and is worth 3 dB, most of it at the edges
 # of coloured cloth.
@@ -64,6 +65,8 @@ class ShardInfo:
         software: program and version that wrote the shard.
         licence: the dataset's licence notice.
         flows: whether it has the optional flows of drawn people.
+        frame: of ``crop.FRAMES``: whether everything shows whole photos or the part around the
+            garment; then a table says which part of which photo.
     """
 
     category: Category
@@ -76,8 +79,11 @@ class ShardInfo:
     software: str = ""
     licence: str = ""
     flows: bool = False
+    frame: str = WHOLE
 
     def __post_init__(self):
+        if self.frame not in FRAMES:
+            raise ValueError(f"frame is {self.frame!r}, expected one of {', '.join(FRAMES)}")
         if self.images not in IMAGE_KINDS:
             raise ValueError(f"images is {self.images!r}, expected one of {', '.join(IMAGE_KINDS)}")
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
-from pipeline.base.names import MAX_SIDE
+from pipeline.base.names import MAX_SIDE, WHOLE
+from pipeline.dataset.crop import Crop
 from pipeline.dataset.person import Identity, Person
 from pipeline.shards.checksums import (
     ATTRIBUTES,
@@ -24,6 +25,7 @@ from pipeline.shards.checksums import (
     table_checksum,
 )
 from pipeline.shards.format import (
+    CROP_VALUES,
     FORMAT,
     KEYPOINT_SHAPE,
     MAX_SAMPLES,
@@ -87,6 +89,7 @@ class ShardReader:
             keypoints=self.keypoints(i),
             label_map=self.label_map(i),
             dense_i=self.dense(i),
+            crop=self.crop(i),
             masks={style: self.mask(i, style) for style in self.styles},
             flow=self.flow(i) if garment else None,
         )
@@ -144,6 +147,10 @@ class ShardReader:
     def flow(self, i: int) -> np.ndarray | None:
         """(H, W, 2) uint16, codes of ``dataset.flows``; None where nothing is known."""
         return self._decoded("flow", i) if self.info.flows else None
+
+    def crop(self, i: int) -> Crop | None:
+        """The part of the photo that is shown; None for all of it."""
+        return Crop.of(self._crops[self._row(i)]) if len(self._crops) else None
 
     def close(self) -> None:
         """Closes the file; the next read opens it again."""
@@ -258,6 +265,7 @@ class ShardReader:
             str(attributes["software"]),
             str(attributes["licence"]),
             bool(attributes.get("flows", False)),
+            str(attributes.get("frame", WHOLE)),
         )
         self._columns = columns(self.info.images, self.info.styles, self.info.flows)
         samples = int(attributes["samples"])
@@ -281,6 +289,12 @@ class ShardReader:
                 raise ValueError("ids that are no plain text")
         joints = table(file, own, "keypoints", "f", (samples, *KEYPOINT_SHAPE))
         self._keypoints = joints.astype(np.float32, copy=False)
+        self._crops = np.zeros((0, CROP_VALUES), np.int32)
+        if self.info.frame != WHOLE:
+            values = table(file, own, "crop", "i", (samples, CROP_VALUES))
+            self._crops = values.astype(np.int32, copy=False)
+            for row in self._crops:
+                Crop.of(row)
         raw = ("person", "garment") if self.info.images == "raw" else ()
         for name in raw:
             dataset(file, own, f"{name}/pixels", "u", (samples, *self.size_hw, 3))
@@ -300,6 +314,7 @@ class ShardReader:
             "person_id": self._person_ids,
             "garment_id": self._garment_ids,
             "keypoints": self._keypoints,
+            **({"crop": self._crops} if self.info.frame != WHOLE else {}),
             **{f"{name}/offsets": values for name, values in self._offsets.items()},
             **{f"{name}/crc32": values for name, values in self._checksums.items()},
         }

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from pipeline.base.names import WHOLE
 from pipeline.base.storage import write_whole
 from pipeline.dataset.person import Person
 from pipeline.shards.checksums import (
@@ -20,6 +21,7 @@ from pipeline.shards.checksums import (
     table_checksum,
 )
 from pipeline.shards.format import (
+    CROP_VALUES,
     FORMAT,
     FORMAT_VERSION,
     KEYPOINT_SHAPE,
@@ -47,6 +49,7 @@ class ShardWriter:
         self._encoded: dict[str, list[np.ndarray]] = {name: [] for name in self._columns}
         self._ids: list[tuple[str, str]] = []
         self._keypoints: list[np.ndarray] = []
+        self._crops: list[tuple[int, ...]] = []
         self._pixel_checksums: dict[str, list[int]] = {}
         self.digest = ""
         self._buffer = io.BytesIO()
@@ -90,6 +93,8 @@ class ShardWriter:
             self._pixel_checksums.setdefault(name, []).append(checksum(picture))
         assert person.keypoints is not None  # _check has looked
         self._keypoints.append(person.keypoints)
+        if person.crop is not None:
+            self._crops.append(person.crop.values)
         self._ids.append((person.who.person_id, person.who.garment_id))
 
     def finish(self) -> memoryview:
@@ -121,6 +126,8 @@ class ShardWriter:
             tables[f"{name}/crc32"] = np.array(self._pixel_checksums.get(name, []), np.uint32)
         joints = np.array(self._keypoints, np.float32).reshape(-1, *KEYPOINT_SHAPE)
         tables["keypoints"] = joints
+        if self.info.frame != WHOLE:
+            tables["crop"] = np.array(self._crops, np.int32).reshape(-1, CROP_VALUES)
         for at, name in enumerate(("person_id", "garment_id")):
             ids = [ids[at].encode() for ids in self._ids]
             tables[name] = np.array(ids, "S") if ids else np.zeros(0, "S1")
@@ -149,6 +156,7 @@ class ShardWriter:
                 "software": info.software,
                 "licence": info.licence,
                 **({"flows": True} if info.flows else {}),
+                **({"frame": info.frame} if info.frame != WHOLE else {}),
                 "checksums": json.dumps(checksums, sort_keys=True),
             }
         )
@@ -170,6 +178,9 @@ class ShardWriter:
         for what, labels in (("label map", person.label_map), ("DensePose map", person.dense_i)):
             if labels is not None:
                 _check_shape(name, what, labels, size)
+        if (person.crop is None) != (self.info.frame == WHOLE):
+            shown = "the whole photo" if person.crop is None else "a part of the photo"
+            raise ValueError(f"{name} shows {shown}, the shard is of frame {self.info.frame}")
         if person.flow is not None:
             _check_shape(name, "flow", person.flow, (*size, 2))
 
