@@ -30,32 +30,20 @@ from pipeline.people.open import open_people  # noqa: E402
 
 PHOTO_HW = (512, 384)
 SHOWN = ("l1_inside", "ssim_inside", "detail", "gradient_correlation")
-TRAINING = [
-    "--perceptual",
-    "none",
-    "--batch-size",
-    "8",
-    "--light-rate",
-    "0.02",
-    "--schedule",
-    "cosine",
-    "--warmup",
-    "20",
-    "--clip",
-    "1",
-    "--ema",
-    "0.99",
-    "--workers",
-    "0",
-    "--validation-share",
-    "0",
-    "--pictures",
-    "0",
-    "--statistics",
-    "recalibrate",
-    "--recalibration",
-    "64",
-]
+TRAINING = {
+    "--perceptual": "none",
+    "--batch-size": "8",
+    "--light-rate": "0.02",
+    "--schedule": "cosine",
+    "--warmup": "20",
+    "--clip": "1",
+    "--ema": "0.99",
+    "--workers": "0",
+    "--validation-share": "0",
+    "--pictures": "0",
+    "--statistics": "recalibrate",
+    "--recalibration": "64",
+}
 
 
 def train(data: Path, out: Path, frame: str, args: argparse.Namespace) -> Path:
@@ -66,7 +54,8 @@ def train(data: Path, out: Path, frame: str, args: argparse.Namespace) -> Path:
         packing = ["--frame", frame, "--size", args.size, "--limit", str(args.pairs)]
         subprocess.run([*command, "preprocess", data, shards, *packing], check=True)
         begin = ["--resume"] if (run / "last.pt").exists() else ["--init", args.init]
-        options = ["--epochs", str(args.epochs), "--lr", str(args.lr), *begin, *TRAINING]
+        same = [word for pair in TRAINING.items() for word in pair]
+        options = ["--epochs", str(args.epochs), "--lr", str(args.lr), *begin, *same]
         subprocess.run([*command, "train", shards, run, *options], check=True)
     return run / "last.pt"
 
