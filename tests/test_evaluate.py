@@ -224,6 +224,7 @@ def test_command_writes_figures_with_everything_they_depend_on(
         "sha256": file_sha256(checkpoint),
         "choice": "ema",
         "own": False,
+        "frame": "whole",
     }
     card = stored["protocol"]
     assert card["mask_style"] == "loose" and card["size"] == "64x64" and card["people"] == 15
