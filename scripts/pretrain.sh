@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the weights that come with the program, drawn and drawn-upper, from nothing: drawn people,
-# shards, training, figures, files. Seeded; every step goes on where it was stopped. About five
+# shards, training, figures, files. Seeded; every step goes on where it was stopped. About six
 # hours on two processor cores, minutes on a GPU.
 #   scripts/pretrain.sh [FOLDER]     FOLDER (pretrained/) takes 3 GB; DEVICE=cuda, WORKERS=4 help on a GPU
 set -euo pipefail
@@ -43,12 +43,13 @@ learn upper-2 upper-256x192 --init "$out/upper-1/best.pt" --lr 8e-4 --warmup 50 
 learn all-1 train-128x96 --preset small --lr 2e-3 --warmup 100 --coarse-first 0.6 --epochs 9
 learn all-2 train-128x96 --init "$out/all-1/best.pt" --lr 1.5e-3 --warmup 50 --epochs 5
 learn all-3 train-256x192 --init "$out/all-2/best.pt" --lr 6e-4 --warmup 50 --epochs 2
+learn all-4 train-256x192 --init "$out/all-3/best.pt" --lr 6e-4 --warmup 50 --epochs 2
 
 made='Made by scripts/pretrain.sh, on drawn people alone (make-sample, seed 2026): no photo was used, the
 weights bear the licence of the program (MIT). The figures are of 30 unseen drawn people in each category.
 On photos the network is a first look and a beginning for fine-tuning, no measure of the method.'
 mkdir -p "$weights"
-for pair in upper-2:drawn-upper all-3:drawn; do
+for pair in upper-2:drawn-upper all-4:drawn; do
   best=$out/${pair%%:*}/best.pt name=${pair##*:}
   "$run" evaluate "$best" "$out/test_paired-256x192" --limit 30 --json "$out/$name.json"
   "$run" export "$best" "$weights/$name.safetensors" --half --evaluation "$out/$name.json" \
