@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import functools
 import hashlib
 import http.server
+import io
 import threading
 import zipfile
 
 import pytest
 import torch
 
-from model.loss import weights_cache
+from model.loss import download, weights_cache
 from model.loss.losses import PerceptualNetworks
 from model.loss.perceptual import load_lpips, load_perceptual
 from model.loss.vgg import WIDTHS
@@ -48,6 +50,19 @@ def server(published, monkeypatch, tmp_path):
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             asked.append(self.path)
+
+        def do_GET(self):
+            found = self.headers.get("Range")
+            if not found:
+                return super().do_GET()
+            start, data = int(found[6:-1]), (published / self.path[1:]).read_bytes()
+            if start >= len(data):
+                return self.send_error(416)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Length", str(len(data) - start))
+            self.end_headers()
+            self.wfile.write(data[start:])
 
     serve = functools.partial(Handler, directory=published)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as http_server:
@@ -98,6 +113,56 @@ def test_a_download_with_another_checksum_is_refused_and_leaves_nothing(
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def part_of(tmp_path, name="lpips-v0.1-vgg.pth"):
+    (tmp_path / "cache").mkdir(exist_ok=True)
+    return tmp_path / "cache" / f".{name}.part"
+
+
+@pytest.mark.parametrize("there", [1, 1000, -1, 10**6])
+def test_an_interrupted_download_goes_on_where_it_was(server, published, tmp_path, there):
+    data = (published / "vgg.pth").read_bytes()
+    part_of(tmp_path).write_bytes(data[:there] if there < len(data) else data + b"more")
+    path = weights_cache.cached("lpips")
+    assert path.read_bytes() == data
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_beginning_of_another_file_is_not_gone_on_with_twice(server, published, tmp_path):
+    data = (published / "vgg.pth").read_bytes()
+    part_of(tmp_path).write_bytes(bytes(100))
+    with pytest.raises(DataError, match="SHA-256"):
+        weights_cache.cached("lpips")
+    assert weights_cache.cached("lpips").read_bytes() == data
+
+
+def test_a_server_that_sends_much_more_than_the_file_is_refused(server, monkeypatch, tmp_path):
+    small = dataclasses.replace(weights_cache.SOURCES["vgg16"], size=1000)
+    monkeypatch.setitem(weights_cache.SOURCES, "vgg16", small)
+    monkeypatch.setattr(download, "SLACK", 1000)
+    with pytest.raises(DataError, match="bytes, expected about 1,000 bytes"):
+        weights_cache.cached("vgg16")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_two_processes_do_not_write_one_download(server, tmp_path):
+    with open(part_of(tmp_path), "wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="another process is downloading it"):
+            weights_cache.cached("lpips")
+
+
+def test_a_connection_that_ends_early_keeps_what_arrived(server, published, monkeypatch, tmp_path):
+    data = (published / "vgg.pth").read_bytes()
+
+    class Cut(io.BytesIO):
+        status, headers = 200, {"Content-Length": str(len(data))}
+
+    monkeypatch.setattr(download.urllib.request, "urlopen", lambda *_, **__: Cut(data[:500]))
+    with pytest.raises(DataError, match="the same command goes on there"):
+        weights_cache.cached("lpips")
+    assert part_of(tmp_path).read_bytes() == data[:500]
+
+
 def test_without_network_and_files_the_message_says_what_to_fetch(monkeypatch, tmp_path):
     monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path))
     for name in weights_cache.SOURCES:
@@ -108,6 +173,7 @@ def test_without_network_and_files_the_message_says_what_to_fetch(monkeypatch, t
         )
     with pytest.raises(DataError) as told:
         load_perceptual()
+    assert list(tmp_path.iterdir()) == []
     for part in (
         "--vgg19",
         "--vgg16",

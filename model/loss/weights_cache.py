@@ -3,11 +3,9 @@ kept."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from model.loss.download import fetch
 from pipeline.base.errors import DataError
-from pipeline.base.storage import whole
 
-TIMEOUT_S = 30
-BLOCK = 1 << 20
 LARGEST_LINEAR = 1 << 20  # five layers, 7 KB; more than a megabyte is something else
 
 
@@ -32,7 +28,7 @@ class Source:
         option: the command line option that names a local copy.
         url: what to download.
         sha256: its checksum, or the checksum's beginning where the publisher states no more.
-        size: bytes, for the progress bar where the server does not say.
+        size: bytes, about: for the progress bar, and what a server may send.
     """
 
     option: str
@@ -182,34 +178,16 @@ def _remedy(names: list[str]) -> str:
 
 
 def _download(source: Source, path: Path) -> None:
-    """Fetches, checks, and puts the file under its name in one step, so that an interrupted
-    download leaves nothing."""
-    digest = hashlib.sha256()
-    with (
-        whole(path) as part,
-        urllib.request.urlopen(source.url, timeout=TIMEOUT_S) as answer,
-        open(part, "wb") as file,
-        _bar(source.name, int(answer.headers.get("Content-Length") or source.size)) as advance,
-    ):
-        while block := answer.read(BLOCK):
-            file.write(block)
-            digest.update(block)
-            advance(len(block))
-        found = digest.hexdigest()
-        if not found.startswith(source.sha256):
-            raise DataError(
-                source.url,
-                f"arrived with SHA-256 {found[:16]}...",
-                f"{source.sha256[:16]}...",
-                f"Try again; if it stays so, fetch the file another way and name it with "
-                f"{source.option}",
-            )
+    """Fetches and checks the file, with a bar; what an interrupted download left is gone on
+    with."""
+    bar = lambda there, total: _bar(source.name, there, total)
+    fetch(source.url, path, source.sha256, source.size, bar)
 
 
 class _bar:
     """A progress bar in bytes on stderr; without a terminal, one line at the start."""
 
-    def __init__(self, name: str, total: int):
+    def __init__(self, name: str, there: int, total: int):
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -231,8 +209,9 @@ class _bar:
             disable=not console.is_terminal,
         )
         if not console.is_terminal:
-            console.print(f"Downloading {name}, {total / 1e6:.1f} MB", highlight=False)
-        self.task = self.progress.add_task(name, total=total)
+            rest = f", {there / 1e6:.1f} MB are there" if there else ""
+            console.print(f"Downloading {name}, {total / 1e6:.1f} MB{rest}", highlight=False)
+        self.task = self.progress.add_task(name, total=total, completed=there)
 
     def __enter__(self) -> Callable[[int], None]:
         self.progress.start()
