@@ -6,7 +6,7 @@ WORKERS := $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; echo
 help:              ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
-.venv/ready: setup.cfg constraints.txt scripts/setup.sh
+.venv/ready: setup.cfg constraints.txt requirements.lock scripts/setup.sh
 	@scripts/setup.sh
 
 setup: .venv/ready ## the virtual environment .venv with everything in it

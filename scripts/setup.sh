@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv with the versions locked in constraints.txt: a CPU build of torch where there is no NVIDIA GPU.
+# Makes .venv with the files locked in requirements.lock, and torch as constraints.txt has it: a CPU build where there is
+# no NVIDIA GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 say() { printf '%s\n' "$*" >&2; }
@@ -11,24 +12,29 @@ python=${PYTHON:-python3}
   { say "Could not make .venv. On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
 pip() { .venv/bin/python -m pip --disable-pip-version-check install --quiet "$@"; }
 
+say "Installing into .venv (some minutes the first time) ..."
+# All but torch by its SHA-256: another file than the locked one is refused, whichever index it came from.
+pip --require-hashes --no-deps -r requirements.lock
+torch=$(grep '^torch==' constraints.txt)
 if ! nvidia-smi -L >/dev/null 2>&1; then
+  say "No NVIDIA GPU: installing torch for the CPU."
   cpu_builds=https://download.pytorch.org/whl/cpu
   if "$python" -c "import urllib.request as u; u.urlopen('$cpu_builds/torch/', timeout=8)" >/dev/null 2>&1; then
-    export PIP_EXTRA_INDEX_URL="${PIP_EXTRA_INDEX_URL:-} $cpu_builds"   # its +cpu build is preferred to the CUDA one
+    pip --no-deps --index-url "$cpu_builds" "$torch"   # from one index: no name can be taken from another
+  else
+    pip -c constraints.txt "$torch"
   fi
-  say "No NVIDIA GPU: installing torch for the CPU."
-  kernels=(triton==3.7.1)  # for the tests of the CUDA kernels in Triton's interpreter; CUDA builds of torch bring their own
+  # Tests run the CUDA kernels in Triton's interpreter; CUDA builds of torch bring their own.
+  pip --require-hashes --no-deps -r scripts/triton.lock
 else
   say "NVIDIA GPU found: installing torch with CUDA."
-  kernels=()
+  pip -c constraints.txt "$torch"
 fi
-say "Installing into .venv (some minutes the first time) ..."
-pip -c constraints.txt -e ".[dev,demo,cluster,curves,onnx,fast]" "${kernels[@]}"
+pip --no-deps -e .
 
 if ! .venv/bin/python -c 'import cv2' 2>/dev/null; then
   say "OpenCV lacks the system's libGL: taking its headless build, the same without windows."
-  version=$(.venv/bin/python -m pip show opencv-python | sed -n 's/^Version: //p')
   .venv/bin/python -m pip uninstall -q -y opencv-python
-  pip "opencv-python-headless==$version"
+  pip --require-hashes --no-deps -r scripts/headless.lock
 fi
 touch .venv/ready
