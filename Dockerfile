@@ -16,7 +16,8 @@ COPY model ./model
 COPY commands ./commands
 
 FROM base AS cpu
-RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu -c constraints.txt ".[demo,fast,onnx]"
+RUN pip install --no-deps --index-url https://download.pytorch.org/whl/cpu "$(grep ^torch== constraints.txt)" \
+    && pip install -c constraints.txt ".[demo,fast,onnx]"
 WORKDIR /work
 EXPOSE 8000
 ENTRYPOINT ["fittingroom"]
