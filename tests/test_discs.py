@@ -4,6 +4,7 @@ the test."""
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -11,10 +12,14 @@ import subprocess
 import time
 
 import pytest
+from click.testing import CliRunner
 from folders import contents, ended, in_process
+from tiny import tiny_sample, write_shards
 from tiny_dresscode import SMALL
 
+from cli import main
 from pipeline.base.errors import DataError
+from pipeline.base.labels import Category
 from pipeline.base.storage import whole
 from pipeline.preprocess.run import preprocess
 from pipeline.shards.folder import ShardFolder
@@ -129,3 +134,19 @@ def test_a_run_sweeps_what_killed_ones_left_and_nothing_else(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     RunFolder(tmp_path).sweep()
     assert sorted(p.name for p in tmp_path.iterdir()) == [".own.tmp", "last.pt"]
+
+
+def test_a_disc_that_is_too_small_for_a_checkpoint_is_told_as_such(tmp_path, volume):
+    shards = write_shards(tmp_path / "shards", [tiny_sample(Category.DRESSES, n) for n in range(3)])
+    out = volume("size=2m") / "run"
+    options = ["--preset", "small", "--perceptual", "none", "--epochs", "1", "--workers", "0"]
+    options += ["--validation-share", "0", "--pictures", "0"]
+    result = CliRunner().invoke(main, ["train", str(shards), str(out), *options])
+    assert result.exit_code == 1
+    assert re.search("it takes 2[0-9] MB, more than are free on the disc", result.output)
+    assert "then start the run again" in result.output
+    assert "inline_container" not in result.output and not list(out.glob("*.pt"))
+    volume("size=200m")
+    again = CliRunner().invoke(main, ["train", str(shards), str(out), *options])
+    assert again.exit_code == 0, again.output
+    assert (out / "last.pt").exists()

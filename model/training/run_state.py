@@ -26,6 +26,8 @@ from pipeline.base.storage import whole
 
 FORMAT, VERSION = "fittingroom", 1
 LAST, BEST = "last.pt", "best.pt"
+CUT_SHORT = ("unexpected pos", "failed writing file", "file write failed")
+"""What torch says where its writer could not put all bytes on the disc."""
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # as pipeline.base.storage names them
 LENT = ".best-of-whole-epochs.pt"
 
@@ -73,12 +75,30 @@ def write_checkpoint(path: Path, state: dict) -> None:
             torch.save(state, part)
     except (OSError, RuntimeError) as error:  # torch reports a full disc as a RuntimeError
         kept = "The checkpoint that was there is untouched. " if path.exists() else ""
+        again = "go on with --resume" if path.with_name(LAST).exists() else "start the run again"
         raise DataError(
             path,
-            f"could not be written ({error})".replace("\n", " "),
+            f"could not be written ({_why_not(state, error)})",
             "",
-            f"{kept}Make room on the disc, then go on with --resume.",
+            f"{kept}Make room on the disc, then {again}.",
         ) from error
+
+
+def _why_not(state: object, error: OSError | RuntimeError) -> str:
+    """The reason in words: of a full disc torch tells only where in its own code it noticed."""
+    text = (getattr(error, "strerror", None) or str(error)).replace("\n", " ")
+    if not any(word in text for word in CUT_SHORT):
+        return text
+    return f"it takes {_bytes(state) / 1e6:,.0f} MB, more than are free on the disc"
+
+
+def _bytes(value: object) -> int:
+    """Of all tensors in plain containers."""
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    if isinstance(value, dict):
+        return sum(map(_bytes, value.values()))
+    return sum(map(_bytes, value)) if isinstance(value, (list, tuple)) else 0
 
 
 def read_checkpoint(path: Path) -> dict:
@@ -165,14 +185,21 @@ class RunFolder:
         return self.path / "log.jsonl"
 
     def refuse_used(self) -> None:
-        """Raises a DataError if another run lives here."""
-        if self.last.exists() or self.log_path.exists():
+        """Raises a DataError if another run lives here. One that ended before its first checkpoint
+        leaves nothing to go on with, and is no reason."""
+        if any(self.path.glob("*.pt")):
             raise DataError(
                 self.path,
                 "holds a run already",
                 "a new folder",
                 "Go on with it by --resume, or name another folder.",
             )
+
+    def begin(self) -> None:
+        """Forgets what a run that ended before its first checkpoint has told; call it under the
+        folder's lock, after ``refuse_used``."""
+        if self.writes:
+            self.log_path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Removes parts of checkpoints that killed processes left; call it under the folder's

@@ -138,6 +138,8 @@ def train(
                 folder.refuse_used()
             with only_run_in(folder.path) if processes.first else contextlib.nullcontext():
                 folder.sweep()
+                if not resume:
+                    folder.begin()
                 trainer = Trainer(setting, data, folder, processes, note, stop, bar)
                 source = folder.last if state else init
                 lines = opening(setting, data, processes.count, processes.device, source)
