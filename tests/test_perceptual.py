@@ -64,8 +64,12 @@ def server(published, monkeypatch, tmp_path):
             self.end_headers()
             self.wfile.write(data[start:])
 
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_):
+            """A client that hangs up in the middle is what some tests are about."""
+
     serve = functools.partial(Handler, directory=published)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as http_server:
+    with Server(("127.0.0.1", 0), serve) as http_server:
         threading.Thread(target=http_server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{http_server.server_port}"
         for name, file in (("vgg19", "vgg19.pth"), ("vgg16", "vgg16.pth"), ("lpips", "vgg.pth")):
