@@ -21,15 +21,13 @@ if ! nvidia-smi -L >/dev/null 2>&1; then
   cpu_builds=https://download.pytorch.org/whl/cpu
   if "$python" -c "import urllib.request as u; u.urlopen('$cpu_builds/torch/', timeout=8)" >/dev/null 2>&1; then
     pip --no-deps --index-url "$cpu_builds" "$torch"   # from one index: no name can be taken from another
-  else
-    pip -c constraints.txt "$torch"
   fi
   # Tests run the CUDA kernels in Triton's interpreter; CUDA builds of torch bring their own.
   pip --require-hashes --no-deps -r scripts/triton.lock
 else
   say "NVIDIA GPU found: installing torch with CUDA."
-  pip -c constraints.txt "$torch"
 fi
+pip -c constraints.txt "$torch"   # or only what it still needs
 pip --no-deps -e .
 
 if ! .venv/bin/python -c 'import cv2' 2>/dev/null; then

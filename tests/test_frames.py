@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
+import cv2
 import h5py
 import numpy as np
 import pytest
@@ -260,6 +262,11 @@ def test_the_sentence_of_a_run_says_that_it_sees_parts(parts, tmp_path):
     assert trained.frame == REGION
     assert TryOn.load(tmp_path / "run" / "last.pt", "cpu", frame=WHOLE).frame == WHOLE
     assert "of the part around the garment" in trained.story
+    weights = tmp_path / "own.safetensors"
+    exported = CliRunner().invoke(main, ["export", str(tmp_path / "run/last.pt"), str(weights)])
+    assert exported.exit_code == 0, exported.output
+    assert TryOn.load(weights, "cpu").frame == REGION
+    assert "128x96 of the part around the garment" in weights.with_suffix(".md").read_text()
 
 
 def test_masks_of_parts_are_scored_and_held_against_the_dataset(sample_dataset, parts, tmp_path):
@@ -291,3 +298,41 @@ def test_parts_are_not_handed_out_to_be_mended(parts, tmp_path):
     result = CliRunner().invoke(main, arguments)
     assert "Export from the dataset" in result.output
     assert not list((tmp_path / "m").rglob("*.png"))
+
+
+def test_mended_masks_are_those_of_the_whole_photo_cut_out(sample_dataset, people, tmp_path):
+    person = next(p for p in people if p.category == Category.UPPER_BODY)
+    mended = {}
+    for style in ("standard", "daflow"):
+        mask = person_masks(person, (style,))[style].copy()
+        mask[-40:, :30] = True
+        mended[style] = mask
+        place = tmp_path / "mended/masks" / style / f"{person.category}-{person.who.person_id}.png"
+        place.parent.mkdir(parents=True)
+        cv2.imwrite(str(place), mask.astype(np.uint8) * 255)
+    masks = tmp_path / "mended"
+    preprocess(
+        sample_dataset, tmp_path / "out", styles=("standard", "daflow"), masks=masks, **LOSSLESS
+    )
+    packed = next(p for p in ShardFolder(tmp_path / "out") if p.who.key == person.who.key)
+    for style, mask in mended.items():
+        np.testing.assert_array_equal(packed.masks[style], packed.crop.map(mask, SIZE))
+        assert packed.crop.cut(mask).sum() == mask.sum()  # what was added lies in the part
+
+
+def test_flows_of_a_part_point_to_the_same_places_of_the_garment(people):
+    person = people[0]
+    height, width = person.size_hw
+    codes = np.random.default_rng(1).integers(0, 65536, (height, width, 2)).astype(np.uint16)
+    person = dataclasses.replace(person, flow=codes)
+    crop = Crop((height, width), 16, 12, height // 2, width // 2)
+    part = person.cut(crop, (height // 2, width // 2))
+    np.testing.assert_array_equal(part.flow, crop.cut(codes))
+
+
+def test_a_card_and_a_story_tell_what_was_trained_not_what_was_asked_for():
+    data = {"size": "128x96", "pairs": 3}
+    facts = {"file": "w.pt", "config": {"data": data}, "frame": REGION}
+    assert "part" not in TryOn(GarmentColour(), facts=facts).story
+    trained = {**facts, "config": {"data": {**data, "frame": REGION}}}
+    assert "of the part around the garment" in TryOn(GarmentColour(), facts=trained).story

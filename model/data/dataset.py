@@ -280,9 +280,7 @@ class TryOnDataset(Dataset):
         shard.photo(at, out=person)
         shard.garment(at, out=garment)
         mask[:] = shard.mask(at, self.plan.style(epoch, style_at))
-        keypoints = shard.keypoints(at)
-        if self.frame != WHOLE:
-            keypoints = joints_inside(keypoints, self.size_hw)
+        keypoints = joints_inside(shard.keypoints(at), self.size_hw)
         view = View(keypoints)
         if self.jitter:
             rng = np.random.default_rng((self.seed, epoch, index))

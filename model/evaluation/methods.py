@@ -21,6 +21,7 @@ from model.tryon.step import Step, prepare_step
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.names import REGION
+from pipeline.dataset.crop import bounds_of
 from pipeline.dataset.person import Person
 from pipeline.dataset.readers import read_image, resize_image
 
@@ -226,8 +227,10 @@ def unchanged(shown: Shown) -> np.ndarray | None:
 
 
 def _box(region: np.ndarray) -> tuple[slice, slice]:
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    found = bounds_of(region)
+    assert found is not None  # whoever asks has looked
+    top, left, bottom, right = found
+    return slice(top, bottom), slice(left, right)
 
 
 def baselines() -> list[Plain]:

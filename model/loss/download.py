@@ -6,7 +6,6 @@ case.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.base.errors import DataError
+from pipeline.base.storage import sync_folder
 
 TIMEOUT_S = 30
 BLOCK = 1 << 20
@@ -69,6 +69,7 @@ def fetch(url: str, path: Path, sha256: str, size: int, bar: Bar) -> None:
         file.flush()
         os.fsync(file.fileno())
         part.replace(path)
+    sync_folder(path.parent)
 
 
 class _OtherBytes(Exception):
@@ -134,12 +135,11 @@ def _begins_at(headers, there: int) -> bool:
 
 
 def _digest_of(file: IO[bytes]):
-    """SHA-256 of what is there already; the place to write stays at the end."""
+    """SHA-256 of what is there already. A file opened to append is written at its end from any
+    place."""
     digest = hashlib.sha256()
     file.flush()
     file.seek(0)
     while block := file.read(BLOCK):
         digest.update(block)
-    with contextlib.suppress(OSError):
-        file.seek(0, os.SEEK_END)
     return digest

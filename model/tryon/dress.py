@@ -18,7 +18,7 @@ from model.tryon.predictor import TryOn
 from model.tryon.step import Step, prepare_step
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
-from pipeline.base.names import DEFAULT_HW, WHOLE
+from pipeline.base.names import DEFAULT_HW, REGION, WHOLE
 from pipeline.dataset.person import Person
 from pipeline.dataset.readers import resize_image
 from pipeline.inspect.overlays import grid
@@ -52,7 +52,8 @@ class Dressed:
     """One person, before, between and after the pieces of an order.
 
     Attributes:
-        person: as photographed, at the result's size; small: at the network's.
+        person: as photographed, at the result's size; small: at the network's, where that
+            sees whole photos.
         picture: the result so far, (H, W, 3) uint8.
         garments: pictures at the network's size, one for each piece.
         step: the piece that is put on now.
@@ -62,7 +63,7 @@ class Dressed:
 
     order: Order
     person: Person
-    small: Person
+    small: Person | None
     picture: np.ndarray
     garments: list[np.ndarray]
     step: Step | None = None
@@ -172,7 +173,9 @@ def start(people: People, order: Order, look: Look) -> Dressed:
     person = whole.at(look.size_hw or whole.size_hw)
     assert person.photo is not None  # of whoever has no photo nobody is told by name
     garments = [garment_picture(people, piece, look.network_hw) for piece in order.pieces]
-    dressed = Dressed(order, person, whole.at(look.network_hw), person.photo, garments)
+    parted = look.frame == REGION and whole.crop is None  # then each step cuts its own part
+    small = None if parted else whole.at(look.network_hw)
+    dressed = Dressed(order, person, small, person.photo, garments)
     dressed.prepare(0, look)
     return dressed
 

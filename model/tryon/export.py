@@ -18,6 +18,7 @@ from model.tryon.figures import figure_table
 from model.tryon.predictor import TryOn
 from pipeline import __version__
 from pipeline.base.errors import DataError
+from pipeline.base.names import REGION
 from pipeline.base.storage import whole, write_whole
 
 OPSET = 17
@@ -217,6 +218,8 @@ def render_card(name: str, facts: dict[str, Any]) -> str:
         if data
         else "not recorded in the file"
     )
+    if data.get("frame") == REGION:
+        trained += " of the part around the garment"
     configuration = {key: facts[key] for key in ("network", "training", "data")}
     return CARD.format(
         name=name,

@@ -118,7 +118,7 @@ class TryOn:
         own = self.facts.get("own", False)
         parts = [f"{data['pairs']:,} pairs" if isinstance(data.get("pairs"), int) else "pairs"]
         parts += [f"at {data['size']}"] if data.get("size") else []
-        parts += ["of the part around the garment"] if self.frame == REGION else []
+        parts += ["of the part around the garment"] if _trained_frame(config) == REGION else []
         parts += [f"for {train['epochs']} epochs"] if train.get("epochs") else []
         people = " of drawn people alone" if own else ""
         trained = f"trained on {parts[0]}{people} {' '.join(parts[1:])}".rstrip()

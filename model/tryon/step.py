@@ -16,7 +16,7 @@ from model.data.people import network_inputs
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.names import REGION, WHOLE
-from pipeline.dataset.crop import Crop
+from pipeline.dataset.crop import Crop, bounds_of
 from pipeline.dataset.person import Person
 from pipeline.dataset.readers import resize_image
 from pipeline.masks.person import person_masks
@@ -167,10 +167,12 @@ def composite(
 
 def _bounds(mask: np.ndarray, margin: int) -> tuple[int, int, int, int]:
     """top, left, bottom, right of the hidden region, with a margin, inside of the picture."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    found = bounds_of(mask)
+    assert found is not None  # an empty mask has nothing to compose
+    top, left, bottom, right = found
     return (
-        max(0, rows[0] - margin),
-        max(0, columns[0] - margin),
-        min(mask.shape[0], rows[-1] + margin + 1),
-        min(mask.shape[1], columns[-1] + margin + 1),
+        max(0, top - margin),
+        max(0, left - margin),
+        min(mask.shape[0], bottom + margin),
+        min(mask.shape[1], right + margin),
     )

@@ -9,6 +9,15 @@ import numpy as np
 from pipeline.dataset.readers import resize_image, resize_map
 
 
+def bounds_of(mask: np.ndarray) -> tuple[int, int, int, int] | None:
+    """First row, first column, and the row and column after the last ones, of what is True in an
+    (H, W) bool; None where nothing is."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
 @dataclass(frozen=True)
 class Crop:
     """A part of a photo, in whole pixels of it.

@@ -82,7 +82,7 @@ def joints_inside(keypoints: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray
     missing (NaN, NaN, 0). The input is not changed."""
     found = keypoints.copy()
     places = keypoints[:, :2]
-    inside = (places >= -0.5) & (places < (size_hw[1] - 0.5, size_hw[0] - 0.5))
+    inside = (places >= -0.5) & (places < (size_hw[1], size_hw[0]))
     found[~inside.all(1)] = (np.nan, np.nan, 0)
     return found
 

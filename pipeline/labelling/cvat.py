@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from pipeline.base.names import MAX_SIDE
+from pipeline.dataset.crop import bounds_of
 from pipeline.labelling.picture import LabelledPicture, label_colours
 
 DRAWN = ("mask", "polygon")
@@ -34,9 +35,10 @@ def image_element(picture: LabelledPicture, number: int) -> bytes:
 def encode_mask(region: np.ndarray) -> dict[str, str | int]:
     """The box of a region, (H, W) bool with a pixel in it, and the runs inside: row by row, the
     first one of pixels outside of the region (0 where there are none)."""
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    top, left = int(rows[0]), int(columns[0])
-    box = region[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
+    found = bounds_of(region)
+    assert found is not None  # regions without a pixel are left out
+    top, left, bottom, right = found
+    box = region[top:bottom, left:right]
     flat = np.concatenate(([False], box.ravel()))
     changes = np.flatnonzero(flat[1:] != flat[:-1])
     runs = np.diff(np.concatenate(([0], changes, [box.size])))

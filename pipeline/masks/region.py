@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category, Joint
-from pipeline.dataset.crop import Crop
+from pipeline.dataset.crop import Crop, bounds_of
 from pipeline.dataset.person import Person
 from pipeline.dataset.pose import joints_inside
 from pipeline.dataset.readers import resize_map
@@ -121,39 +121,24 @@ def region_of(
     """
     photo_hw = standard.shape[0], standard.shape[1]
     shown = keypoints[list(SHOWN[category]), :2].astype(np.float64)
-    inside = (shown >= 0).all(1) & (shown < photo_hw[::-1]).all(1)  # also False for NaN
-    box = _bounds(standard)
-    if inside.any():
-        places = shown[inside][:, ::-1]
-        box = _joined(box, (*places.min(0), *(places.max(0) + 1)))
+    shown = shown[((shown >= 0) & (shown < photo_hw[::-1])).all(1), ::-1]  # NaN is not
+    joints = [(*shown.min(0), *(shown.max(0) + 1))] if len(shown) else []
+    box = _around([*joints, bounds_of(standard)])
     if box is None:
         return Crop(photo_hw, 0, 0, *photo_hw)
     top, left, bottom, right = box
     ratio = aspect_hw[1] / aspect_hw[0]
     rows = max(bottom - top, (right - left) / ratio) * MARGIN / 2
-    box = top - rows, left - rows * ratio, bottom + rows, right + rows * ratio
-    for mask in masks:
-        box = _joined(box, _bounds(mask)) or box
+    with_margin = top - rows, left - rows * ratio, bottom + rows, right + rows * ratio
+    box = _around([with_margin, *map(bounds_of, masks)])
+    assert box is not None
     return _framed(box, ratio, photo_hw)
 
 
-def _bounds(mask: np.ndarray) -> tuple[float, float, float, float] | None:
-    """top, left, bottom, right of what is True; None where nothing is."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return None
-    return float(rows[0]), float(columns[0]), float(rows[-1] + 1), float(columns[-1] + 1)
-
-
-def _joined(one, other) -> tuple[float, float, float, float] | None:
-    if one is None or other is None:
-        return one or other
-    return (
-        min(one[0], other[0]),
-        min(one[1], other[1]),
-        max(one[2], other[2]),
-        max(one[3], other[3]),
-    )
+def _around(boxes: Sequence[tuple[float, ...] | None]) -> tuple[float, ...] | None:
+    """The smallest box, (top, left, bottom, right), around all that are there."""
+    there = np.array([box for box in boxes if box is not None])
+    return (*there[:, :2].min(0), *there[:, 2:].max(0)) if len(there) else None
 
 
 def _framed(box: tuple[float, ...], ratio: float, photo_hw: tuple[int, int]) -> Crop:

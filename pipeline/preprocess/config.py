@@ -35,7 +35,7 @@ class PreprocessConfig:
         exclude: what ``index.read_exclude`` returns.
         people_per_shard: must not depend on the machine.
         flows: pack the flows of drawn people too.
-        frame: of ``crop.FRAMES``: whole photos, or the part around the garment.
+        frame: of ``names.FRAMES``: whole photos, or the part around the garment.
         masks: a folder of mended masks and label maps (``mended``); None has none. It is no part
             of the configuration that a folder of shards remembers: what changes with it is found
             by the files.

@@ -118,7 +118,7 @@ def read_masked(
     Args:
         reduced: let the JPEG decoder halve large pictures, see ``readers.read_image``.
         flows: also read the flow, of a person in the own garment (``dataset.flows``).
-        frame: of ``crop.FRAMES``; the part around the garment is cut out of the photo at its own
+        frame: of ``names.FRAMES``; the part around the garment is cut out of the photo at its own
             size.
 
     Raises:
@@ -128,7 +128,10 @@ def read_masked(
     cuts = frame != WHOLE
     person = read_person(pair, None if cuts else size_hw, reduced=reduced and not cuts)
     require_garment(pair.category, person.label_map, pair.label_map or pair.image)
-    person.masks = person_masks(person, styles)
+    # Recipes that count in pixels of the part are drawn on it, mended ones are there already.
+    mended = {style for style, _ in pair.mended}
+    on_part = [s for s in styles if cuts and s in PEER_STYLES and s not in mended]
+    person.masks = person_masks(person, [s for s in styles if s not in on_part])
     take_mended(pair, person.masks, person.size_hw)
     if flows and pair.paired:
         person.flow = read_flow(flow_path(pair.image), person.size_hw)
@@ -136,9 +139,6 @@ def read_masked(
         return person
     assert person.garment is not None
     person.garment = resize_image(person.garment, size_hw)
-    mended = {style for style, _ in pair.mended}
-    drawn_there = [s for s in styles if s in PEER_STYLES and s not in mended]
-    person.masks = {s: mask for s, mask in person.masks.items() if s not in drawn_there}
     return cut_region(person, styles, size_hw).person
 
 

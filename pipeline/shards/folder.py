@@ -92,7 +92,7 @@ class ShardFolder:
 
     @property
     def frame(self) -> str:
-        """Of ``crop.FRAMES``: whole photos, or the parts around the garments."""
+        """Of ``names.FRAMES``: whole photos, or the parts around the garments."""
         return self.configuration.get("frame", WHOLE)
 
     @cached_property

@@ -65,7 +65,7 @@ class ShardInfo:
         software: program and version that wrote the shard.
         licence: the dataset's licence notice.
         flows: whether it has the optional flows of drawn people.
-        frame: of ``crop.FRAMES``: whether everything shows whole photos or the part around the
+        frame: of ``names.FRAMES``: whether everything shows whole photos or the part around the
             garment; then a table says which part of which photo.
     """
 
