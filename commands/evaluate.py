@@ -219,6 +219,8 @@ def command(
     _tell_apart(methods, weights)
     methods += [ResultFolder(folder, name) for name, folder in results]
     methods += plain_ways() if baselines else []
+    if disturbed:
+        _check_disturbed(methods[0], shards)
     on = methods[0].predictor.device if isinstance(methods[0], Network) else device or "cpu"
     protocol = PROTOCOLS.get(protocol_name)
     if (dataset or backbone) and protocol is None:
@@ -324,14 +326,22 @@ def _with_progress(text: str, work):
         return work(begin, lambda count: bar[-1](count))
 
 
+def _check_disturbed(method, shards: list[Path]) -> None:
+    """Refuses before anybody is dressed."""
+    from model.evaluation.evaluate import check_disturbable
+    from model.evaluation.methods import Network
+    from pipeline.shards.folder import ShardFolder
+
+    if not isinstance(method, Network):
+        raise click.UsageError("--disturbed makes new photos: it is for networks alone.")
+    check_disturbable([method], ShardFolder(shards[0]).frame)
+
+
 def _disturbed(methods: list, shards: list[Path], mask_style: str, composite: bool, options):
     """Disturbance -> group -> figures of the first network."""
     from model.evaluation import evaluate as measures
     from model.evaluation.disturb import DISTURBANCES
-    from model.evaluation.methods import Network
 
-    if not isinstance(methods[0], Network):
-        raise click.UsageError("--disturbed makes new photos: it is for networks alone.")
     told = {}
     for name, change in DISTURBANCES.items():
         found = _with_progress(

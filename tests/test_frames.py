@@ -336,3 +336,14 @@ def test_a_card_and_a_story_tell_what_was_trained_not_what_was_asked_for():
     assert "part" not in TryOn(GarmentColour(), facts=facts).story
     trained = {**facts, "config": {"data": {**data, "frame": REGION}}}
     assert "of the part around the garment" in TryOn(GarmentColour(), facts=trained).story
+
+
+def test_disturbed_photos_are_refused_before_anybody_is_dressed(sample_shards, sample_dataset):
+    folder = str(sample_shards["test_paired"])
+    arguments = ["evaluate", "drawn", folder, "--frame", "region", "--disturbed"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1 and "--frame region" in result.output
+    assert "Dressing" not in result.output
+    arguments = ["preprocess", str(sample_dataset), folder, "--size", "128x96"]
+    other = CliRunner().invoke(main, [*arguments, "--frame", "region", "--split", "test_paired"])
+    assert other.exit_code == 1 and "frame was whole, is region" in other.output

@@ -143,8 +143,8 @@ def evaluate(
         shards, mask_style=mask_style, categories=categories, augmentation=augmentation
     )
     dataset.rows = _first(dataset, limit)
-    if augmentation and dataset.frame == WHOLE:
-        _check_undisturbed(listed)
+    if augmentation:
+        check_disturbable(listed, dataset.frame)
     if protocol and dataset.frame != WHOLE:
         raise DataError(
             ", ".join(map(str, shards)),
@@ -169,9 +169,10 @@ def evaluate(
     return Evaluation(_result(run, mask_style, picture), run.table, dataset, listed, picture)
 
 
-def _check_undisturbed(methods: list[Method]) -> None:
-    """Disturbed joints and maps are nowhere, so that a network's part of a photo can't be found."""
-    for method in methods:
+def check_disturbable(methods: Sequence[Method], frame: str) -> None:
+    """Raises a DataError for a network that sees parts of photos where the shards' ``frame`` is
+    whole photos: joints and maps of disturbed ones are nowhere, so that no part can be found."""
+    for method in methods if frame == WHOLE else ():
         if isinstance(method, Network) and method.predictor.frame == REGION:
             raise DataError(
                 method.name,

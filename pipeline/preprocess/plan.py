@@ -212,6 +212,7 @@ def differences(before: dict, now: dict) -> list[str]:
     """What differs between two configurations, as phrases: ``size_hw was [512, 384], is [256,
     192]``."""
     found = []
+    before, now = ({"frame": WHOLE} | configuration for configuration in (before, now))
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
         if key == "people" and isinstance(old, dict) and isinstance(new, dict):
