@@ -49,6 +49,7 @@ from pipeline import __version__  # noqa: E402
         "export-data": "commands.export_data",
         "annotate": "commands.annotate",
         "serve": "commands.serve",
+        "setup-annotators": "commands.setup_annotators",
         "doctor": "commands.doctor",
     },
 )

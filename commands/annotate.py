@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from commands.common import CATEGORY_NAMES, note, progress
+from commands.photo_options import map_finder, photo_options, pose_finder
 
 PLACE = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -46,21 +46,11 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Which classes those PNGs hold.",
 )
 @click.option(
-    "--parser", type=FILE, help="Description (JSON) of a parsing model, ONNX or TorchScript."
-)
-@click.option(
     "--dense",
     type=PLACE,
     help="Folder of DensePose pictures (part numbers, IUV or coloured drawings), or a .pkl dump.",
 )
-@click.option(
-    "--dense-model", type=FILE, help="Description (JSON) of a DensePose model, ONNX or TorchScript."
-)
-@click.option(
-    "--mediapipe-python",
-    type=FILE,
-    help="Python that has MediaPipe.  [default: this one, or .venv-photo]",
-)
+@photo_options
 @click.option("--whole", is_flag=True, help="Pad photos to 3:4 instead of framing the person.")
 @click.option(
     "--several",
@@ -143,6 +133,7 @@ def _annotate(
     parser,
     dense,
     dense_model,
+    guess,
     mediapipe_python,
     whole,
     several,
@@ -158,16 +149,16 @@ def _annotate(
         )
     people = list_pictures(photos)[:limit]
     clothes = [path for place in garments for path in list_pictures(place)]
-    find_pose = _pose_finder(mediapipe_python, required=openpose is None)
+    find_pose = pose_finder(mediapipe_python, required=openpose is None)
     try:
         sources = Sources(
             find_pose,
             openpose,
             parses,
             parse_classes,
-            _finder(parser, "label_map"),
+            map_finder(parser, "label_map", guess or parses is not None),
             dense,
-            _finder(dense_model, "dense"),
+            map_finder(dense_model, "dense", guess or dense is not None),
         )
         with progress("Annotating", len(people) + len(clothes)) as advance:
             outcome = annotate_folder(
@@ -186,20 +177,6 @@ def _annotate(
             find_pose.close()
     _tell(outcome, out, as_json)
     return len(outcome.left_out)
-
-
-def _pose_finder(python: Path | None, required: bool):
-    from pipeline.annotate.keypoints import MediaPipe, find_python
-
-    return MediaPipe(python) if required or python or find_python() else None
-
-
-def _finder(description: Path | None, kind: str):
-    if description is None:
-        return None
-    from model.tryon.annotator import open_finder
-
-    return open_finder(description, kind)
 
 
 def _tell(outcome, out: Path, as_json: bool) -> None:

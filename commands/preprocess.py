@@ -201,6 +201,11 @@ def command(
         note("Every shard was there already, and whole.")
     if masks is not None:
         note(f"Mended masks or label maps: {summary.mended:,} people.")
+    if summary.guessed:
+        note(
+            f"Label maps of {summary.guessed:,} people are guessed: what their masks leave visible "
+            f"of the garment is not known. setup-annotators brings a parser."
+        )
     click.echo(str(summary))
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from commands.common import SizeType, WeightsType, frame_option, note, tell_own
+from commands.photo_options import map_finder, photo_options, pose_finder
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 ANY = ("0.0.0.0", "::")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -75,17 +75,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
     show_default=True,
     help="Largest picture that may be uploaded, in millions of pixels.",
 )
-@click.option(
-    "--parser", type=FILE, help="Description (JSON) of a parsing model for uploaded photos."
-)
-@click.option(
-    "--dense-model", type=FILE, help="Description (JSON) of a DensePose model for uploaded photos."
-)
-@click.option(
-    "--mediapipe-python",
-    type=FILE,
-    help="Python that has MediaPipe.  [default: this one, or .venv-photo]",
-)
+@photo_options
 @frame_option
 def command(
     weights: Path,
@@ -100,6 +90,7 @@ def command(
     max_pixels: float,
     parser,
     dense_model,
+    guess: bool,
     mediapipe_python,
     frame,
 ) -> None:
@@ -125,7 +116,7 @@ def command(
     from model.page.studio import Studio
     from model.tryon.predictor import TryOn
 
-    find_pose = _pose_finder(mediapipe_python)
+    find_pose = pose_finder(mediapipe_python)
     try:
         predictor = TryOn.load(weights, device, frame=frame)
         tell_own(weights)
@@ -133,8 +124,8 @@ def command(
             predictor,
             data,
             find_pose=find_pose,
-            parser=_finder(parser, "label_map"),
-            dense_finder=_finder(dense_model, "dense"),
+            parser=map_finder(parser, "label_map", guess),
+            dense_finder=map_finder(dense_model, "dense", guess),
             network_hw=size_hw or predictor.network_hw,
             most_pixels=int(max_pixels * 1e6),
         )
@@ -183,17 +174,3 @@ def _listen(host: str, port: int) -> socket.socket:
         raise click.ClickException(
             f"{host}:{port}: {reason}. Choose another --port or --host."
         ) from None
-
-
-def _pose_finder(python: Path | None):
-    from pipeline.annotate.keypoints import MediaPipe, find_python
-
-    return MediaPipe(python) if python or find_python() else None
-
-
-def _finder(description: Path | None, kind: str):
-    if description is None:
-        return None
-    from model.tryon.annotator import open_finder
-
-    return open_finder(description, kind)

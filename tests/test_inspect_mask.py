@@ -370,3 +370,10 @@ def test_masks_from_guessed_maps_are_not_said_to_be_right(tmp_path):
     people = scored(tmp_path, root, "--size", "256x192")
     assert "is not known" in people["upper_body/000000"]["notes"][0]
     assert people["upper_body/000001"]["notes"] == []
+
+    order = ["preprocess", root, tmp_path / "shards", "--size", "256x192", "--jobs", "1"]
+    packed = CliRunner().invoke(main, list(map(str, order)))
+    assert "Label maps of 1 people are guessed" in packed.stderr
+    people = scored(tmp_path, tmp_path / "shards")
+    assert "is not known" in people["upper_body/000000"]["notes"][0]
+    assert people["upper_body/000001"]["notes"] == []

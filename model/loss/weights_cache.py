@@ -4,17 +4,15 @@ kept."""
 from __future__ import annotations
 
 import io
-import os
 import urllib.error
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from model.loss.download import fetch
+from pipeline.base.download import ProgressBar, cache_folder, fetch
 from pipeline.base.errors import DataError
 
 LARGEST_LINEAR = 1 << 20  # five layers, 7 KB; more than a megabyte is something else
@@ -27,8 +25,8 @@ class Source:
     Attributes:
         option: the command line option that names a local copy.
         url: what to download.
-        sha256: its checksum, or the checksum's beginning where the publisher states no more.
-        size: bytes, about: for the progress bar, and what a server may send.
+        sha256: its whole checksum. The publisher's names state the first eight digits.
+        size: bytes, for the progress bar, and what a server may send.
     """
 
     option: str
@@ -49,10 +47,16 @@ class Source:
 
 SOURCES = {
     "vgg19": Source(
-        "--vgg19", "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d", 574_673_361
+        "--vgg19",
+        "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+        "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        574_673_361,
     ),
     "vgg16": Source(
-        "--vgg16", "https://download.pytorch.org/models/vgg16-397923af.pth", "397923af", 553_433_881
+        "--vgg16",
+        "https://download.pytorch.org/models/vgg16-397923af.pth",
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        553_433_881,
     ),
     "lpips": Source(
         "--lpips",
@@ -64,7 +68,7 @@ SOURCES = {
     "alexnet": Source(
         "--backbone",
         "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-        "7be5be79",
+        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
         244_408_911,
     ),
     "lpips-alex": Source(
@@ -77,8 +81,8 @@ SOURCES = {
     "squeezenet": Source(
         "--backbone",
         "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
-        "b8a52dc0",
-        4_966_400,
+        "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+        4_958_839,
     ),
     "lpips-squeeze": Source(
         "--lpips",
@@ -104,16 +108,6 @@ LPIPS_MEMBERS = {
     "lpips-squeeze": "lpips/weights/v0.1/squeeze.pth",
 }
 """The same files inside the lpips package's wheel, which is taken as it is, too."""
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $FITTINGROOM_CACHE, or fittingroom in the user's cache folder."""
-    own = os.environ.get("FITTINGROOM_CACHE")
-    return (
-        Path(own)
-        if own
-        else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fittingroom"
-    )
 
 
 def load_public_weights(
@@ -180,45 +174,8 @@ def _remedy(names: list[str]) -> str:
 def _download(source: Source, path: Path) -> None:
     """Fetches and checks the file, with a bar; what an interrupted download left is gone on
     with."""
-    bar = lambda there, total: _bar(source.name, there, total)
+    bar = lambda there, total: ProgressBar(source.name, there, total)
     fetch(source.url, path, source.sha256, source.size, bar)
-
-
-class _bar:
-    """A progress bar in bytes on stderr; without a terminal, one line at the start."""
-
-    def __init__(self, name: str, there: int, total: int):
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        console = Console(stderr=True)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        if not console.is_terminal:
-            rest = f", {there / 1e6:.1f} MB are there" if there else ""
-            console.print(f"Downloading {name}, {total / 1e6:.1f} MB{rest}", highlight=False)
-        self.task = self.progress.add_task(name, total=total, completed=there)
-
-    def __enter__(self) -> Callable[[int], None]:
-        self.progress.start()
-        return lambda count: self.progress.advance(self.task, count)
-
-    def __exit__(self, *_error) -> None:
-        self.progress.stop()
 
 
 def read_state(path: Path, member: str = "") -> dict[str, Tensor]:

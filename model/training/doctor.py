@@ -58,7 +58,7 @@ def examine(folder: Path) -> Iterator[Finding]:
     for check in (_software, _packages, _machine, _torch, _card, _compiler, _fused_warp):
         yield from _safely(check)
     yield from _safely(lambda: _file_system(folder))
-    for check in (_shared_memory, _weights, _mediapipe, _extras):
+    for check in (_shared_memory, _weights, _mediapipe, _parser, _extras):
         yield from _safely(check)
 
 
@@ -297,6 +297,17 @@ def _weights() -> Iterator[Finding]:
     state = WORKS if len(own) == len(OWN_WEIGHTS) else FAILS
     remedy = "" if state == WORKS else "Install the program again: its files are not complete"
     yield Finding("own weights", state, ", ".join(own) or "none", remedy)
+
+
+def _parser() -> Iterator[Finding]:
+    from pipeline.annotate.known_models import models_folder, put_up_description
+
+    there = [kind for kind in ("label_map", "dense") if put_up_description(kind)]
+    if "label_map" in there:
+        yield Finding("parser", WORKS, f"{', '.join(there)} in {models_folder()}")
+    else:
+        remedy = "fittingroom setup-annotators fetches one (267 MB)"
+        yield Finding("parser", NOTE, "none: label maps of own photos are guessed", remedy)
 
 
 def _mediapipe() -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from pipeline.annotate.photos import Frame, person_frame, whole_frame
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category, Joint
 from pipeline.dataset.frames import Silhouette, frame_that_fits
-from pipeline.dataset.person import Identity, Person
+from pipeline.dataset.person import GUESSED, Identity, Person
 from pipeline.masks.body import find_body
 
 SIZE_HW = (1024, 768)
@@ -243,10 +243,10 @@ def annotate(
         parts = None
     if labels is None:
         guessed = guess_parts(keypoints, size_hw, silhouette)
-        labels, origin["label_map"] = guess_labels(image, keypoints, guessed, category), "geometry"
+        labels, origin["label_map"] = guess_labels(image, keypoints, guessed, category), GUESSED
         notes.append(NOTE)
         if parts is None:
-            parts, origin["dense"] = guessed, "geometry"
+            parts, origin["dense"] = guessed, GUESSED
     elif parts is None:
         # A parser's map alone hides no hand; guessed parts beside it hid a third to a half of them.
         origin["dense"] = "none"

@@ -32,6 +32,10 @@ LEAST_GARMENT = 0.01
 """Share of the person below which a garment counts as missing from a label map."""
 
 
+GUESSED = "geometry"
+"""Source of a map that no program has seen in the photo: it follows from joints and colours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Names of one person with one garment.
@@ -89,7 +93,8 @@ class Person:
         missing: names of maps that are not there, though a mask may do without one of them.
         problems: what could not be read, and why. A person with any can't be used.
         notes: what limits the annotations, in sentences.
-        sources: annotation -> what it comes from, where not from a dataset.
+        sources: annotation -> what it comes from, where not from a dataset; ``GUESSED`` for a map
+            that was made of joints and colours alone.
     """
 
     who: Identity

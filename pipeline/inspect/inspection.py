@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from pipeline.base.errors import DataError
 from pipeline.base.storage import write_json, write_whole
 from pipeline.dataset.index import PairRecord
-from pipeline.dataset.person import Identity, Person, read_person
+from pipeline.dataset.person import GUESSED, Identity, Person, read_person
 from pipeline.dataset.pose import joints_inside
 from pipeline.inspect.room import Donor, room
 from pipeline.inspect.score_zones import find_zones
@@ -35,7 +35,7 @@ bar."""
 
 NOTE_TROUBLE = 0.5
 """What a note adds to a person's trouble: enough to be worth a look."""
-GUESSED = "label map guessed: what the mask leaves visible of the garment is not known"
+NOT_KNOWN = "label map guessed: what the mask leaves visible of the garment is not known"
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def judge(person: Person, row: int, question: Question) -> Verdict:
         masks = person_masks(person, question.styles)
         mask = masks[question.style]
         verdict.scores = _scores(person, mask, question)
-        if person.sources.get("label_map") == "geometry":
-            verdict.notes.append(GUESSED)
+        if person.sources.get("label_map") == GUESSED:
+            verdict.notes.append(NOT_KNOWN)
         if (joints := _seen_joints(person)) is not None:
             verdict.notes += oddities(
                 person.who.category, joints, person.label_map, person.dense_i, person.keypoints

@@ -23,7 +23,7 @@ MODALITY = {"person": "image", "garment": "garment"}
 
 
 @lru_cache(maxsize=4)
-def _origins(root: Path) -> dict[str, dict[str, str]]:
+def origins_of(root: Path) -> dict[str, dict[str, str]]:
     """``category/person`` -> annotation -> what it comes from, as ``annotate`` left it beside the
     files; nothing of the dataset itself."""
     path = root / ORIGINS
@@ -84,7 +84,7 @@ class DatasetPeople(People):
     def load(self, i: int, pictures: bool = False) -> Person:
         shown = ("photo", "garment") if pictures else ()
         person = read_person(self.records[i], self._size_hw, pictures=shown, tolerant=True)
-        person.sources = _origins(self.root).get(person.who.key, {})
+        person.sources = origins_of(self.root).get(person.who.key, {})
         return person
 
     def locate(self, kind: str, name: str, hint: Category | None = None) -> tuple[Category, str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
-from pipeline.dataset.person import Identity, Person
+from pipeline.dataset.person import GUESSED, Identity, Person
 from pipeline.dataset.readers import resize_image
 from pipeline.people.source import GARMENT, PERSON, People, parse_name
 from pipeline.shards.folder import INDEX_NAME, ShardFolder, read_index
@@ -90,7 +90,7 @@ class ShardPeople(People):
     def load(self, i: int, pictures: bool = False) -> Person:
         """As ``People.load``, with all stored masks."""
         reader, row = self._reader(i)
-        person = Person(reader.who(row), crop=reader.crop(row))
+        person = Person(reader.who(row), crop=reader.crop(row), sources=self._origins(i))
 
         def read(function: Callable, *arguments) -> np.ndarray | None:
             try:
@@ -119,8 +119,11 @@ class ShardPeople(People):
         return who.category, who.person_id if kind == PERSON else who.garment_id
 
     def person(self, name: str, hint: Category | None = None) -> Person:
-        reader, row = self._reader(self._find(PERSON, name, hint))
-        return reader.read(row, garment=False)
+        i = self._find(PERSON, name, hint)
+        reader, row = self._reader(i)
+        person = reader.read(row, garment=False)
+        person.sources = self._origins(i)
+        return person
 
     def garment(
         self, name: str, size_hw: tuple[int, int] | None = None, hint: Category | None = None
@@ -130,6 +133,21 @@ class ShardPeople(People):
 
     def parse(self, name: str) -> tuple[Category | None, str] | None:
         return parse_name(name)
+
+    def _origins(self, i: int) -> dict[str, str]:
+        """What the maps come from, where the index tells that they are guessed."""
+        who = self.names[i]
+        return {"label_map": GUESSED} if (self.rows[i][0], who.key) in self._guessed else {}
+
+    @cached_property
+    def _guessed(self) -> set[tuple[int, str]]:
+        """(number of the folder, key) of people whose label map follows from joints alone."""
+        return {
+            (number, f"{shard['category']}/{person_id}")
+            for number, folder in enumerate(self.folders)
+            for shard in folder.shards
+            for person_id in shard.get("guessed", ())
+        }
 
     def _reader(self, i: int) -> tuple[ShardReader, int]:
         number, row = self.rows[i]

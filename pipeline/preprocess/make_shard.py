@@ -15,11 +15,12 @@ from pipeline.base.names import WHOLE
 from pipeline.base.storage import file_sha256, read_json, write_json, write_whole
 from pipeline.dataset.flows import flow_path, read_flow
 from pipeline.dataset.index import PairRecord
-from pipeline.dataset.person import Person, read_person, require_garment
+from pipeline.dataset.person import GUESSED, Person, read_person, require_garment
 from pipeline.dataset.readers import resize_image
 from pipeline.masks.person import person_masks
 from pipeline.masks.region import cut_region
 from pipeline.masks.styles import PEER_STYLES, STYLES
+from pipeline.people.in_dataset import origins_of
 from pipeline.preprocess.mended import is_mended, take_mended
 from pipeline.preprocess.plan import SOFTWARE, ShardPlan
 from pipeline.preprocess.sources import held, newer_than, seen
@@ -83,8 +84,15 @@ def make_shard(task: Task) -> tuple[dict, bool]:
     # Before anything is packed: what changes meanwhile is found by the next run.
     told = {"seen": seen(task.pairs(), task.info.flows), "sources": _held(task)}
     writer = ShardWriter(task.path, task.info)
-    for outcome in _people(task):
-        skipped.append(outcome) if isinstance(outcome, dict) else writer.add(outcome)
+    guessed: list[str] = []
+    origins = origins_of(task.root)
+    for pair, outcome in _people(task):
+        if isinstance(outcome, dict):
+            skipped.append(outcome)
+            continue
+        writer.add(outcome)
+        if origins and not pair.mended and _is_guessed(pair, origins, task.masks):
+            guessed.append(pair.person_id)
     people, data = len(writer), writer.finish()
     record = {
         "file": task.shard.file,
@@ -96,6 +104,7 @@ def make_shard(task: Task) -> tuple[dict, bool]:
         "skipped": skipped,
         **told,
         **({"mended": mended} if mended else {}),
+        **({"guessed": guessed} if guessed else {}),
         **({"changed": changed} if changed is not None else {}),
     }
     # The record first: without its shard it counts for nothing.
@@ -142,8 +151,14 @@ def read_masked(
     return cut_region(person, styles, size_hw).person
 
 
-def _people(task: Task) -> Iterator[Person | dict]:
-    return (_person_or_skip(pair, task) for pair in task.pairs())
+def _people(task: Task) -> Iterator[tuple[PairRecord, Person | dict]]:
+    return ((pair, _person_or_skip(pair, task)) for pair in task.pairs())
+
+
+def _is_guessed(pair: PairRecord, origins: dict[str, dict[str, str]], masks: Path | None) -> bool:
+    """Whether the label map follows from the joints alone, and nobody has mended it."""
+    own = masks is None or pair.label_map is None or masks not in pair.label_map.parents
+    return own and origins.get(pair.identity.key, {}).get("label_map") == GUESSED
 
 
 def _person_or_skip(pair: PairRecord, task: Task) -> Person | dict:

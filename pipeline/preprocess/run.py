@@ -47,6 +47,7 @@ class Summary:
         changed: shards that were made again because files of theirs had changed, each with those
             that times of change tell.
         mended: people in the folder with a mended mask or label map.
+        guessed: people whose label map follows from joints and colours alone (``annotate``).
     """
 
     index: Path
@@ -56,6 +57,7 @@ class Summary:
     kept: int
     changed: tuple[tuple[str, tuple[str, ...]], ...] = ()
     mended: int = 0
+    guessed: int = 0
 
     def __str__(self) -> str:
         return f"{self.packed:,} packed, {len(self.skipped):,} skipped ({self.index})"
@@ -330,4 +332,5 @@ def _finish(plan: Plan, out: Path, records: list[dict], made: int) -> Summary:
     changed = tuple((r["file"], tuple(r["changed"])) for r in records if "changed" in r)
     kept = len(records) - made
     mended = sum(record.get("mended", 0) for record in records)
-    return Summary(out / INDEX_NAME, packed, tuple(skipped), made, kept, changed, mended)
+    guessed = sum(len(record.get("guessed", [])) for record in records)
+    return Summary(out / INDEX_NAME, packed, tuple(skipped), made, kept, changed, mended, guessed)

@@ -234,6 +234,8 @@ def _check_entry(shard: dict) -> None:
         raise ValueError(f"shard {name[:80]}")
     if not (type(shard["bytes"]) is int and shard["bytes"] > 0):
         raise ValueError(f"shard {name[:80]}")
+    if not _is_list(shard.get("guessed", []), str):
+        raise ValueError(f"guessed people of shard {name[:80]}")
     if not isinstance(shard["sha256"], str) or not isinstance(shard.get("digest", ""), str):
         raise ValueError(f"shard {name[:80]}")
 

@@ -29,6 +29,16 @@ Bar = Callable[[int, int], AbstractContextManager[Callable[[int], None]]]
 """(bytes that are there, bytes in all) -> a context that gives a function to tell more of them."""
 
 
+def cache_folder() -> Path:
+    """Where downloads are kept: $FITTINGROOM_CACHE, or fittingroom in the user's cache folder."""
+    own = os.environ.get("FITTINGROOM_CACHE")
+    return (
+        Path(own)
+        if own
+        else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fittingroom"
+    )
+
+
 def fetch(url: str, path: Path, sha256: str, size: int, bar: Bar) -> None:
     """Puts the file of ``url`` at ``path``, whole and checked, or raises.
 
@@ -143,3 +153,40 @@ def _digest_of(file: IO[bytes]):
     while block := file.read(BLOCK):
         digest.update(block)
     return digest
+
+
+class ProgressBar:
+    """A progress bar in bytes on stderr; without a terminal, one line at the start."""
+
+    def __init__(self, name: str, there: int, total: int):
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        if not console.is_terminal:
+            rest = f", {there / 1e6:.1f} MB are there" if there else ""
+            console.print(f"Downloading {name}, {total / 1e6:.1f} MB{rest}", highlight=False)
+        self.task = self.progress.add_task(name, total=total, completed=there)
+
+    def __enter__(self) -> Callable[[int], None]:
+        self.progress.start()
+        return lambda count: self.progress.advance(self.task, count)
+
+    def __exit__(self, *_error) -> None:
+        self.progress.stop()
