@@ -58,20 +58,20 @@ def command(
     from pipeline.base.errors import DataError
 
     if only_list:
-        for model in KNOWN:
-            click.echo(f"{model.name}: {model.size / 1e6:,.0f} MB, {model.licence}\n  {model.url}")
+        for known in KNOWN:
+            click.echo(f"{known.name}: {known.size / 1e6:,.0f} MB, {known.licence}\n  {known.url}")
         return
     if source and mirror:
         raise click.UsageError("Give --from or --mirror, not both.")
     folder = folder or models_folder()
     found = take_from(source, folder, parse_classes) if source else fetch_known(folder, mirror)
     left_out = 0
-    for model in found:
-        if isinstance(model, DataError):
-            note(f"left out: {model}")
+    for outcome in found:
+        if isinstance(outcome, DataError):
+            note(f"left out: {outcome}")
             left_out += 1
             continue
-        model = tried(model)
+        model = tried(outcome)
         note(f"{model.name}: {model.size / 1e6:,.1f} MB, licence {model.licence}")
         if model.told:
             note(f"{model.name}: {model.told}; see docs/photos.md")

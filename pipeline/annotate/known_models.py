@@ -268,8 +268,7 @@ def tried(model: PutUp) -> PutUp:
     picture, _, _ = render_person(describe_wearer(Category.UPPER_BODY, "000000"), TRIED_HW)
     body = picture.labels > 0
     found = Finder(about, open_onnx(about.model))(picture.photo) > 0
-    shares = {"body": float(found[body].mean()), "ground": float((~found)[~body].mean())}
-    return replace(model, **shares)
+    return replace(model, body=float(found[body].mean()), ground=float((~found)[~body].mean()))
 
 
 def _describe(
