@@ -7,6 +7,7 @@ import resource
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,10 +19,20 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny_dresscode import write_dataset
 
-from benchmarks.fuzz_readers import ANY, OWN, RARE, READERS, load_files, try_file
+from benchmarks.flips import CHECKED, flip
+from benchmarks.spoiling import ANY, OWN, RARE
+from benchmarks.surfaces import SURFACES, try_bytes
 from pipeline.annotate.parses import read_parse
 from pipeline.dataset.readers import read_label_map
 
+READERS = {
+    "image": "images/*_0.jpg",
+    "keypoints": "keypoints/*.json",
+    "label_map": "label_maps/*.png",
+    "dense": "dense/*.png",
+    "dense_uv": "dense/*.npz",
+}
+"""Files of the dataset: surface, and where they lie in a category's folder."""
 COMMON = settings(
     max_examples=60,
     deadline=None,
@@ -33,18 +44,41 @@ COMMON = settings(
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     root = write_dataset(tmp_path_factory.mktemp("dresscode"), train=1, test=0)
-    return {modality: load_files(root, modality) for modality in READERS}
+    return {
+        modality: [path.read_bytes() for path in sorted(root.glob(f"*/{pattern}"))]
+        for modality, pattern in READERS.items()
+    }
 
 
 def outcome(tmp_path, modality, data):
-    path = tmp_path / modality
-    path.write_bytes(data)
-    return try_file(modality, path)
+    return try_bytes(SURFACES[modality], data, tmp_path)
+
+
+CORPUS = Path(__file__).parent / "corpus"
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_every_file_of_the_corpus_gives_an_answer_or_a_clear_error_at_once(tmp_path, surface):
+    """The corpus holds a whole file, and what benchmarks/fuzz.py found, for every surface."""
+    files = sorted((CORPUS / surface).iterdir())
+    assert [path.stem for path in files].count("seed") == 1
+    for path in files:
+        began = time.monotonic()
+        found = try_bytes(SURFACES[surface], path.read_bytes(), tmp_path)
+        assert not found.startswith("BAD"), f"{path.name}: {found}"
+        assert (found == "answer") or path.stem != "seed", f"{path.name}: {found}"
+        assert time.monotonic() - began < 15  # the first one imports what it needs
+
+
+@pytest.mark.parametrize("surface", CHECKED)
+def test_a_flipped_bit_is_told_or_changes_nothing(tmp_path, surface):
+    outcomes = flip(SURFACES[surface], 60, 2, tmp_path)
+    assert set(outcomes) <= {"told", "same"} and outcomes["told"] > 10
 
 
 @pytest.mark.parametrize("modality", READERS)
 def test_files_as_they_are_give_arrays(files, tmp_path, modality):
-    assert [outcome(tmp_path, modality, data) for data in files[modality]] == ["array"] * 3
+    assert [outcome(tmp_path, modality, data) for data in files[modality]] == ["answer"] * 3
 
 
 @pytest.mark.parametrize(
@@ -63,14 +97,14 @@ def test_spoilt_files_give_arrays_or_errors(files, tmp_path, modality, way):
             end_mark_alone = (
                 modality in ("label_map", "dense") and 0 < lost <= 20
             )  # a PNG's last words
-            assert found != "array" or end_mark_alone
+            assert found != "answer" or end_mark_alone
 
 
 @pytest.mark.parametrize("modality", READERS)
 def test_files_of_another_modality_are_refused_or_mean_the_same(files, tmp_path, modality):
     for other, contents in files.items():
         allowed = (
-            {"array"} if other == modality else {"unreadable", "mode", "values", "shape", "size"}
+            {"answer"} if other == modality else {"unreadable", "mode", "values", "shape", "size"}
         )
         if (modality, other) in (
             ("image", "label_map"),
@@ -78,7 +112,7 @@ def test_files_of_another_modality_are_refused_or_mean_the_same(files, tmp_path,
             ("label_map", "dense"),
         ):
             allowed.add(
-                "array"
+                "answer"
             )  # pictures in their own right; part numbers up to 17 could be classes
         assert outcome(tmp_path, modality, contents[0]) in allowed, other
 
@@ -114,7 +148,7 @@ def test_arbitrary_json_is_refused(tmp_path, content):
 )
 def test_eighteen_rows_of_any_numbers_give_keypoints_or_an_error(tmp_path, rows):
     assert outcome(tmp_path, "keypoints", json.dumps({"keypoints": rows}).encode()) in (
-        "array",
+        "answer",
         "values",
         "frame",
     )
@@ -154,7 +188,12 @@ def test_array_of_any_header_is_refused_or_valid(tmp_path, shape, length, kind):
     )
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("uv.npy", member.getvalue() + bytes(length))
-    assert outcome(tmp_path, "dense_uv", out.getvalue()) in ("array", "shape", "size", "unreadable")
+    assert outcome(tmp_path, "dense_uv", out.getvalue()) in (
+        "answer",
+        "shape",
+        "size",
+        "unreadable",
+    )
 
 
 @pytest.mark.parametrize("modality", ["label_map", "dense", "image"])
@@ -232,10 +271,10 @@ def write_bombs(folder):
 READ_ALL = """
 import resource, sys
 from pathlib import Path
-from benchmarks.fuzz_readers import try_file
+from benchmarks.surfaces import SURFACES, try_bytes
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sorted(Path(sys.argv[1]).iterdir()):
-    print(path.name, try_file(path.name.split("-")[0], path))
+    print(path.name, try_bytes(SURFACES[path.name.split("-")[0]], path.read_bytes()))
 print("grown", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

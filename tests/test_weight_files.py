@@ -72,6 +72,18 @@ def test_a_flipped_bit_in_a_runs_state_is_told(tmp_path):
         read_run(path)
 
 
+def test_an_archive_that_python_and_torch_read_differently_is_refused(network, tmp_path):
+    """One bit makes an entry a folder: torch takes it for empty, zipfile reads on."""
+    path = tmp_path / "own.pt"
+    save_official(network, path)
+    whole = bytearray(path.read_bytes())
+    entry = whole.rindex(b"PK\x01\x02")
+    whole[entry + 38] ^= 0x10
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match="a folder in place of a tensor"):
+        read_checkpoint(path)
+
+
 # Files that ask for much
 
 

@@ -32,6 +32,11 @@ SLACK = 1 << 16
 DEEPEST = 100
 
 
+DIRECTORY = 0x10
+"""The attribute by which DOS marks a folder, in zip archives too."""
+NOT_A_ZIP = (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
+
+
 def read_torch(path: Path, remedy: str = REMEDY) -> Any:
     """What ``torch.save`` wrote, on the CPU.
 
@@ -87,9 +92,12 @@ def _check_archive(path: Path, remedy: str) -> None:
             if blown_up or sum(e.file_size for e in entries) > path.stat().st_size + SLACK:
                 found = "entries that are compressed, or larger than the file"
                 raise DataError(path, found, "a file that torch.save wrote", remedy)
+            if any(entry.external_attr & DIRECTORY for entry in entries):
+                # Python reads such an entry, torch takes it for a folder without content.
+                raise _no_checkpoint(path, "a folder in place of a tensor", remedy)
             told = any(entry.CRC for entry in entries)  # torch can be told to write none
             broken = archive.testzip() if told else None
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+    except NOT_A_ZIP as error:
         raise _no_checkpoint(path, first_line(error), remedy) from None
     if broken:
         raise DataError(

@@ -13,7 +13,9 @@ import collections
 import io
 import math
 import pickle
+import pickletools
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -141,6 +143,18 @@ class _Reader(pickle.Unpickler):
         return self.storage_of(dtype, str(key))
 
 
+def _load(file: io.BytesIO, storage_of: Callable[[str, str], _Storage]):
+    """The next pickle of the file, once its instructions are known to ask for no more than it
+    holds: the unpickler takes memory for a length, or for a place in its memo, before it looks."""
+    begin = file.tell()
+    # ValueError where bytes are missing
+    for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
+        if instruction.name.endswith("PUT") and not 0 <= argument <= count:
+            raise pickle.UnpicklingError(f"a place {argument} after {count} instructions")
+    file.seek(begin)
+    return _Reader(file, storage_of).load()
+
+
 def load_dump(path: Path) -> list:
     """The list in a dump; arrays behind ``.value``, objects as Records.
 
@@ -195,7 +209,7 @@ def _read_archive(data: bytes):
                 loaded[key] = _Storage(dtype, archive.read(base + key))
             return loaded[key]
 
-        return _Reader(io.BytesIO(archive.read(main)), storage_of).load()
+        return _load(io.BytesIO(archive.read(main)), storage_of)
 
 
 def _read_stream(file: io.BytesIO):
@@ -206,13 +220,13 @@ def _read_stream(file: io.BytesIO):
     def storage_of(dtype: str, key: str) -> _Storage:
         return storages.setdefault(key, _Storage(dtype))
 
-    first = _Reader(file, storage_of).load()
+    first = _load(file, storage_of)
     if first != _MAGIC:
         return first
     for _ in range(2):
-        _Reader(file, storage_of).load()
-    content = _Reader(file, storage_of).load()
-    for key in _Reader(file, storage_of).load():
+        _load(file, storage_of)
+    content = _load(file, storage_of)
+    for key in _load(file, storage_of):
         storage = storages[str(key)]
         count = int.from_bytes(file.read(8), "little")
         storage.data = file.read(count * storage.dtype.itemsize)

@@ -25,6 +25,7 @@ from pipeline.dataset.label_sets import GLOVE, SOCKS, TABLES, translate
 Runner = Callable[[np.ndarray], list[np.ndarray]]
 """(1, 3, h, w) or (1, h, w, 3) float32 -> the model's outputs as arrays."""
 KINDS = {"label_map": N_ATR, "dense": N_DENSE}
+LONGEST_NAME = 255
 DOCS = "docs/photos.md tells what a description holds"
 
 
@@ -94,7 +95,10 @@ def read_description(path: Path) -> Description:
     if unknown := sorted(set(map(str, content)) - names):
         known = "entries among " + ", ".join(sorted(names))
         raise DataError(path, f"unknown entries {', '.join(unknown)}", known, DOCS)
-    model = path.parent / str(content["model"])
+    if not isinstance(content["model"], str) or not 0 < len(content["model"]) <= LONGEST_NAME:
+        found = f"model is {str(content['model'])[:40]!r}"
+        raise DataError(path, found, "the name of a file beside it", DOCS)
+    model = path.parent / content["model"]
     if not model.is_file():
         raise DataError(model, "no such file", "the model that the description names", DOCS)
     return Description(**_checked(path, content) | {"model": model})
@@ -126,6 +130,8 @@ def _checked(path: Path, content: dict) -> dict:
         content["kind"],
         content.get("classes", "atr" if content["kind"] == "label_map" else None),
     )
+    if not isinstance(classes, (str, list, type(None))):
+        raise wrong("classes", f"{', '.join(TABLES)}, or a list of numbers")
     table = TABLES.get(classes) if isinstance(classes, str) else tuple(classes or range(N_DENSE))
     allowed = (
         {*range(KINDS[kind]), GLOVE, SOCKS} if isinstance(classes, str) else set(range(KINDS[kind]))

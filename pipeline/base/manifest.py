@@ -10,7 +10,7 @@ import site
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,6 +18,12 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 
 FILE_NAME = "data_manifest.json"
+
+
+@lru_cache(maxsize=256)
+def _folder(root: Path, pattern: str, category: Category) -> Path:
+    """A modality's folder: five paths a person are made, and most of the time went here."""
+    return Path(root) / pattern.format(category=category.value)
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,8 @@ class Manifest:
 
     def path(self, root: Path, modality: str, category: Category, person_id: str) -> Path:
         """Where a file lies; ``modality`` is a key of ``layout``."""
-        return Path(root) / self.layout[modality].format(category=category.value, id=person_id)
+        folder, _, name = self.layout[modality].rpartition("/")
+        return _folder(root, folder, category) / name.format(id=person_id)
 
     def ids(self, category: Category, split: str) -> IdRange:
         """Running numbers of a category's people in a split, such as ``test_unpaired``."""

@@ -74,10 +74,11 @@ def read_images(text: bytes) -> Iterator[tuple[str, tuple[int, int], list[Shape]
     Raises:
         ValueError: no such XML, or values that can't be.
     """
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+    words = text.decode("utf-8-sig")  # in another encoding entities would go unseen
+    if "<!DOCTYPE" in words or "<!ENTITY" in words:
         raise ValueError("XML with entities")
     try:
-        root = ElementTree.fromstring(text)
+        root = ElementTree.fromstring(words)
     except ElementTree.ParseError as error:
         raise ValueError(f"no XML ({error})") from None
     for image in root.iter("image"):

@@ -1,90 +1,16 @@
-"""Feeds the readers thousands of spoilt files: each has to give a valid array or a DataError, soon,
-in little memory.
-
-    python benchmarks/fuzz_readers.py DATA --files 5000
-
-DATA is a dataset, such as one of make-sample. Its files are cut, flipped, joined, given other
-headers, or replaced by bombs, and read in processes of their own, so that a crash or a hang is
-seen. Prints what came of them for each reader.
-"""
+"""Ways to spoil a file: any file, and those that know its format."""
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
-import resource
-import signal
+import re
 import struct
-import sys
-import tempfile
-import time
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from pathlib import Path
 
 import cv2
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from pipeline.base.errors import DataError
-from pipeline.dataset.readers import (
-    read_dense,
-    read_dense_uv,
-    read_image,
-    read_keypoints,
-    read_label_map,
-)
-
-SECONDS, MEGABYTES = 20, 1000
-"""What one file may take at most: time, and memory of the process that reads it."""
-SUSPECT = "being_read"
-Outcome = tuple[Counter, list[str], float, float]
-
-
-def _is_image(a: np.ndarray) -> bool:
-    return a.dtype == np.uint8 and a.ndim == 3 and a.shape[2] == 3 and a.size > 0
-
-
-def _is_map(highest: int) -> Callable[[np.ndarray], bool]:
-    return lambda a: a.dtype == np.uint8 and a.ndim == 2 and a.size > 0 and a.max() <= highest
-
-
-def _is_keypoints(a: np.ndarray) -> bool:
-    missing = np.isnan(a[:, 0])
-    return (
-        a.shape == (18, 3)
-        and a.dtype == np.float32
-        and np.isfinite(a[~missing]).all()
-        and np.isnan(a[missing, :2]).all()
-        and (a[missing, 2] == 0).all()
-    )
-
-
-def _is_uv(a: np.ndarray) -> bool:
-    return (
-        a.dtype == np.float32
-        and a.ndim == 3
-        and a.shape[0] == 2
-        and a.size > 0
-        and np.isfinite(a).all()
-    )
-
-
-READERS: dict[str, tuple[Callable, str, Callable[[np.ndarray], bool]]] = {
-    "image": (read_image, "images/*_0.jpg", _is_image),
-    "keypoints": (lambda path: read_keypoints(path, (512, 384)), "keypoints/*.json", _is_keypoints),
-    "label_map": (read_label_map, "label_maps/*.png", _is_map(17)),
-    "dense": (read_dense, "dense/*.png", _is_map(24)),
-    "dense_uv": (read_dense_uv, "dense/*.npz", _is_uv),
-}
-"""Modality -> reader, its files in a category's folder, whether an array is one that the reader
-promises."""
 
 SIZES = (0, 1, 255, 4096, 20_000, 65_535, 2**31 - 1, 2**32 - 1)
 
@@ -210,6 +136,147 @@ def other_json(data: bytes, random: np.random.Generator) -> bytes:
         return b'{"keypoints": ' * 5000
 
 
+ODD_VALUES = (
+    None,
+    True,
+    -1,
+    0,
+    10**30,
+    -(2**63),
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "../../x",
+    "\0",
+    "\ud800",
+    "1e3",
+    [],
+    {},
+    [[]],
+    [0] * 999,
+    {"a": {"b": [1]}},
+)
+
+
+def change_json(data: bytes, random: np.random.Generator) -> bytes:
+    """One value anywhere in a JSON file replaced, doubled, renamed, moved or left out."""
+    content = json.loads(data)
+    holder, key = None, None
+    value = content
+    while isinstance(value, (dict, list)) and value:
+        holder = value
+        key = random.choice(list(value)) if isinstance(value, dict) else random.integers(len(value))
+        key = str(key) if isinstance(value, dict) else int(key)
+        value = holder[key]
+        if random.random() < 0.25:
+            break
+    if holder is None:
+        return json.dumps(ODD_VALUES[random.integers(len(ODD_VALUES))]).encode()
+    change = random.integers(0, 5)
+    if change == 0:
+        del holder[key]
+    elif change == 1 and isinstance(holder, list):
+        holder.insert(key, value)
+    elif change == 2 and isinstance(holder, dict):
+        holder[str(random.choice(["", "a", "x" * 300, *holder]))] = holder.pop(key)
+    elif change == 3 and isinstance(value, (int, float)):
+        holder[key] = value * float(random.choice([-1, 0, 0.5, 1e3, 1e9, 1e300]))
+    else:
+        holder[key] = ODD_VALUES[random.integers(len(ODD_VALUES))]
+    return json.dumps(content).encode()
+
+
+def change_words(data: bytes, random: np.random.Generator) -> bytes:
+    """One word of a text replaced, doubled, or its line repeated."""
+    words = data.split(b" ")
+    at = random.integers(len(words))
+    odd = (b"", b"-1", b"9" * 40, b"nan", b"[", b"&a *a", b"\xff", b"#", b"\n", b"1e999", b"../x")
+    change = random.integers(0, 3)
+    if change == 0:
+        words[at] = odd[random.integers(len(odd))]
+    elif change == 1:
+        words[at] = words[at] * int(random.integers(2, 50))
+    else:
+        return data * int(random.integers(2, 20))
+    return b" ".join(words)
+
+
+def change_attribute(data: bytes, random: np.random.Generator) -> bytes:
+    """One quoted value of an XML file replaced."""
+    places = [m.span() for m in re.finditer(rb'"[^"]*"', data)]
+    start, end = places[random.integers(len(places))]
+    odd = (
+        b"",
+        b"-1",
+        b"0",
+        b"1e9",
+        b"nan",
+        b"9" * 30,
+        b"0, 99999999",
+        b"a" * 5000,
+        b"&lt;",
+        b"utv-8",
+    )
+    return data[:start] + b'"' + odd[random.integers(len(odd))] + b'"' + data[end:]
+
+
+def change_h5(data: bytes, random: np.random.Generator) -> bytes:
+    """An attribute or a table of an HDF5 file replaced by another value, type or shape."""
+    import h5py
+
+    from pipeline.shards.hdf5 import check_texts
+
+    memory = io.BytesIO(data)
+    check_texts(memory)  # a spoilt file would take this process' memory
+    with h5py.File(memory, "r+") as file:
+        names = list(file)
+        if random.random() < 0.5 and len(file.attrs):
+            name = str(random.choice(list(file.attrs)))
+            odd = (-1, 10**12, "", "x" * 500, np.zeros(3), np.bytes_(b"\xff"), 1e300)
+            file.attrs[name] = odd[random.integers(len(odd))]
+        else:
+            name = str(random.choice(names))
+            del file[name]
+            odd_tables = (
+                np.zeros(0, np.uint8),
+                np.zeros((1, 1), np.float64),
+                np.array([b"x"], "S700"),
+                np.full(9, 2**62, np.uint64),
+                np.int32(5),
+            )
+            if random.random() < 0.8:
+                file[name] = odd_tables[random.integers(len(odd_tables))]
+    return memory.getvalue()
+
+
+def change_state(data: bytes, random: np.random.Generator) -> bytes:
+    """An entry of a torch file renamed, left out, or of another type, shape or value."""
+    import torch
+
+    content = torch.load(io.BytesIO(data), weights_only=True)
+    holder = content
+    while True:
+        key = list(holder)[random.integers(len(holder))]
+        inner = holder[key]
+        if not isinstance(inner, dict) or not inner or random.random() < 0.1:
+            break
+        holder = inner
+    change = random.integers(0, 4)
+    if change == 0:
+        del holder[key]
+    elif change == 1:
+        holder[str(random.choice(["", "module.x", "a" * 500]))] = holder.pop(key)
+    elif change == 2 and isinstance(inner, torch.Tensor):
+        odd = (inner.half(), inner.flatten(), inner[None], inner.to(torch.int64), inner * torch.nan)
+        holder[key] = odd[random.integers(len(odd))]
+    else:
+        holder[key] = ODD_VALUES[random.integers(len(ODD_VALUES))]
+    out = io.BytesIO()
+    torch.save(content, out)
+    return out.getvalue()
+
+
 def odd_array(data: bytes, random: np.random.Generator) -> bytes:
     """An .npz of another type or shape, of a false header, or one that unpacks to 2 GB."""
     out = io.BytesIO()
@@ -265,109 +332,32 @@ ANY = (
 )
 OWN = {
     "image": (oversize, repeat_scans, progressive_bomb),
+    "photo": (oversize, repeat_scans, progressive_bomb),
     "keypoints": (odd_json, odd_json, other_json, other_json),
     "label_map": (oversize, oversize, png_bomb),
     "dense": (oversize, oversize, png_bomb),
+    "flow": (oversize, oversize, png_bomb),
+    "parse": (oversize, oversize, png_bomb),
+    "dense_picture": (oversize, oversize, png_bomb),
     "dense_uv": (odd_array, odd_array, many_members),
+    "shard": (change_h5,) * 9,
+    "torch": (change_state,) * 9,
+    "run": (change_state,) * 9,
+    "cvat": (change_attribute,) * 9,
+    **{
+        name: (change_json,) * 20
+        for name in ("index", "description", "pose", "label_studio", "origins")
+    },
+    **{name: (change_words,) * 9 for name in ("options", "pairs", "exclude", "orders", "upload")},
 }
 RARE = {progressive_bomb: 0.02, png_bomb: 0.02, many_members: 0.1}
 """Costly ones, taken at this share of their turns."""
 
 
-def spoil(modality: str, files: list[bytes], random: np.random.Generator) -> tuple[str, bytes]:
+def spoil(surface: str, files: list[bytes], random: np.random.Generator) -> tuple[str, bytes]:
     """One file of ``files`` spoilt in a random way: the way's name and the bytes."""
-    ways = ANY + OWN[modality]
+    ways = ANY + OWN.get(surface, ())
     way = ways[random.integers(len(ways))]
     if random.random() > RARE.get(way, 1):
         way = flip_bits
     return way.__name__, way(files[random.integers(len(files))], random)
-
-
-def try_file(modality: str, path: Path) -> str:
-    """``array``, the kind of the DataError, or ``BAD ...`` for anything that must not happen."""
-    read, _, is_valid = READERS[modality]
-    try:
-        array = read(path)
-    except DataError as error:
-        return (
-            getattr(error, "kind", "error")
-            if str(path) in str(error)
-            else f"BAD message without the file: {error}"
-        )
-    except BaseException as error:  # whatever comes here is what this script looks for
-        return f"BAD {type(error).__name__}: {error}"[:200]
-    return "array" if is_valid(array) else f"BAD array {array.shape} {array.dtype}"
-
-
-def load_files(root: Path, modality: str, most: int = 6) -> list[bytes]:
-    """Contents of some real files of a modality."""
-    return [path.read_bytes() for path in sorted(root.glob(f"*/{READERS[modality][1]}"))[:most]]
-
-
-def read_spoilt(root: Path, modality: str, count: int, seed: int, folder: Path) -> Outcome:
-    """Outcomes of ``count`` spoilt files, what must not happen, the slowest in seconds, the peak
-    memory in MB."""
-    random, files = np.random.default_rng(seed), load_files(root, modality)
-    outcomes, bad, slowest = Counter(), [], 0.0
-    path = folder / f"{SUSPECT}_{modality}"
-    signal.signal(
-        signal.SIGALRM, signal.SIG_DFL
-    )  # a hang ends the process, whatever C code it is in
-    for number in range(count):
-        way, data = spoil(modality, files, random)
-        path.write_bytes(data)
-        signal.alarm(SECONDS)
-        start = time.perf_counter()
-        outcome = try_file(modality, path)
-        slowest = max(slowest, time.perf_counter() - start)
-        signal.alarm(0)
-        outcomes[outcome.split()[0]] += 1
-        if outcome.startswith("BAD"):
-            bad.append(f"{modality}, seed {seed}, file {number}, {way}: {outcome}")
-            (folder / f"bad_{modality}_{seed}_{number}").write_bytes(data)
-    return outcomes, bad, slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def fuzz(root: Path, modality: str, files: int, seed: int, folder: Path) -> Outcome:
-    """``read_spoilt`` in a process of its own, whose death is a finding."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            return pool.submit(read_spoilt, root, modality, files, seed, folder).result()
-        except BrokenProcessPool:
-            kept = folder / f"crash_{modality}_{seed}"
-            (folder / f"{SUSPECT}_{modality}").rename(kept)
-            return (
-                Counter(BAD=1),
-                [f"{modality}: the process died or took longer than {SECONDS} s on {kept}"],
-                0,
-                0,
-            )
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path, help="dataset to take files from")
-    parser.add_argument("--files", type=int, default=5000, help="spoilt files in all [5000]")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="folder for files that a reader failed on")
-    options = parser.parse_args()
-    folder = options.keep or Path(tempfile.mkdtemp(prefix="fuzz_"))
-    folder.mkdir(parents=True, exist_ok=True)
-    failed = False
-    for modality in READERS:
-        count = options.files // len(READERS)
-        outcomes, bad, slowest, peak = fuzz(options.data, modality, count, options.seed, folder)
-        failed |= bool(bad) or peak > MEGABYTES
-        counts = ", ".join(f"{name} {n}" for name, n in sorted(outcomes.items()))
-        print(
-            f"{modality:10} {sum(outcomes.values()):6} files: {counts}; slowest {slowest:.2f} s, "
-            f"peak {peak:.0f} MB"
-        )
-        print("".join(f"  {line}\n" for line in bad[:10]), end="", flush=True)
-    return int(failed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
