@@ -149,7 +149,7 @@ def _load(file: io.BytesIO, storage_of: Callable[[str, str], _Storage]):
     begin = file.tell()
     # ValueError where bytes are missing
     for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
-        if instruction.name.endswith("PUT") and not 0 <= argument <= count:
+        if instruction.name.endswith("PUT") and not 0 <= int(argument or 0) <= count:
             raise pickle.UnpicklingError(f"a place {argument} after {count} instructions")
     file.seek(begin)
     return _Reader(file, storage_of).load()
