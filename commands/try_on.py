@@ -23,8 +23,8 @@ from pipeline.masks.styles import ALL_STYLES, STANDARD
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)
 WORN = (
-    "does not lie on a plain ground: all of the picture is taken for the garment. A garment that "
-    "somebody wears has to be cut out first, onto white."
+    "does not lie on a plain ground: all of the picture is taken for the garment. What somebody "
+    "wears is cut out by a label map: annotate that photo and give --garment worn:ID."
 )
 
 
@@ -50,7 +50,8 @@ class ResultSize(SizeType):
     "--garment",
     "garments",
     multiple=True,
-    help="Id, or any JPEG or PNG of a garment. Repeat for an outfit: put on in this order.",
+    help="Id, any JPEG or PNG of a garment, or worn:ID for what that person wears, cut out of the "
+    "photo by the label map. Repeat for an outfit: put on in this order.",
 )
 @click.option(
     "--category",

@@ -12,10 +12,11 @@ from itertools import islice
 import numpy as np
 import torch
 
-from model.tryon.explain import Explained
+from model.tryon.explain import Explained, can_explain
 from model.tryon.orders import Order, garment_picture, resolve
 from model.tryon.predictor import TryOn
 from model.tryon.step import Step, prepare_step
+from model.tryon.worn import after
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.names import DEFAULT_HW, REGION, WHOLE
@@ -88,9 +89,21 @@ class Dressed:
     def take(self, number: int, output: torch.Tensor, look: Look) -> None:
         """Puts the network's output (3, H, W) into the picture."""
         assert self.step is not None
-        last = number == len(self.order.pieces) - 1
+        last = self.is_last(number)
         self.picture = self.step.finish(output, raw=look.raw and last)
         self.step = None
+
+    def is_last(self, number: int) -> bool:
+        return number == len(self.order.pieces) - 1
+
+    def relabel(self, number: int, weight: np.ndarray, look: Look) -> None:
+        """Gives the person the labels of the result of piece ``number``, whose weight (h, w) the
+        network has told: the next mask is drawn from them."""
+        category = self.order.pieces[number].category
+        assert self.step is not None and category is not None
+        self.person = after(self.person, self.step, weight, category)
+        if self.small is not None:
+            self.small = self.person.at(look.network_hw)
 
     @property
     def mask(self) -> np.ndarray:
@@ -242,7 +255,11 @@ def _dress(
         output = predictor(
             *(torch.stack(parts) for parts in zip(*(d.step.inputs for d in members if d.step)))
         ).cpu()
-        for dressed in members if look.explain else ():
-            if step == len(dressed.order.pieces) - 1 and dressed.step is not None:
+        for dressed in members:
+            assert dressed.step is not None
+            if dressed.is_last(step) and look.explain:
                 dressed.explained = Explained(predictor, dressed.step)
+            elif not dressed.is_last(step) and can_explain(predictor):
+                weight = Explained(predictor, dressed.step).layers.weight[0, 0].numpy()
+                dressed.relabel(step, weight, look)
         list(pool.map(lambda d, o: d.take(step, o, look), members, output))  # noqa: B023

@@ -8,19 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
+from model.tryon.worn import worn_garment
 from pipeline.annotate.photos import fit_garment, read_garment
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.dataset.person import Identity
 from pipeline.people.source import People, parse_name
 
+WORN = "worn:"
+"""Before the name of a person whose own garment is meant, as the photo shows it."""
 CATEGORY_WORDS = {str(c): c for c in Category} | {str(c.index): c for c in Category}
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One garment to put on: an id or a picture file, and its category (None: the folder that holds
-    the id)."""
+    """One garment to put on: an id, a picture file, or what a person wears (``worn:`` and a name),
+    and its category (None: the folder that holds the id)."""
 
     garment: str
     category: Category | None = None
@@ -68,7 +71,10 @@ def resolve(people: People, order: Order) -> Order:
     pieces = []
     for piece in order.pieces:
         category = piece.category
-        if category is None:
+        if piece.garment.startswith(WORN):
+            wearer = piece.garment.removeprefix(WORN)
+            category = category or people.locate("person", wearer)[0]
+        elif category is None:
             if is_picture_file(people, piece.garment):
                 raise DataError(
                     piece.garment,
@@ -91,8 +97,12 @@ def resolve(people: People, order: Order) -> Order:
 
 
 def garment_picture(people: People, piece: Piece, size_hw: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a piece at ``size_hw``: of an id, or of any picture file. Raises
-    DataError."""
+    """(H, W, 3) uint8 RGB of a piece at ``size_hw``: of an id, of any picture file, or cut out of
+    the photo of whoever wears it. Raises DataError."""
+    if piece.garment.startswith(WORN):
+        assert piece.category is not None  # ``resolve`` has looked
+        wearer = people.person(piece.garment.removeprefix(WORN), piece.category)
+        return worn_garment(wearer, piece.category, size_hw)
     if is_picture_file(people, piece.garment):
         return read_garment(piece.garment, size_hw)
     return fit_garment(people.garment(piece.garment, hint=piece.category), size_hw)

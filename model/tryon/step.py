@@ -75,7 +75,8 @@ def prepare_step(
     picture: np.ndarray | None = None,
     frame: str = WHOLE,
 ) -> Step:
-    """A step with masks from the photo's annotations: nothing tells how an earlier garment lies.
+    """A step with masks from the person's annotations; ``worn.after`` makes them those of an
+    earlier step's result.
 
     Args:
         person: at the result's size, with a photo.
