@@ -29,10 +29,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 OPTIONS = ["--preset", "small", "--perceptual", "none", "--device", "cpu", "--pictures", "0"]
 OPTIONS += ["--epochs", "2", "--log-steps", "5", "--validation-share", "0.2", "--workers", "2"]
 BREAKS = """
-from model.training.train import Trainer
+from model.training.trainer import Trainer
 kind, where, step = sys.argv[3], float(sys.argv[4]), int(sys.argv[5])
 del sys.argv[3:6]
-update, forward = Trainer._update, Trainer._forward_and_backward
+update, forward = Trainer.update, Trainer._forward_and_backward
 def spoil_weights(self, *args):
     if self.place.step == step:
         with torch.no_grad():
@@ -48,9 +48,9 @@ def spoil_gradient(self, *args):
         self.network.dafnet.lights_decoder[2].weight.grad[0, 0] = where
     return terms
 if kind == "weights":
-    Trainer._update = spoil_weights
+    Trainer.update = spoil_weights
 elif kind == "statistics":
-    Trainer._update = spoil_statistics
+    Trainer.update = spoil_statistics
 else:
     Trainer._forward_and_backward = spoil_gradient
 """

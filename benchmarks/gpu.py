@@ -4,8 +4,11 @@ part."""
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,8 +17,14 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.network import MIB, Bench, compare, full_step, machine, table  # noqa: E402
+from benchmarks.network import MIB, Bench, compare, machine, table  # noqa: E402
+from model.loss.losses import PerceptualNetworks  # noqa: E402
+from model.network.config import NetworkConfig  # noqa: E402
 from model.network.warp import warp, warp_plain  # noqa: E402
+from model.training.config import TrainConfig  # noqa: E402
+from model.training.fits import what_fits  # noqa: E402
+from model.training.processes import Processes  # noqa: E402
+from model.training.setup import Data, build_network, build_setting, resolved  # noqa: E402
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -106,7 +115,7 @@ def warp_times(device: str, quick: bool, repeat: int) -> list[dict]:
 def networks(device: str, quick: bool, repeat: int, deadline: float) -> list[dict]:
     """People per second and memory in training and inference, by batch, form and dtype."""
     rows: list[dict] = []
-    size, preset = ((64, 64), "small") if quick else ((512, 384), "full")
+    size, preset = ((64, 64) if quick else (512, 384)), "full"  # the plain form has no other
     for batch in (1, 2) if quick else (1, 4, 16):
         for form, half in (
             ("plain", None),
@@ -144,28 +153,62 @@ def one_network(
     return {"ms": taken * 1e3, "people_per_s": batch / taken} | memory
 
 
-def full_steps(device: str, quick: bool) -> list[dict]:
-    """Memory of whole fine-tuning steps: every term of the loss, and AdamW."""
-    cases = [((64, 64), 1)] if quick else [((512, 384), 1), ((512, 384), 8), ((1024, 768), 2)]
+def drawn_shards(folder: Path, quick: bool) -> Path:
+    """Shards of drawn people, with flows, at the size that is measured."""
+    from pipeline.preprocess.run import preprocess
+    from pipeline.sample import make_sample
+
+    data, shards, jobs = folder / "data", folder / "shards", os.cpu_count() or 1
+    size = (128, 96) if quick else (512, 384)
+    make_sample(data, 2 if quick else 48, size, seed=1, jobs=jobs, test_pairs=1, flows=True)
+    preprocess(data, shards, size_hw=size, flows=True, jobs=jobs, max_skips=9)
+    return shards
+
+
+def train_config(precision: str, quick: bool, **changes) -> TrainConfig:
+    workers = 0 if quick else 8
+    return TrainConfig(precision=precision, workers=workers, mask_style="mix", **changes)
+
+
+def training(device: str, quick: bool, shards: Path) -> list[dict]:
+    """Steps of ``train`` itself: data, loss with every term (its weights are random, which costs
+    the same), optimiser, average. Time, people a second and memory by batch and number format."""
     rows = []
-    for size, batch in cases:
-        for half in (None, torch.bfloat16):
-            if device == "cuda":
-                torch.cuda.empty_cache()
-                torch.cuda.reset_peak_memory_stats()
-            bench = Bench("lean", size, batch, device, "small" if quick else "full")
-            full_step(bench, half)
-            row = {"part": "fits", "size": f"{size[0]}x{size[1]}", "batch": batch}
-            row["dtype"] = "bfloat16" if half else "float32"
-            rows.append(
-                row
-                | (
-                    {"peak_mib": torch.cuda.max_memory_allocated() / MIB}
-                    if device == "cuda"
-                    else {}
-                )
-            )
+    for precision in ("fp32", "bf16"):
+        config = resolved(train_config(precision, quick), None, None, NetworkConfig())
+        data = Data.open([shards], config)
+        processes = Processes.join(device)
+        network = build_network(NetworkConfig.preset("small" if quick else "full"), None)
+        setting = build_setting(config, data, network, processes.device, PerceptualNetworks())
+        for fit in what_fits(setting, data, processes, (1, 2) if quick else (1, 4, 8, 16)):
+            row = {"part": "training", "form": "train", "dtype": precision, "batch": fit.batch}
+            taken = {"ms": fit.seconds * 1e3, "people_per_s": fit.batch / fit.seconds}
+            rows.append(row | taken | {"peak_mib": fit.peak / MIB, "fits": fit.fits})
+        processes.leave()
     return rows
+
+
+def real_run(device: str, quick: bool, shards: Path, minutes: float) -> list[dict]:
+    """A run of ``train`` for some minutes: what its log says of speed, and whether it learns."""
+    from model.training.train import train
+
+    run = shards.parent / "run"
+    many = 2 if quick else 10_000
+    config = train_config("auto", quick, batch_size=2 if quick else 8, epochs=many, lr=1e-3)
+    config = replace(config, max_minutes=minutes, clip=1.0, ema=0.995, pictures=1)
+    shape = NetworkConfig.preset("small")
+    begun = time.monotonic()
+    summary = train([shards], run, config, network=shape, device=device, note=lambda _: None)
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    looks = [entry for entry in log if entry.get("event") == "epoch"]
+    steps = max(entry.get("step", 0) for entry in log)
+    figures = {
+        f"{name}_{when}": entry.get(name)
+        for name in ("l1_inside", "ssim_inside")
+        for when, entry in (("before", looks[0]), ("after", looks[-1]))
+    }
+    row = {"part": "run", "form": "train small", "steps": steps, "text": summary["text"]}
+    return [row | {"s": time.monotonic() - begun} | figures]
 
 
 def extras(device: str, quick: bool, repeat: int) -> list[dict]:
@@ -245,21 +288,28 @@ def profile(device: str, quick: bool) -> list[dict]:
     show_default=True,
 )
 @click.option(
-    "--minutes", default=6.5, show_default=True, help="No new network is timed after this."
+    "--minutes", default=6.0, show_default=True, help="No new network is timed after this."
 )
-def main(device: str, quick: bool, out: Path, minutes: float) -> None:
+@click.option(
+    "--train-minutes", default=5.0, show_default=True, help="Length of the real run after it."
+)
+def main(device: str, quick: bool, out: Path, minutes: float, train_minutes: float) -> None:
     """Measure the network on a GPU and write OUT/gpu.json and OUT/gpu.md."""
     deadline, repeat = time.monotonic() + minutes * 60, 1 if quick else 5
     torch.backends.cudnn.benchmark = True
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict] = []
+    shards: list[Path] = []
+    place = Path(tempfile.mkdtemp(prefix="gpu_"))
     parts = {
         "correctness": lambda: correctness(device, quick),
         "warp": lambda: warp_times(device, quick, repeat),
-        "fits": lambda: full_steps(device, quick),
+        "shards": lambda: shards.append(drawn_shards(place, quick)) or [],
+        "training": lambda: training(device, quick, shards[0]),
         "profile": lambda: profile(device, quick),
         "extras": lambda: extras(device, quick, repeat),
         "networks": lambda: networks(device, quick, repeat, deadline),
+        "run": lambda: real_run(device, quick, shards[0], train_minutes),
     }
     for name, part in parts.items():
         start = time.monotonic()

@@ -137,6 +137,12 @@ def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
     "--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]"
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON and stop.")
+@click.option(
+    "--fit",
+    is_flag=True,
+    help="Try real steps of 1, 2, 4, ... pairs on the device, print time and memory of each, and "
+    "stop.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @training_options
 @click.pass_context
@@ -153,6 +159,7 @@ def command(
     lpips,
     device,
     dry_run,
+    fit,
     as_json,
     **values,
 ):
@@ -198,6 +205,7 @@ def command(
                 perceptual=perceptual,
                 device=device,
                 dry_run=dry_run,
+                fit=fit,
                 note=say,
                 bar=bar,
                 begun=begun,
@@ -208,9 +216,8 @@ def command(
         _exit(end.signal)
     try:
         if os.environ.get("RANK", "0") == "0":  # of several processes the first one speaks
-            click.echo(
-                json.dumps(summary, indent=1) if as_json or dry_run else f"{summary['text']} {run}"
-            )
+            told = summary["text"] if fit else f"{summary.get('text')} {run}"
+            click.echo(json.dumps(summary, indent=1) if as_json or dry_run else told)
     except BrokenPipeError:  # whoever read may have been told to end too
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if not summary.get("signal"):

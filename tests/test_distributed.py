@@ -28,11 +28,12 @@ import torch
 torch.set_num_threads(1)
 from pathlib import Path
 from tiny import tiny_network
-from model.training.train import train, Trainer
+from model.training.train import train
+from model.training.trainer import Trainer
 from model.training.config import TrainConfig
-import model.training.train
+import model.training.trainer
 rank = int(os.environ.get("RANK", 0))
-model.training.train.draw_curves = lambda entries, path: None  # slow
+model.training.trainer.draw_curves = lambda entries, path: None  # slow
 count = Trainer._forward_and_backward
 def listen(self, batch, weight):
     seen.extend([self.place.epoch, i] for i in batch["index"].tolist() if weight)

@@ -19,7 +19,8 @@ from model.training import run_state
 from model.training.config import TrainConfig
 from model.training.processes import Processes
 from model.training.run_state import read_checkpoint, write_checkpoint
-from model.training.train import Trainer, train
+from model.training.train import train
+from model.training.trainer import Trainer
 from model.training.watch import Ended, Stop
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
@@ -56,7 +57,7 @@ def quick():
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "model.training.train.draw_curves", lambda entries, path: None
+            "model.training.trainer.draw_curves", lambda entries, path: None
         )  # slow, and not what this is about
         yield
     torch.set_num_threads(before)
@@ -137,7 +138,7 @@ def test_killed_after_a_step_and_resumed_equals_never_stopped(
 
 
 def test_steps_after_the_last_checkpoint_are_done_again(shards, unbroken, tmp_path, monkeypatch):
-    update = Trainer._update
+    update = Trainer.update
 
     def die_before_the_sixth(self, *args):
         if self.place.step == 5:
@@ -145,7 +146,7 @@ def test_steps_after_the_last_checkpoint_are_done_again(shards, unbroken, tmp_pa
         update(self, *args)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Trainer, "_update", die_before_the_sixth)
+        patch.setattr(Trainer, "update", die_before_the_sixth)
         run(shards, tmp_path / "run", save_steps=4)
     assert read_checkpoint(tmp_path / "run" / "last.pt")["place"]["step"] == 4
     assert max(entry["step"] for entry in log_without_clock(tmp_path / "run")) == 5
@@ -183,7 +184,7 @@ def test_the_look_at_the_end_of_a_stopped_run_competes_for_the_best(
     shards, unbroken, tmp_path, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr("model.training.train.better", lambda figure, value, than: True)
+        patch.setattr("model.training.trainer.better", lambda figure, value, than: True)
         run(shards, tmp_path / "run", **stop_after(4, patch))
     assert read_checkpoint(tmp_path / "run" / "best.pt")["place"]["step"] == 4
     run(shards, tmp_path / "run", resume=True)  # compares whole epochs, as if never stopped

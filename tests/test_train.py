@@ -36,7 +36,8 @@ from model.training.schedule import (
     training_mode,
 )
 from model.training.summary import Ending, judge, summarise_run
-from model.training.train import Trainer, train
+from model.training.train import train
+from model.training.trainer import Trainer
 from model.training.validate import collapse, measure, mode_gap, summarise
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
@@ -61,7 +62,7 @@ def one_thread():
 def run(shards, folder, network=None, notes=None, options=None, **changes):
     with pytest.MonkeyPatch.context() as patch:
         if not changes.get("pictures"):
-            patch.setattr("model.training.train.draw_curves", lambda entries, path: None)  # slow
+            patch.setattr("model.training.trainer.draw_curves", lambda entries, path: None)  # slow
         return train(
             [shards],
             folder,
@@ -365,16 +366,16 @@ def test_patience_ends_a_run_that_no_longer_gets_better(shards, tmp_path):
 def test_a_run_without_finite_gradients_warns_and_gives_up_with_advice(
     shards, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("model.training.train.MOST_SKIPPED", 3)
+    monkeypatch.setattr("model.training.trainer.MOST_SKIPPED", 3)
     notes: list[str] = []
-    update = Trainer._update
+    update = Trainer.update
 
     def spoil(self, *args):
         with torch.no_grad():
             self.network.dafnet.lights_decoder[2].weight.fill_(math.nan)
         update(self, *args)
 
-    monkeypatch.setattr(Trainer, "_update", spoil)
+    monkeypatch.setattr(Trainer, "update", spoil)
     with pytest.raises(DataError, match="3 steps without a finite gradient.*--lr"):
         run(shards, tmp_path / "run", batch_size=1, notes=notes)
     assert any("gradient is not finite" in note for note in notes)
@@ -391,7 +392,7 @@ def finite(checkpoint) -> bool:
 def test_weights_that_are_not_finite_end_the_run_and_spoil_no_checkpoint(
     shards, tmp_path, monkeypatch, value, place
 ):
-    update = Trainer._update
+    update = Trainer.update
 
     def spoil(self, *args):
         if self.place.step == 3:
@@ -399,7 +400,7 @@ def test_weights_that_are_not_finite_end_the_run_and_spoil_no_checkpoint(
                 self.network.dafnet.get_parameter(place).fill_(value)
         update(self, *args)
 
-    monkeypatch.setattr(Trainer, "_update", spoil)
+    monkeypatch.setattr(Trainer, "update", spoil)
     with pytest.raises(DataError, match="Lower --lr.*--init .*last.pt"):
         run(shards, tmp_path / "run", batch_size=4, save_steps=2, epochs=9)
     state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model.loss.losses import PerceptualNetworks, TryOnLoss
 from model.network.daflow import DAFlow
-from model.training.train import Trainer
+from model.training.trainer import Trainer
 
 SIZE = (128, 96)
 
@@ -71,13 +71,13 @@ def test_an_update_of_several_micro_batches_fetches_its_figures_at_once(
             return real(self)
 
         monkeypatch.setattr(Tensor, name, noted)
-    update = Trainer._update
+    update = Trainer.update
 
     def watched(self, *rest):
         fetched.clear()
         update(self, *rest)
         updates.append(list(fetched))
 
-    monkeypatch.setattr(Trainer, "_update", watched)
+    monkeypatch.setattr(Trainer, "update", watched)
     run(shards, tmp_path / "run", batch_size=2, accumulate=3, validation_share=0.0)
     assert updates and all(found == ["tolist"] for found in updates)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +44,29 @@ def opening(
 def estimate(seconds: float, steps: int) -> str:
     """How long the steps that are left will take, at ``seconds`` each."""
     return f"Time: about {clock(seconds * steps)} for {steps:,} steps, {seconds:.2g} s each"
+
+
+def room(device: torch.device) -> str:
+    """What a step took of the device's memory."""
+    peak, total = memory(device)
+    return (
+        f"Memory: {gigabytes(peak)} of {gigabytes(total)} at most so far; "
+        "--fit tells which batches fit"
+    )
+
+
+def memory(device: torch.device) -> tuple[int, int]:
+    """(bytes taken at most so far, bytes in all): of a card, or of this process and machine."""
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        return torch.cuda.max_memory_allocated(device), total
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"
 
 
 def clock(seconds: float) -> str:

@@ -51,6 +51,11 @@ class Setting:
     identity: dict = field(default_factory=dict)
 
     @property
+    def precision(self) -> str:
+        """A key of ``PRECISIONS``."""
+        return next(name for name, kind in PRECISIONS.items() if kind is self.autocast)
+
+    @property
     def terms(self) -> tuple[str, ...]:
         """Terms of the loss that are computed, and their total."""
         pixels = [name for name in TERMS if name in PIXEL_TERMS]
