@@ -45,6 +45,7 @@ GOING_ON = {
     "try-on": "Pictures that were written are whole; the same command makes all of them again.",
     "export": "Nothing was written; the same command begins again.",
     "export-data": "Finished people are kept: the same command goes on with the rest.",
+    "setup-annotators": "What was fetched is kept: the same command goes on with the rest.",
     "annotate": "The dataset appears when it is whole; the same command begins again.",
 }
 """What a person may do after a command was stopped."""
