@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -130,7 +131,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
-def _examples(found: list) -> list[str]:
+def _examples(found: list[Any]) -> list[str]:
     """The first findings of one kind, and how many more there are."""
     lines = [
         f"{d.path or d.key or 'all'}: {d.detail}" + (" (known)" if d.known else "")

@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -138,7 +139,7 @@ class LazyGroup(click.Group):
             ) from error
 
 
-def _show_warning(usual: Callable, message, category, *where, **more) -> None:
+def _show_warning(usual: Callable[..., Any], message, category, *where, **more) -> None:
     """A Notice as a line of its own; other warnings as usual."""
     if issubclass(category, Notice):
         return note(str(message))
@@ -168,7 +169,7 @@ class WeightsType(click.Path):
         return super().convert(value, param, ctx)
 
 
-class SizeType(click.ParamType):
+class SizeType(click.ParamType):  # type: ignore[type-arg]
     """``HxW`` in pixels -> (height, width)."""
 
     name = "HxW"
@@ -279,7 +280,7 @@ category_option = click.option(
 
 def size_option(
     default: str = SIZE_TEXT, multiple: int = SIZE_MULTIPLE, help: str = "Height x width in pixels."
-) -> Callable:
+) -> Callable[..., Any]:
     size = click.option(
         "--size",
         "size_hw",

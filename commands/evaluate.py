@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,7 +26,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 
-class NamedFolder(click.ParamType):
+class NamedFolder(click.ParamType):  # type: ignore[type-arg]
     """``NAME=FOLDER`` or ``FOLDER`` -> (name, path); the folder's own name by default."""
 
     name = "[NAME=]FOLDER"
@@ -307,7 +308,7 @@ def _split(ctx: click.Context, paths: tuple[str, ...]) -> tuple[list[Path], list
     return weights, shards
 
 
-def _tell_apart(methods: list, weights: list[Path]) -> None:
+def _tell_apart(methods: list[Any], weights: list[Path]) -> None:
     """Networks whose files have one name are called by their folder too."""
     names = [method.name for method in methods]
     for method, path in zip(methods, weights):
@@ -337,7 +338,7 @@ def _check_disturbed(method, shards: list[Path]) -> None:
     check_disturbable([method], ShardFolder(shards[0]).frame)
 
 
-def _disturbed(methods: list, shards: list[Path], mask_style: str, composite: bool, options):
+def _disturbed(methods: list[Any], shards: list[Path], mask_style: str, composite: bool, options):
     """Disturbance -> group -> figures of the first network."""
     from model.evaluation import evaluate as measures
     from model.evaluation.disturb import DISTURBANCES
@@ -361,7 +362,7 @@ def _disturbed(methods: list, shards: list[Path], mask_style: str, composite: bo
     return told
 
 
-def _tell_more(result: dict) -> None:
+def _tell_more(result: dict[str, Any]) -> None:
     if found := result.get("sensitivity"):
         for group, told in found.items():
             styles = ", ".join(f"{s} {v['l1']:.4f}" for s, v in told["styles"].items())

@@ -23,7 +23,7 @@ LISTED = 10
 WRITTEN = click.Path(dir_okay=False, path_type=Path)
 
 
-class Threshold(click.ParamType):
+class Threshold(click.ParamType):  # type: ignore[type-arg]
     """``SCORE=VALUE`` -> (name, value); 2 % is 0.02."""
 
     name = "SCORE=VALUE"

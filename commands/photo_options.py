@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +13,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PUT_UP = "  [default: what setup-annotators has put up]"
 
 
-def photo_options(command: Callable) -> Callable:
+def photo_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --parser, --dense-model, --guess and --mediapipe-python."""
     for option in reversed(
         (

@@ -15,7 +15,7 @@ from pipeline.preprocess.config import PreprocessConfig
 DEFAULTS = PreprocessConfig()
 
 
-class PartType(click.ParamType):
+class PartType(click.ParamType):  # type: ignore[type-arg]
     """``I/N`` -> (I, N), from 1."""
 
     name = "I/N"

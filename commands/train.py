@@ -9,7 +9,7 @@ import signal
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import NoReturn, get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
 import click
 
@@ -24,7 +24,7 @@ LARGEST_YAML = 1 << 16
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def _type(hint, metadata: dict) -> click.ParamType | None:
+def _type(hint, metadata: dict[str, Any]) -> click.ParamType | None:  # type: ignore[type-arg]
     if metadata["choices"]:
         return click.Choice(metadata["choices"])
     if hint is bool:
@@ -231,7 +231,7 @@ def _exit(number: signal.Signals) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _of_run(ctx: click.Context, run: Path, values: dict) -> dict:
+def _of_run(ctx: click.Context, run: Path, values: dict[str, Any]) -> dict[str, Any]:
     """Options of the run that goes on: its own, unless the command line or a YAML file says
     something else."""
     path = run / "config.json"

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import cv2
 import numpy as np
@@ -167,7 +167,7 @@ def held_out(keys: Sequence[str], keypoints: Sequence[np.ndarray], share: float)
     return out
 
 
-class TryOnDataset(Dataset):
+class TryOnDataset(Dataset[Any]):
     """Pairs of one or more shard folders as tensors (see ``Batch``); picklable, for any kind of
     loader worker.
 
@@ -260,7 +260,7 @@ class TryOnDataset(Dataset):
         height, width = self.size_hw
         return (PIXEL + FLOW * self.flows + CLOTH * self.cloth) * height * width
 
-    def __getitem__(self, key: int | tuple[int, int]) -> dict:
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         packed = np.empty((1, self.packed_bytes), np.uint8)
         self.fill(key, packed[0])
         index = key[1] if isinstance(key, tuple) else key

@@ -65,7 +65,7 @@ class Loader:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Generator[dict, None, None]:
+    def __iter__(self) -> Generator[dict[str, Any], None, None]:
         """Each a ``model.dataset.Batch``."""
         for samples, rows in self.packed():
             categories = torch.tensor([self.dataset.rows[row].category.index for row in rows])
@@ -96,7 +96,7 @@ class Loader:
     def _answers(self, slots: _Slots, order: Sequence[Request]) -> Iterable[Request | DataError]:
         if not self.workers:
             return map(slots.__getitems__, order)
-        filled: Dataset = slots
+        filled: Dataset[Any] = slots
         loader = DataLoader(
             filled,
             batch_sampler=order,  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ class Loader:
         return _from_workers(loader)
 
 
-def _from_workers(loader: DataLoader) -> Iterator[Any]:
+def _from_workers(loader: DataLoader[Any]) -> Iterator[Any]:
     """What the workers answer.
 
     A signal to the whole group (Ctrl-C, timeout, SLURM, systemd) is for the process that started
@@ -164,7 +164,7 @@ def _slot(shape: tuple[int, int], shared: bool) -> torch.Tensor:
     return (memory.share_memory_() if shared else memory)[ASIDE:].view(shape)
 
 
-class _Slots(Dataset):
+class _Slots(Dataset[Any]):
     """Fills a slot of the ring with the samples of a batch, and gives back what it was asked for.
 
     A damaged shard is given back too: raised here, it would reach the loader as a text with a
@@ -189,7 +189,7 @@ class Arrays:
     to fill it."""
 
     def __init__(self) -> None:
-        self._known: list[tuple[np.ndarray, weakref.ref]] = []
+        self._known: list[tuple[np.ndarray, weakref.ref[Any]]] = []
 
     def lend(self, shape: tuple[int, ...]) -> np.ndarray:
         """An array of this shape, its content undefined, that nobody else holds."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ MULTIPLE = 32
 """The network halves its input five times."""
 
 
-class PeopleDataset(Dataset):
+class PeopleDataset(Dataset[Any]):
     """People of a dataset or of shards as tensors (see ``Batch``), nothing about them by chance.
 
     For a look, a metric or a trainer of one's own; ``TryOnDataset`` is what training reads: shards

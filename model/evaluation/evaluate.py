@@ -63,18 +63,18 @@ class Evaluation:
     """
 
     result: dict[str, Any]
-    table: list[dict]
+    table: list[dict[str, Any]]
     dataset: TryOnDataset
     methods: list[Method]
     picture: str = OWN
 
     @property
-    def rows(self) -> list[dict]:
+    def rows(self) -> list[dict[str, Any]]:
         """Paired people of the first method, by its ranking picture."""
         name = self.methods[0].name
         return [r for r in self._of(name, self.picture) if r["pairing"] == PAIRED]
 
-    def _of(self, name: str, picture: str) -> list[dict]:
+    def _of(self, name: str, picture: str) -> list[dict[str, Any]]:
         return [r for r in self.table if r["method"] == name and r["picture"] == picture]
 
 
@@ -87,7 +87,7 @@ class _Run:
     tools: Instruments
     device: torch.device
     places: bool = True
-    table: list[dict] = field(default_factory=list)
+    table: list[dict[str, Any]] = field(default_factory=list)
     sets: dict[tuple[str, str, str, str], FeatureSet] = field(
         default_factory=lambda: defaultdict(FeatureSet)
     )
@@ -158,7 +158,7 @@ def evaluate(
     run = _Run(dataset, listed, tools, device or torch.device("cpu"), not augmentation)
     loader = Loader(dataset, in_batches(range(len(dataset)), batch_size), run.device, workers)
     with ThreadPoolExecutor(threads) as pool:
-        waiting: list[tuple[dict, Future]] = []
+        waiting: list[tuple[dict[str, Any], Future[Any]]] = []
         for batch in loader:
             begun = _measure(run, batch, pool)
             _collect(waiting)  # the batch before this one: its figures ran beside the methods
@@ -192,13 +192,13 @@ def _check_names(methods: list[Method]) -> None:
 def _first(dataset: TryOnDataset, limit: int | None) -> list[Row]:
     """The first rows of each category in each split, so that a limit leaves paired and unpaired
     people."""
-    rows: dict[tuple, list[Row]] = defaultdict(list)
+    rows: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in dataset.rows:
         rows[dataset.folders[row.folder].split, row.category].append(row)
     return [row for part in rows.values() for row in part[:limit]]
 
 
-def people_of(dataset: TryOnDataset, batch: dict) -> list[Shown]:
+def people_of(dataset: TryOnDataset, batch: dict[str, Any]) -> list[Shown]:
     """The rows of a batch as pictures."""
     return [
         Shown(
@@ -217,7 +217,7 @@ def _annotated(dataset: TryOnDataset, row: Row) -> Person:
     return reader.read(at, garment=False)
 
 
-def pictures_of(method: Method, batch: dict, people: list[Shown]) -> dict[str, list]:
+def pictures_of(method: Method, batch: dict[str, Any], people: list[Shown]) -> dict[str, list[Any]]:
     """Picture -> (H, W, 3) uint8 of each of the people, or None for whom the method has none."""
     own = method.draw(batch, people)
     put_back = [
@@ -227,11 +227,13 @@ def pictures_of(method: Method, batch: dict, people: list[Shown]) -> dict[str, l
     return {OWN: own, COMPOSITE: put_back}
 
 
-def _measure(run: _Run, batch: dict, pool: ThreadPoolExecutor) -> list[tuple[dict, Future]]:
+def _measure(
+    run: _Run, batch: dict[str, Any], pool: ThreadPoolExecutor
+) -> list[tuple[dict[str, Any], Future[Any]]]:
     """Rows of one batch, whose figures are on their way."""
     people, indices = people_of(run.dataset, batch), batch["index"].tolist()
     places = [Places(run.dataset, index) if run.places else None for index in indices]
-    begun: list[tuple[dict, Future]] = []
+    begun: list[tuple[dict[str, Any], Future[Any]]] = []
     originals = _originals(run, people)
     if run.tools.inception and not run.tools.protocol:
         _add_features(run, people, [shown.photo for shown in people], "", "")
@@ -258,7 +260,9 @@ def _measure(run: _Run, batch: dict, pool: ThreadPoolExecutor) -> list[tuple[dic
     return begun
 
 
-def _row(method: Method, picture: str, index: int, shown: Shown, places: Places | None) -> dict:
+def _row(
+    method: Method, picture: str, index: int, shown: Shown, places: Places | None
+) -> dict[str, Any]:
     return {
         "method": method.name,
         "picture": picture,
@@ -357,7 +361,7 @@ def _gather(
         run.truth_sets[name, picture, pairing, category].add(features[len(people) + at :][:1])
 
 
-def _collect(waiting: list[tuple[dict, Future]]) -> None:
+def _collect(waiting: list[tuple[dict[str, Any], Future[Any]]]) -> None:
     for row, task in waiting:
         row.update(task.result() | row)  # a protocol's own SSIM, measured before, stays
 
@@ -400,7 +404,7 @@ def _result(run: _Run, mask_style: str, picture: str) -> dict[str, Any]:
     }
 
 
-def _metrics(run: _Run, name: str, picture: str) -> dict[str, dict]:
+def _metrics(run: _Run, name: str, picture: str) -> dict[str, dict[str, Any]]:
     """Pairing -> group -> figures; and, by pose, those of paired people."""
     rows = [r for r in run.table if r["method"] == name and r["picture"] == picture]
     paired = [row for row in rows if row["pairing"] == PAIRED]
@@ -418,18 +422,18 @@ def _metrics(run: _Run, name: str, picture: str) -> dict[str, dict]:
     return _plain(metrics)
 
 
-def _means(rows: list[dict], names: Iterable[str]) -> dict[str, dict]:
+def _means(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Group -> means over its people; each counts once; NaN (an empty mask) is left out."""
     names = tuple(names)
     groups = {ALL: rows} | {str(c): [r for r in rows if r["category"] == c] for c in Category}
     return {group: _mean_of(members, names) for group, members in groups.items() if members}
 
 
-def _mean_of(rows: list[dict], names: Iterable[str]) -> dict:
+def _mean_of(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
     return {"count": len(rows)} | mean_figures(rows, names)
 
 
-def _add_distances(metrics: dict, run: _Run, name: str, picture: str) -> None:
+def _add_distances(metrics: dict[str, Any], run: _Run, name: str, picture: str) -> None:
     """FID and KID of each group; under a protocol against the truths of the method's own rows."""
     sets, protocol = run.sets, run.tools.protocol
     factor = protocol.kid_factor if protocol else 1.0
@@ -455,7 +459,7 @@ def _add_distances(metrics: dict, run: _Run, name: str, picture: str) -> None:
                 }
 
 
-def _plain(metrics: dict) -> dict:
+def _plain(metrics: dict[str, Any]) -> dict[str, Any]:
     """NaN, which JSON has not, as None."""
     return {
         kind: {

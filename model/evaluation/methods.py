@@ -58,7 +58,7 @@ class Method(Protocol):
     name: str
     facts: dict[str, Any]
 
-    def draw(self, batch: dict, people: Sequence[Shown]) -> list[np.ndarray | None]:
+    def draw(self, batch: dict[str, Any], people: Sequence[Shown]) -> list[np.ndarray | None]:
         """(H, W, 3) uint8 for each of the people; None for whom it has none."""
         ...
 
@@ -76,18 +76,18 @@ class Network:
         self.name = predictor.facts["file"]
         self.facts = {"weights": {k: v for k, v in predictor.facts.items() if k != "config"}}
 
-    def draw(self, batch: dict, people: Sequence[Shown]) -> list[np.ndarray | None]:
+    def draw(self, batch: dict[str, Any], people: Sequence[Shown]) -> list[np.ndarray | None]:
         steps = self._steps(people)
         output = self.predictor(*self._inputs(batch, steps))
         if not steps:
             return [to_image(image) for image in output]
         return [step.finish(image, raw=True) for step, image in zip(steps, output)]
 
-    def inputs(self, batch: dict, people: Sequence[Shown]) -> list[torch.Tensor]:
+    def inputs(self, batch: dict[str, Any], people: Sequence[Shown]) -> list[torch.Tensor]:
         """What the network takes for a batch: reference, garment, agnostic; on the CPU."""
         return self._inputs(batch, self._steps(people))
 
-    def _inputs(self, batch: dict, steps: list[Step]) -> list[torch.Tensor]:
+    def _inputs(self, batch: dict[str, Any], steps: list[Step]) -> list[torch.Tensor]:
         if not steps:
             return [batch[name] for name in ("reference", "garment", "agnostic")]
         return [torch.stack(parts) for parts in zip(*(step.inputs for step in steps))]
@@ -137,7 +137,7 @@ class ResultFolder:
         count = sum(map(len, self._places.values()))
         self.facts |= {"folder": self.folder.name, "pictures": count, "resized_from": []}
 
-    def draw(self, batch: dict, people: Sequence[Shown]) -> list[np.ndarray | None]:
+    def draw(self, batch: dict[str, Any], people: Sequence[Shown]) -> list[np.ndarray | None]:
         return [self._read(shown) for shown in people]
 
     def as_written(self, shown: Shown) -> np.ndarray | None:
@@ -196,7 +196,7 @@ class Plain:
     fill: Callable[[Shown], np.ndarray | None]
     facts: dict[str, Any] = field(default_factory=lambda: {"baseline": True})
 
-    def draw(self, batch: dict, people: Sequence[Shown]) -> list[np.ndarray | None]:
+    def draw(self, batch: dict[str, Any], people: Sequence[Shown]) -> list[np.ndarray | None]:
         return [self.fill(shown) for shown in people]
 
 

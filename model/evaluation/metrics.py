@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+from typing import Any
 
 import cv2
 import numpy as np
@@ -212,7 +213,7 @@ def pair_metrics(result: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> dic
     }
 
 
-def mean_figures(rows: Sequence[Mapping], names: Iterable[str]) -> dict[str, float]:
+def mean_figures(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, float]:
     """Means over people of the figures that they have; each person counts once, NaN does not.
 
     ``detail`` is the median: a ratio is far above 1 for somebody whose truth is nearly plain.

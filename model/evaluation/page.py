@@ -7,6 +7,7 @@ import base64
 import html
 import json
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -87,7 +88,7 @@ def render_page(evaluation: Evaluation) -> str:
     return "\n".join(parts)
 
 
-def _summary(result: dict) -> str:
+def _summary(result: dict[str, Any]) -> str:
     card = result["protocol"]
     return (
         f"{card['people']:,} people at {card['size']}, {card['complete']}; masks of style "
@@ -95,7 +96,7 @@ def _summary(result: dict) -> str:
     )
 
 
-def _figures(result: dict) -> list[str]:
+def _figures(result: dict[str, Any]) -> list[str]:
     """A table for each kind of people."""
     parts = []
     for kind in (PAIRED, UNPAIRED):
@@ -106,7 +107,7 @@ def _figures(result: dict) -> list[str]:
     return parts
 
 
-def _explained(result: dict) -> list[str]:
+def _explained(result: dict[str, Any]) -> list[str]:
     text = (
         "Composite: with the photo's visible pixels put back; own: as the method made it. L1 lies "
         "in [0, 1]. Inside: over the pixels that the mask hides. Higher is better for SSIM, PSNR "
@@ -128,7 +129,7 @@ def _explained(result: dict) -> list[str]:
     return [f"<p>{_safe(note)}</p>" for note in notes]
 
 
-def _charts(result: dict) -> list[str]:
+def _charts(result: dict[str, Any]) -> list[str]:
     """Bars by category and by pose, a chart for each figure, of the first method's composites."""
     charts, first = [], result["methods"][0]
     for figure, (title, form) in BARS.items():
@@ -159,7 +160,7 @@ def _bars(bars: list[tuple[str, float]], form: str) -> str:
     return "".join(lines)
 
 
-def _extra(result: dict) -> list[str]:
+def _extra(result: dict[str, Any]) -> list[str]:
     """Sensitivity to the mask, and disturbed people, where they were measured."""
     parts = []
     if found := result.get("sensitivity"):
@@ -197,7 +198,9 @@ def _row(cells: list[str], tag: str) -> str:
     return "<tr>" + "".join(f"<{tag}>{_safe(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
-def pick(evaluation: Evaluation, figure: str = "ssim_inside") -> dict[str, list[tuple[str, dict]]]:
+def pick(
+    evaluation: Evaluation, figure: str = "ssim_inside"
+) -> dict[str, list[tuple[str, dict[str, Any]]]]:
     """Category -> [("best", row), ("median", row), ("worst", row)] by a figure of ``RANKED``;
     fewer where there are fewer."""
     sign, found = RANKED[figure][1], {}
@@ -235,7 +238,7 @@ def _people(evaluation: Evaluation) -> list[str]:
     return parts
 
 
-def columns_of(evaluation: Evaluation, row: dict) -> dict[str, np.ndarray]:
+def columns_of(evaluation: Evaluation, row: dict[str, Any]) -> dict[str, np.ndarray]:
     """Heading -> (H, W, 3) uint8 RGB of one row, dressed again: garment, masked, the warped garment
     where the method is a network that tells it, own picture, composite and truth."""
     batch = next(iter(DataLoader(Subset(evaluation.dataset, [row["row"]]))))

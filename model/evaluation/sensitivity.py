@@ -75,7 +75,7 @@ def mask_sensitivity(
         progress(len(everyone[0]))
     if not rows:
         raise DataError(", ".join(map(str, shards)), "no paired people", "shards of test_paired")
-    groups: dict[str, list] = defaultdict(list)
+    groups: dict[str, list[Any]] = defaultdict(list[Any])
     for category, found in rows:
         groups[ALL].append(found)
         groups[category].append(found)
@@ -87,7 +87,9 @@ def _figures(picture: np.ndarray, photo: np.ndarray, region: np.ndarray) -> tupl
     return float(off), float(ssim_map(picture, photo)[region].mean())
 
 
-def _summary(members: list[dict[str, tuple[float, float]]], styles: Sequence[str]) -> dict:
+def _summary(
+    members: list[dict[str, tuple[float, float]]], styles: Sequence[str]
+) -> dict[str, Any]:
     means = {style: np.mean([found[style] for found in members], axis=0) for style in styles}
     values = np.array(list(means.values()))
     spread = np.ptp(values, axis=0) / np.maximum(np.abs(values.mean(0)), 1e-9)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +56,9 @@ class GuideWeights:
 GUIDES = tuple(item.name for item in fields(GuideWeights))
 
 
-def guide_terms(flows: Sequence[Flows], batch: dict, weights: GuideWeights) -> dict[str, Tensor]:
+def guide_terms(
+    flows: Sequence[Flows], batch: dict[str, Any], weights: GuideWeights
+) -> dict[str, Tensor]:
     """The bare terms, each the mean over the levels, as 0-dim tensors with a gradient.
 
     Args:
@@ -76,7 +79,10 @@ def guide_terms(flows: Sequence[Flows], batch: dict, weights: GuideWeights) -> d
 
 
 def guide_backward(
-    flows: Sequence[Flows], batch: dict, weights: GuideWeights, scale: float | Tensor = 1.0
+    flows: Sequence[Flows],
+    batch: dict[str, Any],
+    weights: GuideWeights,
+    scale: float | Tensor = 1.0,
 ) -> tuple[dict[str, Tensor], list[Tensor]]:
     """What each term adds to the loss, without a gradient; and the gradients of ``scale`` times
     their sum by grids and weights of every level, one after the other."""
@@ -93,7 +99,7 @@ def guide_backward(
     return {name: value.detach() for name, value in shares.items()}, gradients
 
 
-def _level_terms(flows: Flows, batch: dict, weights: GuideWeights) -> dict[str, Tensor]:
+def _level_terms(flows: Flows, batch: dict[str, Any], weights: GuideWeights) -> dict[str, Tensor]:
     size = flows.weights.shape[-2:]
     k = flows.weights.shape[1] // 2
     grids, shares = flows.grids[:, :k], flows.weights[:, :k]
@@ -132,7 +138,7 @@ def _level_terms(flows: Flows, batch: dict, weights: GuideWeights) -> dict[str, 
 
 
 @torch.no_grad()
-def nearest_skin(batch: dict) -> tuple[Tensor, Tensor]:
+def nearest_skin(batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """Where each cell of hidden skin finds visible skin: of its own kind, as long as that is not
     ``OTHER_KIND`` further than another. Cells are ``CELLS`` a side at most; nothing waits for the
     device.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -109,7 +110,7 @@ class TryOnLoss(nn.Module):
         self.inside, self.guides = inside, guides or GuideWeights()
 
     def forward(
-        self, levels: Sequence[Tensor], target: Tensor, batch: dict | None = None
+        self, levels: Sequence[Tensor], target: Tensor, batch: dict[str, Any] | None = None
     ) -> dict[str, Tensor]:
         """Terms of the loss without guides; ``levels`` coarse to fine and ``target`` (B, 3, H, W)
         in [-1, 1]; ``batch`` has the mask that ``inside`` counts by."""
@@ -127,7 +128,7 @@ class TryOnLoss(nn.Module):
         levels: Sequence[Tensor],
         target: Tensor,
         scale: float | Tensor = 1.0,
-        batch: dict | None = None,
+        batch: dict[str, Any] | None = None,
         flows: Sequence[Flows] = (),
     ) -> dict[str, Tensor]:
         """The same terms; afterwards the parameters behind ``levels`` hold the gradient of ``scale
@@ -174,7 +175,11 @@ class TryOnLoss(nn.Module):
         return self.forward(levels, target)
 
     def _passes(
-        self, index: int, size_hw: Sequence[int], target: Tensor, batch: dict | None = None
+        self,
+        index: int,
+        size_hw: Sequence[int],
+        target: Tensor,
+        batch: dict[str, Any] | None = None,
     ) -> Iterator[tuple[tuple[str, ...], Callable[[Tensor], list[Tensor]]]]:
         """What to compute at a level, in passes whose graphs are independent: (term names,
         prediction -> values).
@@ -197,7 +202,7 @@ class TryOnLoss(nn.Module):
             yield names, lambda prediction: compare(describe(_enlarged(prediction, factor)), wanted)  # noqa: B023
             wanted = None  # freed before the next pass makes its own
 
-    def _counts(self, batch: dict | None, size_hw: Sequence[int]) -> Tensor | None:
+    def _counts(self, batch: dict[str, Any] | None, size_hw: Sequence[int]) -> Tensor | None:
         """How much each pixel of a level counts, (B, 1, h, w); None where all count the same."""
         if batch is None or not self.inside:
             return None
@@ -236,7 +241,7 @@ class TryOnLoss(nn.Module):
         terms = {"total": sum(shares.values()) if total is None else total, **shares}
         return {**terms, "components": components}
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """The loss as plain values, for a run's configuration."""
         return {
             "perceptual": self.perceptual is not None,

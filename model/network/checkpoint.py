@@ -134,7 +134,7 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
     return _bare_names(weights), rest
 
 
-def _unwrapped(content: dict) -> tuple[dict, dict]:
+def _unwrapped(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What holds the weights, at most two wrappers deep; and what lies beside it outside."""
     name = next((name for name in WRAPPERS if isinstance(content.get(name), dict)), None)
     if name is None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, File, Form, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -147,7 +147,7 @@ def _add_errors(app: FastAPI) -> None:
         )
 
 
-def _told(error: DataError) -> dict:
+def _told(error: DataError) -> dict[str, Any]:
     """The error for a person at a browser: no folder of this machine is named."""
     expected = f"; {error.expected} is needed" if error.expected else ""
     name = "" if error.path in ("photo", "garment", "network") else f"{Path(error.path).name}: "
@@ -301,7 +301,7 @@ async def _selection(category: Category, style: str, most_bytes: int, **sources)
     return Selection(category, style, **values)  # type: ignore[arg-type]
 
 
-async def _finished(job: Job, gone: Callable | None = None) -> Answer:
+async def _finished(job: Job, gone: Callable[..., Any] | None = None) -> Answer:
     """The job's result; a caller who has gone gives up the place."""
     waiting = asyncio.wrap_future(job.future)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 GRACE_S, LEAST_RATE = 10.0, 50_000
 """A body has to be here after this many seconds and one more for each so many bytes."""
@@ -32,7 +33,7 @@ class Arrivals:
         self.most, self.budget, self.held = most, budget, 0
         self._arriving: list[Arrival] = []
 
-    async def begin(self, receive: Callable[[], Awaitable[dict]]) -> Arrival:
+    async def begin(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> Arrival:
         """A body's way here. Raises Refused where none of the others makes room in time."""
         until = time.monotonic() + 2 * SAFE_S
         while len(self._arriving) >= self.most and not self._make_room():
@@ -58,7 +59,7 @@ class Arrivals:
 class Arrival:
     """One body: ``receive`` as ASGI has it, until all is here, then without a deadline."""
 
-    def __init__(self, arrivals: Arrivals, receive: Callable[[], Awaitable[dict]]):
+    def __init__(self, arrivals: Arrivals, receive: Callable[[], Awaitable[dict[str, Any]]]):
         self.arrivals, self._receive = arrivals, receive
         self.began, self.bytes, self.complete = time.monotonic(), 0, False
         self._given_up, self.refused = asyncio.Event(), ""
@@ -68,7 +69,7 @@ class Arrival:
         self.arrivals.arrived(self)
         self._given_up.set()
 
-    async def receive(self) -> dict:
+    async def receive(self) -> dict[str, Any]:
         """The next message. Raises Refused for a body that is late, slow or too much."""
         if self.complete:
             return await self._receive()
@@ -87,7 +88,7 @@ class Arrival:
         self.refused = kind  # whoever reads the form may answer the error otherwise
         return Refused(kind)
 
-    async def _next(self) -> dict:
+    async def _next(self) -> dict[str, Any]:
         until = self.began + GRACE_S + self.bytes / LEAST_RATE
         message = asyncio.ensure_future(self._receive())
         given_up = asyncio.ensure_future(self._given_up.wait())

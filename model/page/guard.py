@@ -6,6 +6,7 @@ import ipaddress
 import json
 import secrets
 from http.cookies import CookieError, SimpleCookie
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from model.page.arrivals import Arrival, Arrivals, Refused
@@ -23,7 +24,7 @@ HEADERS = {
 }
 
 
-def refusal(kind: str, message: str, remedy: str = "") -> dict:
+def refusal(kind: str, message: str, remedy: str = "") -> dict[str, Any]:
     """The body of every error."""
     return {"error": {"kind": kind, "message": message, "remedy": remedy}}
 
@@ -88,7 +89,7 @@ class Guard:
             self.posts -= 1
             arrival.end()
 
-    def _without_token(self, scope, headers) -> tuple[int, dict, dict] | None:
+    def _without_token(self, scope, headers) -> tuple[int, dict[str, Any], dict[str, Any]] | None:
         """The answer to a caller who doesn't show the token, or shows it in the page's address: the
         page itself then, with a cookie."""
         shown = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
@@ -112,7 +113,9 @@ class Guard:
         except ValueError:
             return False
 
-    def _refused(self, method: str, headers: dict[str, str]) -> tuple[int, dict, dict] | None:
+    def _refused(
+        self, method: str, headers: dict[str, str]
+    ) -> tuple[int, dict[str, Any], dict[str, Any]] | None:
         host = _host_name(headers.get("host", ""))
         if host is None or not self._is_served(host):
             return (
@@ -141,7 +144,7 @@ class Guard:
             )
         return None
 
-    def _too_large(self) -> dict:
+    def _too_large(self) -> dict[str, Any]:
         return refusal(
             "too_large", f"More than {self.most_bytes / (1 << 20):g} MB.", "Send smaller pictures."
         )
@@ -223,7 +226,7 @@ def _with_headers(send):
 
 
 async def _answer(
-    send, status: int, body: dict, more: dict[str, str], headers: bool = True
+    send, status: int, body: dict[str, Any], more: dict[str, str], headers: bool = True
 ) -> None:
     data = json.dumps(body).encode()
     send = _with_headers(send) if headers else send

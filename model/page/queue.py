@@ -28,7 +28,7 @@ class Job:
 
     def __init__(self, queue: DeviceQueue, work: Callable[[], Any]):
         self.queue, self.work = queue, work
-        self.future: Future = Future()
+        self.future: Future[Any] = Future()
 
     @property
     def ahead(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -151,7 +152,7 @@ class Studio:
             return fit_garment(self._source_of(key, self.garments).garment(key), self.network_hw)
         return read_garment(selection.garment, self.network_hw, most_pixels=self.most_pixels)
 
-    def preview(self, selection: Selection) -> dict:
+    def preview(self, selection: Selection) -> dict[str, Any]:
         """Everything but the network: the person's picture and its layers as data URIs. Raises as
         ``person``."""
         person = self.person(selection)
@@ -168,7 +169,7 @@ class Studio:
             "agnostic": _uri(_jpeg(apply_mask(small.photo, mask)), "jpeg"),
         }
 
-    def dress(self, selection: Selection) -> dict:
+    def dress(self, selection: Selection) -> dict[str, Any]:
         """The person in the garment: PNGs as data URIs, before and after, of one size. Raises as
         ``person``."""
         began = time.monotonic()

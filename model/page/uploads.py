@@ -34,7 +34,7 @@ def in_memory_route(most_bytes: int) -> type[APIRoute]:
             return self._form
 
     class Route(APIRoute):
-        def get_route_handler(self) -> Callable:
+        def get_route_handler(self) -> Callable[..., Any]:
             handle = super().get_route_handler()
 
             async def handler(request: Request) -> Response:

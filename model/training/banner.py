@@ -7,6 +7,7 @@ import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -85,7 +86,7 @@ def _counted(categories: dict[str, int]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in categories.items())
 
 
-def _loss(terms: dict) -> str:
+def _loss(terms: dict[str, Any]) -> str:
     factors = {
         name: value
         for name, value in terms.items()

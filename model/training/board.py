@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ class Board(Protocol):
     def step(self, step: int, loss: float, rate: float) -> None:
         """One line of the training curve."""
 
-    def epoch(self, entry: dict, run: Path) -> None:
+    def epoch(self, entry: dict[str, Any], run: Path) -> None:
         """The figures of a validation, and the pictures over time."""
 
     def close(self) -> None:
@@ -46,7 +46,7 @@ class TensorBoard:
         self.writer.add_scalar("training/loss", loss, step)
         self.writer.add_scalar("training/rate", rate, step)
 
-    def epoch(self, entry: dict, run: Path) -> None:
+    def epoch(self, entry: dict[str, Any], run: Path) -> None:
         for name, value in _figures(entry):
             self.writer.add_scalar(name, value, entry["step"])
         for name, picture in _pictures(run):
@@ -65,7 +65,7 @@ class WeightsAndBiases:
         DataError: the package wandb is not installed.
     """
 
-    def __init__(self, folder: Path, config: dict):
+    def __init__(self, folder: Path, config: dict[str, Any]):
         try:
             import wandb
         except ImportError as error:
@@ -85,7 +85,7 @@ class WeightsAndBiases:
     def step(self, step: int, loss: float, rate: float) -> None:
         self.run.log({"training/loss": loss, "training/rate": rate}, step=step)
 
-    def epoch(self, entry: dict, run: Path) -> None:
+    def epoch(self, entry: dict[str, Any], run: Path) -> None:
         pictures = {name: self.wandb.Image(picture) for name, picture in _pictures(run)}
         self.run.log(dict(_figures(entry)) | pictures, step=entry["step"])
 
@@ -101,7 +101,7 @@ def _id_of(folder: Path) -> str:
     return path.read_text().strip()
 
 
-def _figures(entry: dict) -> Iterator[tuple[str, float]]:
+def _figures(entry: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in entry.items():
         if isinstance(value, float) and math.isfinite(value) and name not in ("epoch", "minutes"):
             yield f"validation/{name}", value

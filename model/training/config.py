@@ -260,12 +260,12 @@ class TrainConfig:
         """True if training uses the running statistics and leaves them as they are."""
         return self.statistics in ("frozen", "calibrated")
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """Plain values by name."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict) -> TrainConfig:
+    def from_json(cls, values: dict[str, Any]) -> TrainConfig:
         """The configuration of a run folder or a checkpoint; names it does not know raise a
         DataError."""
         known = {item.name for item in fields(cls)}
@@ -293,7 +293,7 @@ class TrainConfig:
         ]
 
 
-def _check(item: dataclasses.Field, value: Any) -> None:
+def _check(item: dataclasses.Field[Any], value: Any) -> None:
     low, high, choices = (item.metadata[name] for name in ("low", "high", "choices"))
     flag = "--" + item.name.replace("_", "-")
     if choices and value not in choices:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from model.training.config import TrainConfig
 from pipeline.base.errors import DataError
@@ -15,7 +16,9 @@ def pairs_per_step(config: TrainConfig, processes: int) -> int:
     return config.batch_size * config.accumulate * processes
 
 
-def shared_out(config: TrainConfig, state: dict, processes: int, path: Path) -> TrainConfig:
+def shared_out(
+    config: TrainConfig, state: dict[str, Any], processes: int, path: Path
+) -> TrainConfig:
     """The configuration with which so many processes take the steps of a run that goes on.
 
     A step takes the next pairs of the epoch's order, as many as it had; who computes which of them

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -136,7 +137,7 @@ def forget_after(folder: Path, epoch: int) -> None:
             path.with_name(f"sheet-{path.name[6:]}.jpg").unlink(missing_ok=True)
 
 
-def thinned(items: Sequence, most: int) -> list:
+def thinned(items: Sequence[Any], most: int) -> list[Any]:
     """At most ``most`` of the items, evenly spaced, first and last among them."""
     if len(items) <= most:
         return list(items)
@@ -190,7 +191,7 @@ PANELS = (
 )
 
 
-def draw_curves(entries: list[dict], path: Path) -> None:
+def draw_curves(entries: list[dict[str, Any]], path: Path) -> None:
     """Writes curves.png from the log's entries: loss; likeness, L1 and SSIM inside the mask; gap
     between the modes."""
     import matplotlib
@@ -225,7 +226,7 @@ def draw_curves(entries: list[dict], path: Path) -> None:
     pyplot.close(figure)
 
 
-def _value(entry: dict, name: str, main: str) -> float | None:
+def _value(entry: dict[str, Any], name: str, main: str) -> float | None:
     if name in list(Category):
         return entry.get("categories", {}).get(name, {}).get(main)
     return entry.get(name)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -71,11 +72,11 @@ class Processes:
         """The smallest of the processes' numbers."""
         return min(self.gather([number]))
 
-    def gather(self, items: list) -> list:
+    def gather(self, items: list[Any]) -> list[Any]:
         """The items of all processes, in the order of the processes; plain Python values."""
         if self.count == 1:
             return items
-        lists: list = [None] * self.count
+        lists: list[Any] = [None] * self.count
         dist.all_gather_object(lists, items)
         return [item for part in lists for item in part]
 

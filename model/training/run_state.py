@@ -16,6 +16,7 @@ import random
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,13 +59,13 @@ class Place:
         self.sums = {name: value * factor for name, value in self.sums.items()}
 
 
-def write_json(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file that appears whole."""
     with whole(path) as part:
         part.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def write_checkpoint(path: Path, state: dict) -> None:
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Writes a checkpoint that appears whole; on a full disc the file of that name stays as it was.
 
     Raises:
@@ -101,7 +102,7 @@ def _bytes(value: object) -> int:
     return sum(map(_bytes, value)) if isinstance(value, (list, tuple)) else 0
 
 
-def read_checkpoint(path: Path) -> dict:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """A training checkpoint of a run folder, on the CPU.
 
     Raises:
@@ -139,7 +140,7 @@ def seed_all(seed: int) -> None:
     np.random.seed(seed % 2**32)
 
 
-def random_state() -> dict:
+def random_state() -> dict[str, Any]:
     """Every generator's state as tensors and plain numbers."""
     drawn = np.random.get_state(legacy=False)
     twister, state = drawn["state"], random.getstate()
@@ -157,7 +158,7 @@ def random_state() -> dict:
     }
 
 
-def restore_random_state(state: dict) -> None:
+def restore_random_state(state: dict[str, Any]) -> None:
     """Puts the generators where ``random_state`` found them."""
     torch.set_rng_state(state["torch"])
     version, internal, gauss = state["python"]
@@ -214,7 +215,7 @@ class RunFolder:
             with open(self.log_path, "a") as file:
                 file.write(json.dumps(entry) + "\n")
 
-    def read_log(self) -> list[dict]:
+    def read_log(self) -> list[dict[str, Any]]:
         """All entries; a last line cut off by a crash is left out."""
         entries = []
         if self.log_path.exists():
@@ -223,12 +224,12 @@ class RunFolder:
                     entries.append(json.loads(line))
         return entries
 
-    def write_config(self, content: dict) -> None:
+    def write_config(self, content: dict[str, Any]) -> None:
         """Writes config.json: all that the run was told."""
         if self.writes:
             write_json(self.path / "config.json", content)
 
-    def write_summary(self, content: dict) -> None:
+    def write_summary(self, content: dict[str, Any]) -> None:
         """Writes summary.json."""
         if self.writes:
             write_json(self.path / "summary.json", content)
@@ -246,7 +247,7 @@ class RunFolder:
             with whole(self.log_path) as part:
                 part.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
 
-    def save(self, state: dict, name: str = LAST) -> None:
+    def save(self, state: dict[str, Any], name: str = LAST) -> None:
         """Writes a checkpoint; ``best.pt`` and kept ones too are whole checkpoints."""
         if self.writes:
             write_checkpoint(self.path / name, state)

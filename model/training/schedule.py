@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +29,9 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
     return rate * min(1.0, (step + 1) / (config.warmup + 1))
 
 
-def parameter_groups(network: nn.Module, flow_rate: float, light_rate: float = 1.0) -> list[dict]:
+def parameter_groups(
+    network: nn.Module, flow_rate: float, light_rate: float = 1.0
+) -> list[dict[str, Any]]:
     """Groups for an optimiser, "part" being each one's share of the rate: flow blocks, light
     layers, all others."""
     parts = {"_MFEs.": flow_rate, ".lights_": light_rate, "": 1.0}

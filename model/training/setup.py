@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -47,8 +48,8 @@ class Setting:
     network: DAFlow
     loss: TryOnLoss
     autocast: torch.dtype | None
-    lpips: Callable | None = None
-    identity: dict = field(default_factory=dict)
+    lpips: Callable[..., Any] | None = None
+    identity: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def precision(self) -> str:
@@ -63,7 +64,7 @@ class Setting:
         shown = [name for name in own if getattr(self.loss.weights, name)]
         return ("total", *shown, *(name for name in GUIDES if getattr(self.loss.guides, name)))
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """The "config" of a checkpoint: the network's, the training's, and which data it was."""
         return {
             "network": self.network.config.to_dict(),
@@ -83,8 +84,8 @@ class Data:
     """
 
     train: TryOnDataset
-    validation: TryOnDataset | list
-    people: tuple
+    validation: TryOnDataset | list[Any]
+    people: tuple[Any, ...]
 
     @classmethod
     def open(
@@ -128,7 +129,7 @@ class Data:
         )
         return cls(train, held_out or [], people)
 
-    def identity(self) -> dict:
+    def identity(self) -> dict[str, Any]:
         """What a resumed run must find again: how many pairs of what size, and a digest of their
         ids."""
         rows = [(row.key, row.garment_id) for row in self.train.rows]
@@ -161,7 +162,7 @@ their data are silent."""
 def resolved(
     config: TrainConfig,
     init: Path | None,
-    state: dict | None = None,
+    state: dict[str, Any] | None = None,
     network: NetworkConfig | None = None,
 ) -> TrainConfig:
     """The configuration with everything decided that depends on the run: "auto" statistics, and
@@ -264,7 +265,7 @@ def depth_at(coarse_first: float | None, done: float) -> int:
     return LEVELS - 2 if done < coarse_first / 2 else LEVELS - 1
 
 
-def plan(setting: Setting, data: Data, processes: int, device: torch.device) -> dict:
+def plan(setting: Setting, data: Data, processes: int, device: torch.device) -> dict[str, Any]:
     """What a run would do, as plain values."""
     config, train = setting.config, data.train
     per_update = pairs_per_step(config, processes)
@@ -293,9 +294,9 @@ def parameters(network: nn.Module) -> int:
 
 
 def refuse_other_run(
-    state: dict,
+    state: dict[str, Any],
     config: TrainConfig,
-    identity: dict,
+    identity: dict[str, Any],
     network: NetworkConfig | None,
     processes: int,
     path: Path,

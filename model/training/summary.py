@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
@@ -50,7 +51,9 @@ class Verdict:
     since: int | None = None
 
 
-def measured_epochs(entries: list[dict], figure: str, passing: bool = False) -> list[dict]:
+def measured_epochs(
+    entries: list[dict[str, Any]], figure: str, passing: bool = False
+) -> list[dict[str, Any]]:
     """The entries of trained epochs that hold the figure, in order; with ``passing`` also looks
     inside an epoch."""
     return [
@@ -63,7 +66,7 @@ def measured_epochs(entries: list[dict], figure: str, passing: bool = False) -> 
     ]
 
 
-def best_of(known: list[dict], figure: str) -> dict:
+def best_of(known: list[dict[str, Any]], figure: str) -> dict[str, Any]:
     """The first entry that no other one beats."""
     best = known[0]
     for entry in known[1:]:
@@ -72,7 +75,7 @@ def best_of(known: list[dict], figure: str) -> dict:
     return best
 
 
-def judge(entries: list[dict], figure: str) -> Verdict:
+def judge(entries: list[dict[str, Any]], figure: str) -> Verdict:
     """The verdict on a run's epochs since its best one.
 
     Over-fitting is told where the held-out figure is worse since then, on average over the epochs,
@@ -115,7 +118,9 @@ def judge(entries: list[dict], figure: str) -> Verdict:
     )
 
 
-def summarise_run(entries: list[dict], config: TrainConfig, ending: Ending | None = None) -> dict:
+def summarise_run(
+    entries: list[dict[str, Any]], config: TrainConfig, ending: Ending | None = None
+) -> dict[str, Any]:
     """The final summary as plain values; ``text`` is for a person."""
     ending = ending or Ending()
     epochs = [e for e in entries if e["event"] == "epoch"]
@@ -125,7 +130,7 @@ def summarise_run(entries: list[dict], config: TrainConfig, ending: Ending | Non
     verdict = judge(entries, config.best) if measured_epochs(entries, config.best) else None
     start = next((e[config.best] for e in epochs if not e["epoch"] and config.best in e), None)
     warnings = [e["text"] for e in entries if e["event"] == "warning"]
-    summary: dict = {
+    summary: dict[str, Any] = {
         "epochs": done[-1]["epoch"] if done else 0,
         "stopped": ending.reason,
         "signal": ending.signal,
@@ -151,7 +156,7 @@ def _told_ending(epochs: float, ending: Ending) -> str:
     return f"{epochs:g} epochs" + (f" (stopped: {ending.reason})" if ending.reason else "")
 
 
-def _told_best(figure: str, best: dict, start: float | None) -> list[str]:
+def _told_best(figure: str, best: dict[str, Any], start: float | None) -> list[str]:
     people = best.get("count")
     on = f"{people} held-out people" if people else "held-out people"
     told = [f"best {figure} on {on} {best[figure]:.4f} after epoch {best['epoch']:.4g}"]
@@ -162,7 +167,7 @@ def _told_best(figure: str, best: dict, start: float | None) -> list[str]:
     return told
 
 
-def _told_nothing(config: TrainConfig, epochs: list[dict]) -> list[str]:
+def _told_nothing(config: TrainConfig, epochs: list[dict[str, Any]]) -> list[str]:
     """Why there is no best figure."""
     if not any("count" in e for e in epochs):
         return ["nothing was held out, so the newest epoch counts as the best"] if epochs else []
@@ -171,11 +176,11 @@ def _told_nothing(config: TrainConfig, epochs: list[dict]) -> list[str]:
     return ["no epoch was finished, so nothing was compared"]
 
 
-def _beats(figure: str, best: dict, start: float) -> bool:
+def _beats(figure: str, best: dict[str, Any], start: float) -> bool:
     return better(figure, best[figure], start)
 
 
-def _changes(best: dict, later: list[dict], figure: str) -> np.ndarray:
+def _changes(best: dict[str, Any], later: list[dict[str, Any]], figure: str) -> np.ndarray:
     """(epochs, people): how much worse than at the best epoch, as a part of the best figure; a
     single column of means where a log does not hold the people."""
     sign = 1.0 if better(figure, 0.0, 1.0) else -1.0
@@ -204,7 +209,7 @@ def _wobble(means: np.ndarray) -> float:
     return (WOBBLES_RISING if rising else WOBBLES) * deviation * math.sqrt(1 + 1 / len(means))
 
 
-def _training_fell(best: dict, later: list[dict]) -> bool:
+def _training_fell(best: dict[str, Any], later: list[dict[str, Any]]) -> bool:
     """True too where a log does not tell."""
     losses = [e["train_loss"] for e in later if _is_number(e.get("train_loss"))]
     before = best.get("train_loss")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from model.loss.losses import PerceptualNetworks
 from model.network.config import NetworkConfig
@@ -45,7 +46,7 @@ def train(
     note: Callable[[str], None] = print,
     bar: Bar | None = None,
     begun: float | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Trains on shards into a run folder.
 
     Args:

@@ -113,13 +113,13 @@ class Trainer:
 
     # ---- the recipe
 
-    def fit(self) -> dict:
+    def fit(self) -> dict[str, Any]:
         """Trains to the last epoch, or until patience or time is over. Returns the summary of the
         run."""
         with full_memory_told(*self._in_words()):
             return self._fit()
 
-    def _fit(self) -> dict:
+    def _fit(self) -> dict[str, Any]:
         self.run.write_config(self.setting.to_json())
         self.stop.gentle = True
         self._tell_time()
@@ -191,7 +191,7 @@ class Trainer:
         """What a stop inside an epoch will take: a look, and two checkpoints."""
         return 1.1 * self.look_seconds + 2 * self.save_seconds
 
-    def update(self, update: list[MicroBatch], batches: Iterator[dict]) -> None:
+    def update(self, update: list[MicroBatch], batches: Iterator[dict[str, Any]]) -> None:
         """One step of the optimiser: every micro-batch forward and backward, then the weights
         move."""
         training_mode(self.network, frozen=self.config.frozen)
@@ -217,12 +217,12 @@ class Trainer:
         if self.average and sound:
             self.average.update(self.network, self.place.step)
 
-    def _forward_and_backward(self, batch: dict, weight: float) -> dict[str, Tensor]:
+    def _forward_and_backward(self, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
         """Adds ``weight`` times the gradient of one micro-batch. Returns the terms of its loss,
         "total" among them."""
         return self._graded(batch, weight)
 
-    def _graded(self, batch: dict, weight: float) -> dict[str, Tensor]:
+    def _graded(self, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
         person = batch["person"]
         factor = self.scaler.scale(torch.full((), weight, device=self.device))
         with torch.autocast(
@@ -301,7 +301,7 @@ class Trainer:
 
     def _look(
         self, epoch: float, means: dict[str, float] | None = None, passing: bool = False
-    ) -> tuple[dict, float]:
+    ) -> tuple[dict[str, Any], float]:
         """Validates and draws the network as it will be used.
 
         Args:
@@ -360,7 +360,7 @@ class Trainer:
         )
         recalibrate(self.network, (inputs_of(batch, self.device) for batch in self.loader(sampler)))
 
-    def _watched(self, loader: Loader, ended: Callable[[], bool]) -> Iterator[dict]:
+    def _watched(self, loader: Loader, ended: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         """The loader's batches, until the run has to end; asked as often in every process."""
         fewest, total = self.processes.least(len(loader)), len(loader)
         with contextlib.closing(iter(loader)) as batches:
@@ -370,7 +370,7 @@ class Trainer:
                 self.report.show(number, total, "measuring held-out people")
                 yield batch
 
-    def _validate(self, epoch: float, ended: Callable[[], bool]) -> dict:
+    def _validate(self, epoch: float, ended: Callable[[], bool]) -> dict[str, Any]:
         """Figures on the held-out pairs and the gap between the modes; warns where the output has
         collapsed."""
         if not len(self.data.validation):
@@ -414,7 +414,7 @@ class Trainer:
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
-    def _save(self, weights: dict | None = None) -> None:
+    def _save(self, weights: dict[str, Any] | None = None) -> None:
         """Writes last.pt; without ``weights`` with those of this moment.
 
         Raises:
@@ -456,7 +456,7 @@ class Trainer:
         if due and self.processes.first:
             self._save()
 
-    def resume(self, state: dict) -> None:
+    def resume(self, state: dict[str, Any]) -> None:
         """Puts everything where the checkpoint left it."""
         self.network.load_state_dict(state["trained"] or state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -505,7 +505,7 @@ class Trainer:
         """The part of all steps that is done."""
         return self.place.step / max(1, self.config.epochs * len(self._plan(self.place.epoch)))
 
-    def _quiet_unless(self, last: bool) -> contextlib.AbstractContextManager:
+    def _quiet_unless(self, last: bool) -> contextlib.AbstractContextManager[None]:
         """Gradients travel between processes only with the last micro-batch of an update."""
         if last or not isinstance(self.model, DistributedDataParallel):
             return contextlib.nullcontext()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +27,11 @@ BLANK_STD, SAME_STD = 0.03, 0.05
 @torch.no_grad()
 def measure(
     network: nn.Module,
-    batches: Iterable[dict],
-    loss: Callable | None,
+    batches: Iterable[dict[str, Any]],
+    loss: Callable[..., Any] | None,
     device: torch.device,
     extra: Callable[[Tensor, Tensor], Tensor] | None = None,
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """One row of figures for each pair, in evaluation mode: those of ``evaluate``, computed in
     threads beside the network.
 
@@ -40,8 +41,8 @@ def measure(
         extra: LPIPS of (results, persons) in [-1, 1] -> (B,), where its weights are there.
     """
     network.eval()
-    rows: list[dict] = []
-    waiting: list[tuple[dict, Future]] = []
+    rows: list[dict[str, Any]] = []
+    waiting: list[tuple[dict[str, Any], Future[Any]]] = []
     with ThreadPoolExecutor(THREADS) as pool:
         for batch in batches:
             person = batch["person"].to(device)
@@ -59,7 +60,9 @@ def measure(
         return rows + _collected(waiting)
 
 
-def _told(batch: dict, result: Tensor, levels, person: Tensor, loss, extra) -> list[dict]:
+def _told(
+    batch: dict[str, Any], result: Tensor, levels, person: Tensor, loss, extra
+) -> list[dict[str, Any]]:
     """What the device says of each pair: loss, LPIPS, and whether the result is finite."""
     total = math.nan
     if loss:
@@ -79,7 +82,7 @@ def _told(batch: dict, result: Tensor, levels, person: Tensor, loss, extra) -> l
     ]
 
 
-def _figures(result: Tensor, person: Tensor, mask: Tensor) -> dict:
+def _figures(result: Tensor, person: Tensor, mask: Tensor) -> dict[str, Any]:
     """Figures of one pair from the bytes that a user would get, and what tells a collapse."""
     ours, truth = to_image(result), to_image(person)
     return pair_metrics(ours, truth, mask[0].cpu().numpy() > 0.5) | {
@@ -89,11 +92,11 @@ def _figures(result: Tensor, person: Tensor, mask: Tensor) -> dict:
     }
 
 
-def _collected(waiting: list[tuple[dict, Future]]) -> list[dict]:
+def _collected(waiting: list[tuple[dict[str, Any], Future[Any]]]) -> list[dict[str, Any]]:
     return [row | task.result() for row, task in waiting]
 
 
-def inputs_of(batch: dict, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def inputs_of(batch: dict[str, Any], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """What the network takes: reference, garment, agnostic."""
     return tuple(
         batch[name].to(device, non_blocking=True) for name in ("reference", "garment", "agnostic")
@@ -112,7 +115,7 @@ def _small(image: np.ndarray) -> list[float]:
     )
 
 
-def summarise(rows: list[dict]) -> dict:
+def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over the pairs, and by category; each pair counts once, LPIPS is left out where it was
     not measured.
 
@@ -126,13 +129,13 @@ def summarise(rows: list[dict]) -> dict:
     }
 
 
-def _means(rows: list[dict]) -> dict[str, float]:
+def _means(rows: list[dict[str, Any]]) -> dict[str, float]:
     return {"count": len(rows)} | mean_figures(
         rows, ("loss", *PAIR_METRICS, "lpips", *FLOW_FIGURES)
     )
 
 
-def collapse(rows: list[dict]) -> list[str]:
+def collapse(rows: list[dict[str, Any]]) -> list[str]:
     """What is wrong with the outputs, in words; empty if they look alive."""
     signs = []
     broken = sum(not row["finite"] for row in rows)
@@ -151,7 +154,9 @@ def collapse(rows: list[dict]) -> list[str]:
 
 
 @torch.no_grad()
-def mode_gap(network: nn.Module, batches: Iterable[dict], device: torch.device) -> dict[str, float]:
+def mode_gap(
+    network: nn.Module, batches: Iterable[dict[str, Any]], device: torch.device
+) -> dict[str, float]:
     """L1 in [0, 1] of the same pairs with the batch's statistics, as in training, and with the
     running ones.
 
@@ -173,6 +178,6 @@ def mode_gap(network: nn.Module, batches: Iterable[dict], device: torch.device) 
     return means | {"gap": means["l1_evaluation_mode"] - means["l1_training_mode"]}
 
 
-def gathered(rows: list[dict], processes: Processes) -> list[dict]:
+def gathered(rows: list[dict[str, Any]], processes: Processes) -> list[dict[str, Any]]:
     """The rows of all processes, in the order of the dataset."""
     return sorted(processes.gather(rows), key=lambda row: row["index"])

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from model.data.loading import GROUP_SIGNALS
 from model.training.banner import clock
@@ -101,7 +102,7 @@ class Reporter:
         people = steps * self.config.batch_size * self.config.accumulate * everyone
         return speed, clock(people / max(speed, 1e-9)) if speed else "-:--:--"
 
-    def epoch(self, entry: dict) -> None:
+    def epoch(self, entry: dict[str, Any]) -> None:
         """The figures of a validation."""
         self.run.log(**entry, minutes=self.minutes())
         for board in self.boards:

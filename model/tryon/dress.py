@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -216,9 +217,9 @@ def try_on(
             DataError.
     """
     waiting = iter(orders)
-    writing: deque[tuple[Order, Future]] = deque()
+    writing: deque[tuple[Order, Future[Any]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        reading: deque[tuple[Order, Future]] = deque()
+        reading: deque[tuple[Order, Future[Any]]] = deque()
 
         def read_ahead() -> None:
             for order in islice(waiting, 3 * batch_size - len(reading)):

@@ -28,7 +28,9 @@ each other."""
 INPUTS = ("reference", "garment", "agnostic")
 
 
-def facts_of(predictor: TryOn, evaluation: dict | None = None, remark: str = "") -> dict[str, Any]:
+def facts_of(
+    predictor: TryOn, evaluation: dict[str, Any] | None = None, remark: str = ""
+) -> dict[str, Any]:
     """What a model card tells, as plain values: configuration, data, mask style, metrics, and a
     remark of its maker's."""
     config = predictor.facts.get("config") or {}
@@ -234,7 +236,7 @@ def render_card(name: str, facts: dict[str, Any]) -> str:
     )
 
 
-def _figures(evaluation: dict) -> str:
+def _figures(evaluation: dict[str, Any]) -> str:
     if not evaluation:
         return (
             "Not measured. `fittingroom evaluate WEIGHTS SHARDS --json FILE` measures, "

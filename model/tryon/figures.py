@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 PAIRED, UNPAIRED = "paired", "unpaired"
 COLUMNS = (
     ("count", "people", "{:,}"),
@@ -27,7 +29,7 @@ COLUMNS = (
 """Name in the result, heading, format. Inside: over the pixels that the mask hides."""
 
 
-def figure_table(metrics: dict[str, dict]) -> tuple[list[str], list[list[str]]]:
+def figure_table(metrics: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of text: one row for each kind and group, only columns that any of them
     has."""
     groups = [

@@ -167,12 +167,12 @@ class TryOn:
         return step.finish(self.draw(step), raw)
 
 
-def _trained_frame(config: dict) -> str:
+def _trained_frame(config: dict[str, Any]) -> str:
     found = (config.get("data") or {}).get("frame")
     return found if found in FRAMES else WHOLE
 
 
-def _choose(network: torch.nn.Module, rest: dict, path: Path | str, choice: str) -> str:
+def _choose(network: torch.nn.Module, rest: dict[str, Any], path: Path | str, choice: str) -> str:
     """Puts the chosen weights into the network; "ema" or "raw" says which they are."""
     trained = rest.get("trained")
     if not isinstance(trained, dict):

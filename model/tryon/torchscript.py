@@ -15,6 +15,7 @@ import sys
 import threading
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ class TorchScript:
             return None
         return torch.jit.load(io.BytesIO(data), map_location=self.device).eval()
 
-    def _start(self) -> subprocess.Popen:
+    def _start(self) -> subprocess.Popen[bytes]:
         environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
         process = subprocess.Popen(
             [sys.executable, "-P", str(WORKER), str(self.path.absolute()), self.device],
@@ -100,7 +101,9 @@ class TorchScript:
             raise self._refusal(str(answer["error"])[:200])
         return process
 
-    def _ask(self, arrays: tuple[np.ndarray, ...], part: str, options: dict) -> list[np.ndarray]:
+    def _ask(
+        self, arrays: tuple[np.ndarray, ...], part: str, options: dict[str, Any]
+    ) -> list[np.ndarray]:
         process = self._process
         assert process.stdin is not None and process.stdout is not None
         told = [{"dtype": str(array.dtype), "shape": list(array.shape)} for array in arrays]
@@ -119,7 +122,7 @@ class TorchScript:
             except (ValueError, KeyError, TypeError):
                 raise self._ended(process) from None
 
-    def _answer(self, process: subprocess.Popen) -> dict:
+    def _answer(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         assert process.stdout is not None
         try:
             answer = json.loads(process.stdout.readline(LONGEST_LINE))
@@ -129,7 +132,7 @@ class TorchScript:
             raise self._ended(process)
         return answer
 
-    def _ended(self, process: subprocess.Popen) -> DataError:
+    def _ended(self, process: subprocess.Popen[bytes]) -> DataError:
         process.kill()
         code = process.wait()
         return DataError(
@@ -156,7 +159,7 @@ _HANDED_ON = (
 """The environment's entries that the process may know; no token is among them."""
 
 
-def _arrays(answer: dict, stream) -> list[np.ndarray]:
+def _arrays(answer: dict[str, Any], stream) -> list[np.ndarray]:
     """The arrays that follow an answer. Raises ValueError where it is none of the worker's."""
     arrays = []
     for told in answer["arrays"]:
@@ -170,7 +173,7 @@ def _arrays(answer: dict, stream) -> list[np.ndarray]:
 
 
 @contextlib.contextmanager
-def _at_most(seconds: float, process: subprocess.Popen):
+def _at_most(seconds: float, process: subprocess.Popen[bytes]):
     limit = threading.Timer(seconds, process.kill)
     limit.daemon = True
     limit.start()
@@ -180,7 +183,7 @@ def _at_most(seconds: float, process: subprocess.Popen):
         limit.cancel()
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     for stream in (process.stdin, process.stdout):
         with contextlib.suppress(OSError):
             if stream is not None:

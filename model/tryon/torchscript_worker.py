@@ -24,6 +24,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -135,13 +136,15 @@ def serve(network, device: str, source, sink) -> None:
         try:
             with torch.inference_mode():
                 found = tensors_of(part_of(network, head["part"])(*inputs, **head["options"]))
-            answer: dict = {"arrays": [{"dtype": "float32", "shape": list(a.shape)} for a in found]}
+            answer: dict[str, Any] = {
+                "arrays": [{"dtype": "float32", "shape": list(a.shape)} for a in found]
+            }
         except Exception as error:  # told to the caller, who is another process
             found, answer = [], {"error": brief(error)}
         send(sink, answer, found)
 
 
-def send(sink, head: dict, arrays: list[np.ndarray] | None = None) -> None:
+def send(sink, head: dict[str, Any], arrays: list[np.ndarray] | None = None) -> None:
     """One message."""
     sink.write(json.dumps(head).encode() + b"\n")
     for array in arrays or []:

@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import numpy as np
 
@@ -155,7 +156,7 @@ def _load(file: io.BytesIO, storage_of: Callable[[str, str], _Storage]):
     return _Reader(file, storage_of).load()
 
 
-def load_dump(path: Path) -> list:
+def load_dump(path: Path) -> list[Any]:
     """The list in a dump; arrays behind ``.value``, objects as Records.
 
     Raises:
@@ -242,7 +243,7 @@ def _read_stream_bytes(data: bytes) -> _Storage:
 
 
 def parts_from_dump(
-    rows: list,
+    rows: list[Any],
     photo: Path,
     size_hw: tuple[int, int],
     path: Path | str = "dump",
@@ -330,7 +331,7 @@ def _stem(name: object) -> str | None:
     return PureWindowsPath(name).stem if isinstance(name, str) else None
 
 
-def _ambiguous(path: Path | str, photo: Path, entries: list) -> DataError:
+def _ambiguous(path: Path | str, photo: Path, entries: list[Any]) -> DataError:
     places = ", ".join(str(row.get("file_name"))[:80] for row in entries[:3])
     return DataError(
         path,
@@ -340,7 +341,7 @@ def _ambiguous(path: Path | str, photo: Path, entries: list) -> DataError:
     )
 
 
-def _instances(row: dict, size_hw: tuple[int, int]) -> list[Instance]:
+def _instances(row: dict[str, Any], size_hw: tuple[int, int]) -> list[Instance]:
     results, boxes = row["pred_densepose"], np.asarray(row["pred_boxes_XYXY"].value)
     scores = np.asarray(row["scores"].value) if "scores" in row else np.ones(len(boxes))
     found = []

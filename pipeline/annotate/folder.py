@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class DatasetFolder:
                 "Choose another name, or delete it",
             )
         self.root = self.out.with_name(f".{self.out.name}.part")
-        self.record: dict[str, dict] = {}
+        self.record: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> DatasetFolder:
         try:

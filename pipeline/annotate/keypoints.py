@@ -130,7 +130,7 @@ class MediaPipe:
         if not found:
             raise DataError("mediapipe", "not installed", "", SETUP)
         self.python, self._lock = found, threading.Lock()
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self, photo: np.ndarray) -> Pose:
         """The person in an (H, W, 3) uint8 RGB photo, in its pixels; ``people`` is 0 where there is
@@ -163,7 +163,7 @@ class MediaPipe:
     def __exit__(self, *_):
         self.close()
 
-    def _start(self) -> subprocess.Popen:
+    def _start(self) -> subprocess.Popen[bytes]:
         environment = os.environ | {"GLOG_minloglevel": "3", "TF_CPP_MIN_LOG_LEVEL": "3"}
         environment.pop("PYTHONPATH", None)
         try:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class KnownModel:
     sha256: str
     size: int
     licence: str
-    description: dict = field(repr=False)
+    description: dict[str, Any] = field(repr=False)
 
     @property
     def kind(self) -> str:
@@ -206,7 +207,7 @@ def take_from(
             yield _describe(folder, about, file.name, file.name, "unknown", told)
 
 
-def describe_onnx(path: Path, classes: str | None = None) -> dict:
+def describe_onnx(path: Path, classes: str | None = None) -> dict[str, Any]:
     """A description of an ONNX file from its input and from what it gives for an empty picture.
 
     Raises:
@@ -272,7 +273,7 @@ def tried(model: PutUp) -> PutUp:
 
 
 def _describe(
-    folder: Path, about: dict, file: str, name: str, licence: str, told: str = ""
+    folder: Path, about: dict[str, Any], file: str, name: str, licence: str, told: str = ""
 ) -> PutUp:
     """Writes the description of a file that lies in the folder."""
     path = folder / FILES[about["kind"]]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -104,7 +105,7 @@ def read_description(path: Path) -> Description:
     return Description(**_checked(path, content) | {"model": model})
 
 
-def _checked(path: Path, content: dict) -> dict:
+def _checked(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     def wrong(name: str, expected: str) -> DataError:
         return DataError(path, f"{name} is {str(content.get(name))[:40]!r}", expected, DOCS)
 

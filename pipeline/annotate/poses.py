@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -111,7 +112,7 @@ def _figures(path: Path, content: object) -> Figures:
     raise ReadError("shape", path, 'no list called "people"', STRUCTURES)
 
 
-def _canvas(content: dict) -> tuple[int, int] | None:
+def _canvas(content: dict[str, Any]) -> tuple[int, int] | None:
     """The picture's size, where the file tells it."""
     height, width = content.get("canvas_height"), content.get("canvas_width")
     if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
@@ -148,7 +149,7 @@ def _openpose(path: Path, entry: object) -> np.ndarray:
     return rows[[BODY_25[Joint(j)] for j in range(N_JOINTS)]] if len(rows) == 25 else rows
 
 
-def _subset(path: Path, content: dict) -> list[np.ndarray]:
+def _subset(path: Path, content: dict[str, Any]) -> list[np.ndarray]:
     """Figures of ``candidate`` (x, y, maybe score and id) and ``subset`` (rows into it, or -1)."""
     candidate, subset = content.get("candidate"), content.get("subset")
     if not isinstance(candidate, list) or not isinstance(subset, list):
@@ -172,7 +173,7 @@ def _subset(path: Path, content: dict) -> list[np.ndarray]:
     return figures
 
 
-def _dresscode(path: Path, values: list) -> np.ndarray:
+def _dresscode(path: Path, values: list[Any]) -> np.ndarray:
     """Dress Code's own rows of x, y, score, peak id; -1 where missing."""
     if len(values) != N_JOINTS:
         raise ReadError("shape", path, f"{len(values)} joints", f"{N_JOINTS}")
@@ -184,7 +185,7 @@ def _dresscode(path: Path, values: list) -> np.ndarray:
     return rows
 
 
-def _single(path: Path, values: list, frame: tuple[int, int] | None) -> Figures:
+def _single(path: Path, values: list[Any], frame: tuple[int, int] | None) -> Figures:
     """One person's joints at the top: OOTDiffusion's pairs of 384 x 512 (missing 0, 0), or rows."""
     if len(values) == N_JOINTS and all(isinstance(v, list) and len(v) == 2 for v in values):
         pairs = _numbers(path, values, 2)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
@@ -151,7 +152,7 @@ def load_manifest() -> Manifest:
         ) from error
 
 
-def _parse(raw: dict) -> Manifest:
+def _parse(raw: dict[str, Any]) -> Manifest:
     by_category = {Category(name): facts for name, facts in raw["categories"].items()}
     recipe = raw["recipe"]
     return Manifest(
@@ -177,5 +178,5 @@ def _parse(raw: dict) -> Manifest:
     )
 
 
-def _size(raw: dict) -> tuple[int, int]:
+def _size(raw: dict[str, Any]) -> tuple[int, int]:
     return raw["height"], raw["width"]

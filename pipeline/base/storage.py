@@ -14,6 +14,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pipeline.base.errors import DataError, Notice
 
@@ -104,7 +105,7 @@ def write_json(path: Path, content: object, scratch: Path | None = None) -> None
     write_whole(path, text.encode(), scratch)
 
 
-def read_json(path: Path, remedy: str = "Delete it and run preprocess again") -> dict:
+def read_json(path: Path, remedy: str = "Delete it and run preprocess again") -> dict[str, Any]:
     """The JSON object in a file.
 
     Args:

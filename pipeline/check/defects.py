@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from pipeline.base.errors import DataError
 
@@ -130,7 +131,7 @@ class Defect:
         return KINDS[self.kind].severity
 
     @property
-    def sort_key(self) -> tuple:
+    def sort_key(self) -> tuple[Any, ...]:
         return list(KINDS).index(self.kind), self.key, self.path, self.detail
 
 
@@ -166,7 +167,7 @@ class CheckResult:
         counts = Counter(d.kind for d in self.defects)
         return {kind: counts[kind] for kind in KINDS if counts[kind]}
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """Plain containers: everything found, for programs."""
         return {
             "format": 1,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
@@ -183,7 +184,7 @@ def index_pairs(
     categories: Sequence[Category] = tuple(Category),
     split: str = "train",
     limit: int | None = None,
-    exclude: AbstractSet = frozenset(),
+    exclude: AbstractSet[Any] = frozenset(),
 ) -> list[PairRecord]:
     """Rows of the pair lists with their files, in the lists' order, category by category.
 
@@ -219,7 +220,7 @@ def iter_records(
     categories: Sequence[Category] = tuple(Category),
     split: str = "train",
     limit: int | None = None,
-    exclude: AbstractSet = frozenset(),
+    exclude: AbstractSet[Any] = frozenset(),
 ) -> Iterator[PairRecord]:
     """The records of ``index_pairs`` one by one, for callers that keep only a part of each;
     possibly none."""
@@ -284,7 +285,7 @@ def read_pairs(path: Path, category: Category | None = None, split: str = "") ->
         DataError: an empty list, or a line that is not ``NNNNNN_0.jpg NNNNNN_1.jpg`` and, at the
             root, 0, 1 or 2.
     """
-    rows: dict[tuple, PairRow] = {}
+    rows: dict[tuple[Any, ...], PairRow] = {}
     for row in iter_pairs(path, category, split):
         rows.setdefault((row.category, row.person_id, row.garment_id), row)
     if not rows:
@@ -334,7 +335,7 @@ def read_exclude(path: Path) -> frozenset[str]:
     return frozenset(keys)
 
 
-def _is_excluded(row: PairRow, exclude: AbstractSet) -> bool:
+def _is_excluded(row: PairRow, exclude: AbstractSet[Any]) -> bool:
     return (
         row.key in exclude or row.person_id in exclude or (row.person_id, row.garment_id) in exclude
     )

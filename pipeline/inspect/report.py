@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -133,7 +134,7 @@ def _rows(
     name: str,
     jobs: int,
     progress: Callable[[int], None],
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """What the page knows of each person, in the verdicts' order; draws and stores the pictures."""
     parts = [
         range(start, min(start + CHUNK, len(verdicts))) for start in range(0, len(verdicts), CHUNK)
@@ -150,7 +151,7 @@ def _rows(
         )
         for part in parts
     )
-    drawn: dict[int, dict] = {}
+    drawn: dict[int, dict[str, Any]] = {}
     if parts:
         for rows in Parallel(n_jobs=min(jobs, len(parts)), return_as="generator_unordered")(tasks):
             drawn.update(rows)
@@ -165,7 +166,7 @@ def _draw_part(
     question: Question,
     scratch: Path | None,
     name: str,
-) -> dict[int, dict]:
+) -> dict[int, dict[str, Any]]:
     cv2.setNumThreads(1)
     rows = {}
     for local, (number, who) in enumerate(zip(numbers, names)):
@@ -199,7 +200,7 @@ def _store(data: bytes | None, scratch: Path | None, name: str, file: str, kind:
 
 
 def build_page(
-    rows: Sequence[Mapping],
+    rows: Sequence[Mapping[str, Any]],
     verdicts: Sequence[Verdict],
     question: Question,
     picture_hw: tuple[int, int],
@@ -256,7 +257,7 @@ def build_page(
     )
 
 
-def _row(row: Mapping, verdict: Verdict, names: Sequence[str]) -> dict:
+def _row(row: Mapping[str, Any], verdict: Verdict, names: Sequence[str]) -> dict[str, Any]:
     who = verdict.who
     problems = list(dict.fromkeys([*verdict.problems, *row["e"]]))
     return {
@@ -273,7 +274,7 @@ def _row(row: Mapping, verdict: Verdict, names: Sequence[str]) -> dict:
     }
 
 
-def _everyone(verdicts: Sequence[Verdict], names: Sequence[str]) -> list[list]:
+def _everyone(verdicts: Sequence[Verdict], names: Sequence[str]) -> list[list[Any]]:
     """For each person the category, worth a look or not, usable or not, scores."""
     return [
         [
@@ -291,7 +292,7 @@ def _values(verdict: Verdict, names: Sequence[str]) -> list[float | None]:
     return [None if math.isnan(v) else round(v, 5) for v in values]
 
 
-def _score(name: str) -> dict:
+def _score(name: str) -> dict[str, Any]:
     limit = limit_of(name)
     bounds = [limit.bounds(c) for c in Category]
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 from xml.etree import ElementTree
 
 import cv2
@@ -131,5 +132,5 @@ def files(images: list[bytes], style: str) -> dict[str, bytes]:
     }
 
 
-def _texts(values: dict) -> dict[str, str]:
+def _texts(values: dict[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in values.items()}

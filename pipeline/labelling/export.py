@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def export_labels(
         DataError: the folder holds something, or can't be written.
     """
     begin(out)
-    described: list = []
+    described: list[Any] = []
     left_out: list[str] = []
     seen: set[str] = set()
     for i in rows:

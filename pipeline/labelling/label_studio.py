@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -24,7 +25,7 @@ WORD, WIDTHS = 8, (3, 4, 8, 16)
 LONGEST = 1 << WIDTHS[-1]
 
 
-def task(picture: LabelledPicture, folder: str) -> dict:
+def task(picture: LabelledPicture, folder: str) -> dict[str, Any]:
     """One task: the picture, and its regions as a prediction, which a person accepts or mends.
 
     Args:
@@ -123,7 +124,7 @@ def _pieces(length: int) -> list[int]:
     return [LONGEST] * whole + [rest] * (rest > 0)
 
 
-def files(tasks: list[dict], style: str) -> dict[str, bytes]:
+def files(tasks: list[dict[str, Any]], style: str) -> dict[str, bytes]:
     """``tasks.json`` to import, and ``config.xml``, the project's labelling interface."""
     labels = [
         f"    <Label value={quoteattr(name)} background={quoteattr(colour)}/>"

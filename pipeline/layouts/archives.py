@@ -7,6 +7,7 @@ import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pipeline.base.errors import DataError
 from pipeline.base.storage import write_whole
@@ -61,13 +62,13 @@ def write_tar(path: Path, samples: list[list[tuple[str, bytes]]]) -> None:
     write_whole(path, stream.getvalue())
 
 
-def parquet_row(subject: Subject) -> dict:
+def parquet_row(subject: Subject) -> dict[str, Any]:
     """One row: identity, joints, and pictures as Hugging Face's Image feature stores them.
 
     Raises:
         DataError: a layer that is not optional has no source.
     """
-    row: dict = {**_identity(subject), "keypoints": _joints(subject)}
+    row: dict[str, Any] = {**_identity(subject), "keypoints": _joints(subject)}
     for name, make in PARQUET_IMAGES.items():
         row[name] = {"bytes": make(subject), "path": None}
     there = _there(subject, PARQUET_OPTIONAL)
@@ -76,7 +77,7 @@ def parquet_row(subject: Subject) -> dict:
     return row
 
 
-def write_parquet(path: Path, rows: list[dict]) -> None:
+def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
     """A Parquet file that ``datasets.load_dataset`` opens with its pictures decoded.
 
     Raises:
@@ -88,7 +89,7 @@ def write_parquet(path: Path, rows: list[dict]) -> None:
     columns = [(name, arrow.string()) for name in IDENTITY]
     columns += [("keypoints", arrow.list_(arrow.list_(arrow.float32())))]
     columns += [(name, picture) for name in names]
-    features: dict = {name: {"dtype": "string", "_type": "Value"} for name in IDENTITY}
+    features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in IDENTITY}
     number = {"dtype": "float32", "_type": "Value"}
     features["keypoints"] = {"feature": {"feature": number, "_type": "List"}, "_type": "List"}
     features |= {name: {"_type": "Image"} for name in names}

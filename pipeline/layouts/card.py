@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from pipeline.base.manifest import load_manifest
 from pipeline.layouts.lists import Rows
@@ -11,7 +12,7 @@ from pipeline.layouts.tables import Layout
 SHOWN_LEFT_OUT = 50
 
 
-def render_card(record: dict, layout: Layout, rows: Rows) -> str:
+def render_card(record: dict[str, Any], layout: Layout, rows: Rows) -> str:
     """Markdown; for Parquet with the header by which ``load_dataset`` finds the splits.
 
     Args:
@@ -61,7 +62,7 @@ def _categories(rows: Rows) -> list[str]:
     return sorted({str(r.category) for pairs in rows.values() for r in pairs})
 
 
-def _left_out(entries: list[dict]) -> list[str]:
+def _left_out(entries: list[dict[str, Any]]) -> list[str]:
     if not entries:
         return ["Nobody."]
     lines = [f"- {e['split']} {e['person']}: {e['reason']}" for e in entries[:SHOWN_LEFT_OUT]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import cv2
 import numpy as np
@@ -109,7 +110,7 @@ def body_25(keypoints: np.ndarray) -> bytes:
     if np.isfinite(hips[:, :2]).all():
         rows[8] = hips.mean(0)
     person = {"pose_keypoints_2d": rows.round(3).ravel().tolist()}
-    empty: dict[str, list] = {
+    empty: dict[str, list[Any]] = {
         "face_keypoints_2d": [],
         "hand_left_keypoints_2d": [],
         "hand_right_keypoints_2d": [],

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -50,7 +51,7 @@ class Settings:
     def row(self) -> Layout:
         return LAYOUTS[self.layout]
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         about = {**asdict(self), "mask_version": MASK_VERSION, "software": __version__}
         return json.loads(json.dumps(about))
 
@@ -72,7 +73,7 @@ class Summary:
 
     out: Path
     people: dict[str, int]
-    left_out: list[dict]
+    left_out: list[dict[str, Any]]
     made: int
 
     def __str__(self) -> str:
@@ -130,11 +131,11 @@ def write_chunk(chunk: Chunk) -> tuple[int, bool]:
     return len(chunk.people.names), True
 
 
-def _write(chunk: Chunk) -> tuple[list, list[str], list[dict]]:
-    rows: list = []
+def _write(chunk: Chunk) -> tuple[list[Any], list[str], list[dict[str, Any]]]:
+    rows: list[Any] = []
     files: list[str] = []
-    left_out: list[dict] = []
-    packed: list = []
+    left_out: list[dict[str, Any]] = []
+    packed: list[Any] = []
     kind = chunk.settings.layout[0]
     for i, who in enumerate(chunk.people.names):
         person = chunk.people.load(i, pictures=True)
@@ -177,7 +178,7 @@ def _write_files(chunk: Chunk, subject: Subject) -> list[str]:
     return list(made)
 
 
-def _write_archive(chunk: Chunk, kind: str, packed: list) -> str:
+def _write_archive(chunk: Chunk, kind: str, packed: list[Any]) -> str:
     ending = "tar" if kind == "webdataset" else "parquet"
     path = f"data/{chunk.name}.{ending}"
     (chunk.root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -219,7 +220,7 @@ def _chunks(people: dict[str, People], out: Path, settings: Settings) -> Iterato
 
 def _digest(people: People) -> str:
     """Changes where the people, or files that they are read from, change."""
-    facts: list = [[str(w.category), w.person_id, w.garment_id, w.split] for w in people.names]
+    facts: list[Any] = [[str(w.category), w.person_id, w.garment_id, w.split] for w in people.names]
     if isinstance(people, DatasetPeople):
         for record in people.records:
             places = (record.image, record.garment, record.keypoints)
@@ -279,7 +280,7 @@ def _finish(
     made: int,
 ) -> Summary:
     """Lists, card and record, of this call's splits and of earlier ones."""
-    journals: dict[str, list[dict]] = {}
+    journals: dict[str, list[dict[str, Any]]] = {}
     now = {c.name for c in _chunks(people, out, settings)}
     for path in sorted((out / JOURNAL).glob("*-*.json")):
         split = path.stem.split("-")[0]

@@ -7,6 +7,7 @@ size. Points are (x, y) in pixels of the canvas, y down; "right" is the wearer's
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -208,7 +209,12 @@ def _centre(
 
 
 def _complete_limb(
-    body: Body, limb: tuple, other: tuple, parts: tuple, centres: dict, fitted: np.ndarray
+    body: Body,
+    limb: tuple[Any, ...],
+    other: tuple[Any, ...],
+    parts: tuple[Any, ...],
+    centres: dict[int, tuple[float, float, float]],
+    fitted: np.ndarray,
 ) -> None:
     """Fills the middle and the end of a limb, in place: from DensePose, the mirrored side, or the
     standing figure."""

@@ -72,7 +72,7 @@ class Layers:
             raise ValueError(
                 f"label map {labels.shape} and DensePose {dense.shape} differ in size."
             )
-        self.memory: dict[tuple, Any] = {}
+        self.memory: dict[tuple[Any, ...], Any] = {}
         self.standard, self.labels, self.dense = standard, labels, dense
         self.shape: tuple[int, int] = whole.shape
         self.scale = min(1.0, CANVAS_ROWS / self.shape[0])
@@ -184,7 +184,7 @@ class Layers:
         return cv2.max(worn, bare)
 
     @remembered
-    def worn_grown(self, margin: int, *worn: tuple) -> np.ndarray:
+    def worn_grown(self, margin: int, *worn: tuple[Any, ...]) -> np.ndarray:
         """(h, w) uint8: the same, grown by so many cells; ``worn`` as that method takes it."""
         return cv2.min(grown(self.worn(*worn), max(margin, RING)), INSIDE)
 

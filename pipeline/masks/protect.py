@@ -3,6 +3,8 @@ skin next to it."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -100,7 +102,9 @@ def _protect_hands(
     _write(target[box], value, cv2.bitwise_and(arms, hands))
 
 
-def _past_wrist(shape: tuple[int, int], body: Body, limb: tuple, size: float) -> np.ndarray:
+def _past_wrist(
+    shape: tuple[int, int], body: Body, limb: tuple[Any, ...], size: float
+) -> np.ndarray:
     """(H, W) uint8: half a disc from just before the wrist, as large as a hand."""
     elbow, wrist = body.joints[limb[1]], body.joints[limb[2]]
     forearm = wrist - elbow
@@ -114,7 +118,12 @@ def _past_wrist(shape: tuple[int, int], body: Body, limb: tuple, size: float) ->
 
 
 def _protect_feet(
-    target: np.ndarray, value: int, labels: np.ndarray, body: Body, size: float, garment: tuple
+    target: np.ndarray,
+    value: int,
+    labels: np.ndarray,
+    body: Body,
+    size: float,
+    garment: tuple[Any, ...],
 ) -> None:
     """Bare skin from just above the ankle that is nearest from left to right; not where a hem
     touches it."""

@@ -8,6 +8,7 @@ there with the label map: the garment's own pixels are always hidden, what must 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -125,7 +126,7 @@ def render(layers: Layers, rule: Rule, mask: np.ndarray) -> None:
     _enlarge(region, limit if keeps else None, mask, layers.canvas, bool(rule.garment))
 
 
-def worn_of(rule: Rule) -> tuple:
+def worn_of(rule: Rule) -> tuple[Any, ...]:
     """What ``Layers.worn`` takes."""
     return rule.garment, rule.also, rule.skin, rule.keep_skin
 

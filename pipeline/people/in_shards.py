@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,7 @@ class ShardPeople(People):
         reader, row = self._reader(i)
         person = Person(reader.who(row), crop=reader.crop(row), sources=self._origins(i))
 
-        def read(function: Callable, *arguments) -> np.ndarray | None:
+        def read(function: Callable[..., Any], *arguments) -> np.ndarray | None:
             try:
                 return function(row, *arguments)
             except DataError as error:

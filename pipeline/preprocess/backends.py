@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import joblib
 
@@ -59,7 +59,7 @@ def run_tasks(
 
 
 @contextlib.contextmanager
-def _context(jobs: int, backend: str, scheduler: str | None) -> Iterator[dict]:
+def _context(jobs: int, backend: str, scheduler: str | None) -> Iterator[dict[str, Any]]:
     if backend not in BACKENDS:
         raise DataError("--backend", repr(backend), " or ".join(BACKENDS))
     if backend != "dask":
@@ -80,7 +80,7 @@ def _context(jobs: int, backend: str, scheduler: str | None) -> Iterator[dict]:
 
 
 @contextlib.contextmanager
-def _dask_client(jobs: int, scheduler: str | None) -> Iterator:
+def _dask_client(jobs: int, scheduler: str | None) -> Iterator[Any]:
     """A client of the scheduler, or of one that lasts as long as the run."""
     try:
         from distributed import Client, LocalCluster

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
@@ -50,7 +51,7 @@ class PreprocessConfig:
     size_hw: tuple[int, int] = DEFAULT_HW
     images: str = IMAGE_KINDS[0]
     styles: tuple[str, ...] = STYLES
-    exclude: AbstractSet = frozenset()
+    exclude: AbstractSet[Any] = frozenset()
     people_per_shard: int = 128
     flows: bool = False
     frame: str = WHOLE

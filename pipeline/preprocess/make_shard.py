@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -38,7 +39,7 @@ class Task:
     info: ShardInfo
     root: Path
     out: Path
-    known: dict | None
+    known: dict[str, Any] | None
     masks: Path | None = None
 
     @property
@@ -54,7 +55,7 @@ class Task:
         return self.out / PROGRESS_NAME
 
 
-def make_shard(task: Task) -> tuple[dict, bool]:
+def make_shard(task: Task) -> tuple[dict[str, Any], bool]:
     """The record of one shard, made if it is not whole yet, and whether it was made.
 
     Raises:
@@ -78,7 +79,7 @@ def make_shard(task: Task) -> tuple[dict, bool]:
         )
     if record := _finished(task):
         return record, False
-    skipped: list[dict] = []
+    skipped: list[dict[str, Any]] = []
     mended = sum(is_mended(pair, task.masks) for pair in task.pairs()) if task.masks else 0
     changed = _changed_since(task)
     # Before anything is packed: what changes meanwhile is found by the next run.
@@ -151,7 +152,7 @@ def read_masked(
     return cut_region(person, styles, size_hw).person
 
 
-def _people(task: Task) -> Iterator[tuple[PairRecord, Person | dict]]:
+def _people(task: Task) -> Iterator[tuple[PairRecord, Person | dict[str, Any]]]:
     return ((pair, _person_or_skip(pair, task)) for pair in task.pairs())
 
 
@@ -161,7 +162,7 @@ def _is_guessed(pair: PairRecord, origins: dict[str, dict[str, str]], masks: Pat
     return own and origins.get(pair.identity.key, {}).get("label_map") == GUESSED
 
 
-def _person_or_skip(pair: PairRecord, task: Task) -> Person | dict:
+def _person_or_skip(pair: PairRecord, task: Task) -> Person | dict[str, Any]:
     """The pair's person, or an entry for the index that says why there is none."""
     try:
         # Halving while decoding loses 0.2 dB more than JPEG does anyway, and saves a fifth of the
@@ -199,7 +200,7 @@ def _person_or_skip(pair: PairRecord, task: Task) -> Person | dict:
     }
 
 
-def _finished(task: Task) -> dict | None:
+def _finished(task: Task) -> dict[str, Any] | None:
     """The record of this shard if the file is whole, its sources are those that it was made of, and
     what was skipped is still bad; else None."""
     for record in (_read_record(task), task.known):
@@ -213,12 +214,12 @@ def _finished(task: Task) -> dict | None:
     return None
 
 
-def _is_whole(task: Task, record: dict) -> bool:
+def _is_whole(task: Task, record: dict[str, Any]) -> bool:
     people = record["samples"] + len(record["skipped"])
     return people == len(task.shard) and _matches(task.path, record)
 
 
-def _skipped_again(task: Task, record: dict) -> list:
+def _skipped_again(task: Task, record: dict[str, Any]) -> list[Any]:
     bad = {entry["person_id"] + entry["garment_id"] for entry in record["skipped"]}
     return [
         _person_or_skip(pair, task)
@@ -242,7 +243,7 @@ def _changed_since(task: Task) -> list[str] | None:
     return None
 
 
-def _matches(path: Path, record: dict) -> bool:
+def _matches(path: Path, record: dict[str, Any]) -> bool:
     try:
         return path.stat().st_size == record["bytes"] and file_sha256(path) == record["sha256"]
     except OSError:
@@ -253,7 +254,7 @@ def _record_path(scratch: Path, file: str) -> Path:
     return scratch / f"{file}.json"
 
 
-def _read_record(task: Task) -> dict | None:
+def _read_record(task: Task) -> dict[str, Any] | None:
     try:
         record = read_json(_record_path(task.scratch, task.shard.file))
     except DataError:

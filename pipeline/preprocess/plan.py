@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline import __version__
 from pipeline.base.errors import DataError
@@ -87,7 +88,7 @@ class Plan:
 
     root: Path
     shards: tuple[ShardPlan, ...]
-    configuration: dict
+    configuration: dict[str, Any]
     absent: int
     masks: Path | None = None
     unused: tuple[str, ...] = ()
@@ -113,7 +114,7 @@ class Plan:
             options.get("frame", WHOLE),
         )
 
-    def summary(self) -> dict:
+    def summary(self) -> dict[str, Any]:
         """The plan as plain JSON, for people and programs."""
         return {
             "configuration": self.configuration,
@@ -190,7 +191,7 @@ def _row(pair: PairRecord) -> str:
     return f"{pair.person_id} {pair.garment_id} {files}\n"
 
 
-def _digest(rows: list[str]) -> dict:
+def _digest(rows: list[str]) -> dict[str, Any]:
     """What of the dataset decides the bytes: who, in which order, and which kinds of map are
     there."""
     return {
@@ -208,7 +209,7 @@ def _cut(category: Category, split: str, rows: list[str], size: int) -> Iterator
         )
 
 
-def differences(before: dict, now: dict) -> list[str]:
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What differs between two configurations, as phrases: ``size_hw was [512, 384], is [256,
     192]``."""
     found = []
@@ -226,7 +227,9 @@ def differences(before: dict, now: dict) -> list[str]:
     return found
 
 
-def _people_difference(category: str, old: dict | None, new: dict | None) -> str:
+def _people_difference(
+    category: str, old: dict[str, Any] | None, new: dict[str, Any] | None
+) -> str:
     if not old or not new:
         before, now = ("in" if there else "not in" for there in (old, new))
         return f"category {category} was {before} it, is {now} it"

@@ -52,7 +52,7 @@ class Summary:
 
     index: Path
     packed: int
-    skipped: tuple[dict, ...]
+    skipped: tuple[dict[str, Any], ...]
     made: int
     kept: int
     changed: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -80,7 +80,7 @@ class PartSummary:
 class BadPairs(DataError):
     """More unusable pairs than ``--max-skips`` allows, with the list."""
 
-    def __init__(self, root: str, skipped: Sequence[dict], allowed: int):
+    def __init__(self, root: str, skipped: Sequence[dict[str, Any]], allowed: int):
         self.skipped = list(skipped)
         super().__init__(
             root,
@@ -215,7 +215,7 @@ def run_part(
     return PartSummary(part, sum(r["samples"] for r in records), skipped, made)
 
 
-def _begin(plan: Plan, out: Path) -> dict[str, dict]:
+def _begin(plan: Plan, out: Path) -> dict[str, dict[str, Any]]:
     """As ``_open``, and clears away what killed workers left."""
     scratch = out / PROGRESS_NAME
     known = _open(plan, out)
@@ -226,7 +226,7 @@ def _begin(plan: Plan, out: Path) -> dict[str, dict]:
     return known
 
 
-def _open(plan: Plan, out: Path) -> dict[str, dict]:
+def _open(plan: Plan, out: Path) -> dict[str, dict[str, Any]]:
     """Refuses a folder of another configuration, and returns known records."""
     scratch = out / PROGRESS_NAME
     index = read_index(out) if (out / INDEX_NAME).is_file() else None
@@ -247,7 +247,7 @@ def _clear_unfinished(scratch: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _refuse_other(out: Path, before: dict, plan: Plan) -> None:
+def _refuse_other(out: Path, before: dict[str, Any], plan: Plan) -> None:
     if found := differences(before, plan.configuration):
         raise DataError(
             out,
@@ -256,7 +256,7 @@ def _refuse_other(out: Path, before: dict, plan: Plan) -> None:
         )
 
 
-def _known_records(index: dict, seen: dict[str, str]) -> dict[str, dict]:
+def _known_records(index: dict[str, Any], seen: dict[str, str]) -> dict[str, dict[str, Any]]:
     """File name -> record as ``make_shard`` returned it."""
     records = {shard["file"]: {**shard, "skipped": []} for shard in index["shards"]}
     for name in set(records) & set(seen):
@@ -269,13 +269,13 @@ def _known_records(index: dict, seen: dict[str, str]) -> dict[str, dict]:
 def _make_shards(
     plan: Plan,
     out: Path,
-    known: dict[str, dict],
+    known: dict[str, dict[str, Any]],
     max_skips: int,
     progress: Callable[[int], None] | None,
     where: tuple[int, str, str | None],
-) -> tuple[list[dict], int]:
+) -> tuple[list[dict[str, Any]], int]:
     """Records of all shards in the plan's order, and how many were made just now."""
-    records: dict[str, dict] = {}
+    records: dict[str, dict[str, Any]] = {}
     made = skips = 0
 
     def tasks() -> Iterator[Task]:
@@ -301,7 +301,7 @@ def _make_shards(
     return ordered, made
 
 
-def _finish(plan: Plan, out: Path, records: list[dict], made: int) -> Summary:
+def _finish(plan: Plan, out: Path, records: list[dict[str, Any]], made: int) -> Summary:
     """Writes the index and removes the scratch folder: from here on the folder is complete."""
     skipped = [entry for record in records for entry in record["skipped"]]
     packed = sum(record["samples"] for record in records)

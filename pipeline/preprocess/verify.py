@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -53,7 +54,7 @@ def verify(
     index = read_index(folder)
     expected = {shard["file"]: shard for shard in index["shards"]}
     problems: dict[str, DataError] = {}
-    skipped: dict[str, list[dict]] = {}
+    skipped: dict[str, list[dict[str, Any]]] = {}
     for entry in index.get("skipped", []):
         skipped.setdefault(entry["shard"], []).append(entry)
     tasks = (
@@ -75,7 +76,9 @@ def verify(
 
 
 def _check(
-    task: tuple[Path, dict, dict, tuple[Path | None, Path | None], list[dict]],
+    task: tuple[
+        Path, dict[str, Any], dict[str, Any], tuple[Path | None, Path | None], list[dict[str, Any]]
+    ],
 ) -> tuple[str, DataError | None]:
     """A shard's name and what is wrong with it, None if nothing is."""
     folder, shard, configuration, (root, masks), skipped = task
@@ -92,10 +95,10 @@ def _check(
 
 def _pairs(
     path: Path,
-    shard: dict,
-    configuration: dict,
+    shard: dict[str, Any],
+    configuration: dict[str, Any],
     sources: tuple[Path, Path | None],
-    skipped: list[dict],
+    skipped: list[dict[str, Any]],
 ) -> list[PairRecord]:
     """The people of a shard, packed and skipped, with their files."""
     category, (root, masks) = Category(shard["category"]), sources
@@ -111,7 +114,11 @@ def _pairs(
 
 
 def _check_sources(
-    path: Path, shard: dict, configuration: dict, root: Path, pairs: list[PairRecord]
+    path: Path,
+    shard: dict[str, Any],
+    configuration: dict[str, Any],
+    root: Path,
+    pairs: list[PairRecord],
 ) -> None:
     flows = bool(configuration.get("flows", False))
     if held(pairs, flows) == shard["sources"]:
@@ -123,7 +130,7 @@ def _check_sources(
     raise DataError(path, f"made of files that have changed since{named}", "", remedy)
 
 
-def _check_shard(path: Path, shard: dict, configuration: dict) -> None:
+def _check_shard(path: Path, shard: dict[str, Any], configuration: dict[str, Any]) -> None:
     try:
         size, digest = path.stat().st_size, file_sha256(path)
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,9 @@ def stored_joints(category: Category, person_id: str, seed: int) -> np.ndarray:
     return np.where(rows[:, 2:3] > 0, rows[:, :2], np.nan)
 
 
-def measure_bodies(category: Category, ids: Sequence[str], seed: int = 0) -> dict[str, dict]:
+def measure_bodies(
+    category: Category, ids: Sequence[str], seed: int = 0
+) -> dict[str, dict[str, Any]]:
     """``quantiles``, ``arms`` and ``missing_share`` of some people, as in ``statistics.json``. No
     picture is drawn."""
     joints = np.stack([stored_joints(category, person_id, seed) for person_id in ids])
@@ -67,7 +70,9 @@ def measure_garments(
     return quantiles({name: np.array(values) for name, values in found.items()}, GARMENT_LEVELS)
 
 
-def compared(category: Category, bodies: dict[str, dict], garments: dict[str, list[float]]) -> str:
+def compared(
+    category: Category, bodies: dict[str, dict[str, Any]], garments: dict[str, list[float]]
+) -> str:
     """A table: each line a quantity, the sample's quantiles, then the real dataset's."""
     real = real_statistics()[str(category)]
     lines = [f"{category}: sample | {real['people']:,} real people"]

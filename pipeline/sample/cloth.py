@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -200,7 +201,7 @@ def _diamonds(rng, size, scale, base, second, third):
     return out
 
 
-PATTERNS: dict[str, Callable] = {
+PATTERNS: dict[str, Callable[..., Any]] = {
     "plain": _solid,
     "stripes": _stripes,
     "upright stripes": _upright,

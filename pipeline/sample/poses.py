@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def read_stance(joints: np.ndarray, rng: np.random.Generator, bag: bool = False)
     return Stance(name, joints, arms[0], arms[1], float(turn), back)
 
 
-def _read_arm(side: int, values: dict, over: bool, rng: np.random.Generator) -> Arm:
+def _read_arm(side: int, values: dict[str, Any], over: bool, rng: np.random.Generator) -> Arm:
     def of(name: str) -> float:
         return float(values[name][side])
 
@@ -132,7 +133,9 @@ def _read_arm(side: int, values: dict, over: bool, rng: np.random.Generator) -> 
     return Arm()
 
 
-def _name(arms: list[Arm], values: dict, joints: np.ndarray, over: np.ndarray, turn: float) -> str:
+def _name(
+    arms: list[Arm], values: dict[str, Any], joints: np.ndarray, over: np.ndarray, turn: float
+) -> str:
     hands = [arm.hand for arm in arms]
     if "behind" in hands:
         return "hands behind"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -126,7 +127,7 @@ def _skin_table(person: Wearer) -> np.ndarray:
     ]
 
 
-def _paint_body(picture: Picture, person: Wearer, parts: list, shadow: float = 0.0) -> None:
+def _paint_body(picture: Picture, person: Wearer, parts: list[Any], shadow: float = 0.0) -> None:
     """Skin into photo and label map, and its parts into DensePose."""
     drawn = BodyPass(parts, picture.size_hw, picture.ratio)
     if not drawn.inside.any():

@@ -4,6 +4,7 @@ hair as shapes."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -213,7 +214,7 @@ def hand(body: Body, right: bool) -> Hand:
     along = np.array([along[0] * c - along[1] * s, along[0] * s + along[1] * c])
     across = np.array([-along[1], along[0]]) * side  # towards the thumb
     size = body.scale * (0.9 if body.build == "slim" else 1.06)
-    strokes: list[tuple] = [
+    strokes: list[tuple[Any, ...]] = [
         ((0, -6), (0, 12), 11),
         ((-4, 16), (-4, 32), 13),
         ((4, 16), (5, 30), 12),

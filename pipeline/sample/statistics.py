@@ -13,6 +13,7 @@ import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ WIDTHS = {
 
 
 @functools.cache
-def real_statistics() -> dict:
+def real_statistics() -> dict[str, Any]:
     """The table of the real dataset, by category: ``quantiles``, ``missing_share``, ``arms``,
     ``garments``."""
     return json.loads((Path(__file__).parent / "statistics.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -157,7 +158,7 @@ _LOW = [
     (19, 18),
     (17, -4),
 ]
-_SHOES: dict[str, list] = {
+_SHOES: dict[str, list[Any]] = {
     "sneakers": [_LOW],
     "loafers": [[(-17, 22), *_LOW[2:-2], (17, 22), (0, 34)]],
     "boots": [[(-18, -20), *_LOW[1:-1], (18, -20)]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -324,7 +325,7 @@ def pick(rng: np.random.Generator, options):
     return options[int(rng.integers(len(options)))]
 
 
-def _weighted(rng: np.random.Generator, table: dict) -> str:
+def _weighted(rng: np.random.Generator, table: dict[str, Any]) -> str:
     weights = np.array([row.weight for row in table.values()])
     return list(table)[int(rng.choice(len(weights), p=weights / weights.sum()))]
 

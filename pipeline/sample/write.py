@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -102,7 +103,7 @@ def _rows(ids: list[str], shift: int = 0) -> list[tuple[str, str]]:
 def _write_lists(out: Path, ids: dict[str, dict[Category, list[str]]], seed: int) -> None:
     """Pair lists of each category and of the whole, and the triplets of dressing from head to
     foot."""
-    whole: dict[str, list] = {}
+    whole: dict[str, list[Any]] = {}
     for category in ids["train"]:
         test = ids["test"][category]
         shift = 1 + seed % (len(test) - 1) if len(test) > 1 else 0
@@ -131,7 +132,7 @@ def _write_lists(out: Path, ids: dict[str, dict[Category, list[str]]], seed: int
     )
 
 
-def _claim(out: Path, settings: dict) -> None:
+def _claim(out: Path, settings: dict[str, Any]) -> None:
     """Makes the folders; refuses a folder with other contents than a sample of these settings."""
     if out.exists() and not out.is_dir():
         raise DataError(out, "is a file", "a folder to write to", "Name another folder.")
@@ -159,7 +160,7 @@ def _claim(out: Path, settings: dict) -> None:
     _write(out / MARK, (json.dumps(settings, indent=1) + "\n").encode())
 
 
-def _told(settings: dict) -> str:
+def _told(settings: dict[str, Any]) -> str:
     return ", ".join(
         f"{name} {settings.get(name)}"
         for name in ("pairs", "test_pairs", "size", "seed", "categories", "flows")
@@ -235,7 +236,7 @@ def make_sample(
     return SampleSummary(out, {str(c): {"train": pairs, "test": test_pairs} for c in categories})
 
 
-def _each(work: list[tuple], jobs: int) -> Iterator[str]:
+def _each(work: list[tuple[Any, ...]], jobs: int) -> Iterator[str]:
     """Makes people one after another, or in worker processes; the files are the same."""
     if jobs == 1 or len(work) < 2:
         for one in work:

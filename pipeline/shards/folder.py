@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -152,11 +153,11 @@ class ShardFolder:
             raise DataError(path, same, "people of its own", REMAKE)
         return reader
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_readers": OrderedDict(), "_open": OrderedDict()}
 
 
-def read_index(folder: Path | str) -> dict:
+def read_index(folder: Path | str) -> dict[str, Any]:
     """The index of a finished folder: ``configuration``, ``shards``, ``skipped``; see
     docs/shards.md.
 
@@ -197,7 +198,7 @@ def read_index(folder: Path | str) -> dict:
     return index
 
 
-def _check_index(index: dict) -> None:
+def _check_index(index: dict[str, Any]) -> None:
     """Raises KeyError, TypeError or ValueError unless all that readers use is as it should be."""
     configuration = index["configuration"]
     sides = configuration["size_hw"]
@@ -224,7 +225,7 @@ def _check_index(index: dict) -> None:
                 raise ValueError(f"skipped {key}")
 
 
-def _check_entry(shard: dict) -> None:
+def _check_entry(shard: dict[str, Any]) -> None:
     """As ``_check_index``, for one shard."""
     Category(shard["category"])
     name = shard["file"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -226,8 +227,8 @@ class Column:
 
     group: str
     what: str
-    encode: Callable = field(repr=False)
-    decode: Callable = field(repr=False)
+    encode: Callable[..., Any] = field(repr=False)
+    decode: Callable[..., Any] = field(repr=False)
 
 
 def columns(images: str, styles: tuple[str, ...], with_flows: bool = False) -> dict[str, Column]:

@@ -158,7 +158,7 @@ class ShardReader:
             self._file.close()
         self._file, self._datasets = None, {}
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None, "_datasets": {}}  # an open HDF5 file can't travel
 
     def _row(self, i: int) -> int:
