@@ -51,8 +51,9 @@ STEP, LEAST_STEP, MOST_STEP = 0.06, 0.012, 0.15
 class Search:
     """Scores rules on everybody."""
 
-    def __init__(self, category: Category, people: list[Sitter]):
-        self.category, self.goals, self.people = category, GOALS[category], people
+    def __init__(self, category: Category, people: list[Sitter], margin: float = 0.0):
+        goals = {name: goal * (1 - margin) for name, goal in GOALS[category].items()}
+        self.category, self.goals, self.people = category, goals, people
         self.others = [laid(sitter, people) for sitter in people]
         self.standard = RULES[category, "standard"]
         self.fields = [name for name in RANGES if getattr(self.standard, name)]
@@ -115,8 +116,13 @@ def show(name: str, means: dict[str, float]) -> None:
 @click.argument("data", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--people", "limit", default=40, show_default=True, help="Of each DATA.")
 @click.option("--seconds", default=300.0, show_default=True, help="How long to search.")
+@click.option(
+    "--margin", default=0.0, show_default=True, help="Part that goals are to be bettered by."
+)
 @click.option("--seed", default=0, show_default=True)
-def main(category: str, data: tuple[Path, ...], limit: int, seconds: float, seed: int) -> None:
+def main(
+    category: str, data: tuple[Path, ...], limit: int, seconds: float, margin: float, seed: int
+) -> None:
     cv2.setNumThreads(1)
     chosen = Category(category)
     with tempfile.TemporaryDirectory() as place:
@@ -128,7 +134,7 @@ def main(category: str, data: tuple[Path, ...], limit: int, seconds: float, seed
         people = [sitter for root in data for sitter in read_sitters(root, chosen, limit)]
     if not people:
         raise click.ClickException(f"nobody of {category} with a label map in DATA")
-    search = Search(chosen, people)
+    search = Search(chosen, people, margin)
     trials, best = search.run(seconds, seed)
     click.echo(f"{category}, {len(people)} people, {trials} rules")
     show("goals", search.goals)

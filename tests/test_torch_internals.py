@@ -3,6 +3,7 @@ One that fails here, and not its neighbours, tells which one another torch has c
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -23,6 +24,25 @@ def test_convolution_backward():
         gradient, x.detach(), kernel.detach(), stride=2, padding=1, wanted=(True, True, True)
     )
     torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("processor", ["AVX2", "AVX512"])
+def test_convolution_backward_is_the_same_on_every_processor(monkeypatch, processor):
+    """Without AVX-512 the kernel's gradient is made in another layout, with the same values."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)
+    calls = []
+    operator = torch.ops.aten.convolution_backward
+    counted = lambda *arguments: calls.append(arguments[-1]) or operator(*arguments)
+    monkeypatch.setattr(torch.ops.aten, "convolution_backward", counted)
+    outer, inner = torch.contiguous_format, torch.channels_last
+    x, kernel = (rand(*shape).detach().float() for shape in ((2, 6, 9, 8), (4, 6, 3, 3)))
+    gradient = rand(2, 4, 9, 8).detach().float()
+    last = [t.contiguous(memory_format=inner) for t in (gradient, x, kernel)]
+    first = [t.contiguous(memory_format=outer) for t in (gradient, x, kernel)]
+    options = {"stride": 1, "padding": 1, "wanted": (True, True, True)}
+    found = internals.convolution_backward(*last, **options)
+    assert len(calls) == (2 if processor == "AVX2" else 1)
+    torch.testing.assert_close(found, internals.convolution_backward(*first, **options))
 
 
 def test_transposed_convolution_backward():

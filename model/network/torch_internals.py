@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+WITHOUT_AVX512 = ("AVX2", "DEFAULT")
+
 
 def convolution_backward(
     gradient: Tensor,
@@ -29,19 +31,32 @@ def convolution_backward(
         gradient: (B, C', h, w), of the result. x: (B, C, H, W). kernel: (C', C, k, k), of a
             transposed one (C, C', k, k).
     """
-    biases = [gradient.shape[1]] if wanted[2] else None
-    return torch.ops.aten.convolution_backward(
-        gradient,
-        x,
-        kernel,
-        biases,
-        [stride] * 2,
-        [padding] * 2,
-        [1, 1],
-        transposed,
-        [0, 0],
-        1,
-        wanted,
+
+    def by(gradient: Tensor, x: Tensor, kernel: Tensor, wanted: Sequence[bool]):
+        biases = [gradient.shape[1]] if wanted[2] else None
+        shape = ([stride] * 2, [padding] * 2, [1, 1], transposed, [0, 0], 1)
+        return torch.ops.aten.convolution_backward(gradient, x, kernel, biases, *shape, wanted)
+
+    if not (wanted[0] and wanted[1] and _in_two_layouts(x)):
+        return by(gradient, x, kernel, wanted)
+    by_x, _, _ = by(gradient, x, kernel, (True, False, False))
+    outer = (gradient.contiguous(), x.contiguous(), kernel.contiguous())
+    _, by_kernel, by_bias = by(*outer, (False, *wanted[1:]))
+    return by_x, by_kernel, by_bias
+
+
+def _in_two_layouts(x: Tensor) -> bool:
+    """Whether the gradient by the kernel is better made of copies with the channels outermost.
+
+    On processors without AVX-512 oneDNN makes it three times as fast so (256 channels of 128 x 96,
+    3 x 3: 83 ms, with the channels innermost 246), and that by the input faster the other way.
+    """
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and not x.is_contiguous()
+        and torch.backends.cpu.get_cpu_capability() in WITHOUT_AVX512
     )
 
 
