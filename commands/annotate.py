@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from commands.common import CATEGORY_NAMES, note, progress
+from commands.options import limit_option
 from commands.photo_options import map_finder, photo_options, pose_finder
 
 PLACE = click.Path(exists=True, path_type=Path)
@@ -64,9 +65,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     show_default=True,
     help="Number of the first person.",
 )
-@click.option(
-    "--limit", type=click.IntRange(1), help="At most so many photos (VITON-HD: of each part)."
-)
+@limit_option(help="At most so many photos (VITON-HD: of each part).")
 @click.option(
     "--max-skips",
     type=click.IntRange(0),

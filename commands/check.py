@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from commands.common import category_option, check_writable, jobs_option, note, progress
-from pipeline.base.names import SPLITS
+from commands.options import split_option
 
 EXAMPLES = 3
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
@@ -18,13 +18,7 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @category_option
-@click.option(
-    "--split",
-    "splits",
-    multiple=True,
-    type=click.Choice(SPLITS),
-    help="List to look at; repeat for several.  [default: all]",
-)
+@split_option(help="List to look at; repeat for several.  [default: all]", multiple=True)
 @click.option(
     "--json",
     "json_path",

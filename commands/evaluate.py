@@ -19,8 +19,8 @@ from commands.common import (
     progress,
     tell_own,
 )
+from commands.options import device_option, limit_option, mask_style_option, weights_option
 from pipeline.base.errors import DataError
-from pipeline.masks.styles import ALL_STYLES, STANDARD
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
@@ -51,27 +51,10 @@ class NamedFolder(click.ParamType):  # type: ignore[type-arg]
     help="Also plain ways: the garment's mean colour, the garment fitted by its box, the person "
     "unchanged.",
 )
-@click.option(
-    "--mask-style",
-    type=click.Choice(ALL_STYLES),
-    default=STANDARD,
-    show_default=True,
-    help="Masks to hide the garment with.",
-)
+@mask_style_option(help="Masks to hide the garment with.")
 @frame_option
-@click.option(
-    "--weights",
-    "choice",
-    type=click.Choice(["auto", "ema", "raw"]),
-    default="auto",
-    show_default=True,
-    help="Moving average or weights as trained; auto: what the run validated with.",
-)
-@click.option(
-    "--limit",
-    type=click.IntRange(1),
-    help="At most so many people per category and split.  [default: all]",
-)
+@weights_option
+@limit_option(help="At most so many people per category and split.  [default: all]")
 @click.option(
     "--batch-size", type=click.IntRange(1), default=4, show_default=True, help="People at once."
 )
@@ -128,9 +111,7 @@ class NamedFolder(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--download", is_flag=True, help="Measure LPIPS with weights downloaded once to the cache."
 )
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]"
-)
+@device_option
 @click.option(
     "--workers",
     type=click.IntRange(0),

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from commands.common import SIZE_TEXT, SizeType, WeightsType, check_writable, note
+from commands.options import weights_option
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -28,14 +29,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--evaluation", type=FILE, help="Figures to put into the card: what evaluate --json wrote."
 )
-@click.option(
-    "--weights",
-    "choice",
-    type=click.Choice(["auto", "ema", "raw"]),
-    default="auto",
-    show_default=True,
-    help="Moving average or weights as trained; auto: what the run validated with.",
-)
+@weights_option
 @click.option(
     "--half", is_flag=True, help="For .safetensors: weights as float16, in half the space."
 )

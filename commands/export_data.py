@@ -15,9 +15,8 @@ from commands.common import (
     progress,
     stretch_option,
 )
-from pipeline.base.names import SPLITS
+from commands.options import limit_option, mask_style_option, split_option
 from pipeline.layouts.tables import FORMS, NAMES
-from pipeline.masks.styles import STANDARD
 
 
 @click.command()
@@ -29,17 +28,14 @@ from pipeline.masks.styles import STANDARD
     type=click.Choice(FORMS),
     help="Of layouts that have both.  [default: dresscode where there is one]",
 )
-@click.option("--style", default=STANDARD, show_default=True, help="Mask style.")
+@mask_style_option(help="Mask style.", flag="--style")
 @category_option
-@click.option(
-    "--split",
-    "splits",
-    multiple=True,
-    type=click.Choice(SPLITS),
+@split_option(
     help="Pair list of a dataset; repeat for several. Shards have their own.  "
     "[default: every list that is there]",
+    multiple=True,
 )
-@click.option("--limit", type=click.IntRange(1), help="At most so many people per category.")
+@limit_option(help="At most so many people per category.")
 @stretch_option
 @click.option(
     "--size",

@@ -16,8 +16,9 @@ from commands.common import (
     progress,
     size_option,
 )
-from pipeline.base.names import LABELLING_TOOLS, SPLITS
-from pipeline.masks.styles import ALL_STYLES, STANDARD
+from commands.options import mask_style_option, split_option
+from pipeline.base.names import LABELLING_TOOLS
+from pipeline.masks.styles import ALL_STYLES
 
 LISTED = 10
 WRITTEN = click.Path(dir_okay=False, path_type=Path)
@@ -46,18 +47,8 @@ class Threshold(click.ParamType):  # type: ignore[type-arg]
 @click.argument("data", metavar="DATA_OR_SHARDS", type=click.Path(path_type=Path))
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @category_option
-@click.option(
-    "--split",
-    type=click.Choice(SPLITS),
-    help="List of the dataset.  [default: train; with IDs all]",
-)
-@click.option(
-    "--style",
-    type=click.Choice(ALL_STYLES),
-    default=STANDARD,
-    show_default=True,
-    help="Mask to score.",
-)
+@split_option(help="List of the dataset.  [default: train; with IDs all]")
+@mask_style_option(help="Mask to score.", flag="--style")
 @click.option(
     "--against",
     type=click.Choice(ALL_STYLES),

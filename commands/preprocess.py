@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from commands.common import category_option, jobs_option, note, progress, size_option
-from pipeline.base.names import FRAMES, IMAGE_KINDS, SPLITS
+from commands.options import limit_option, split_option
+from pipeline.base.names import FRAMES, IMAGE_KINDS
 from pipeline.masks.styles import ALL_STYLES
 from pipeline.preprocess.config import PreprocessConfig
 
@@ -31,16 +32,8 @@ class PartType(click.ParamType):  # type: ignore[type-arg]
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False), required=False)
 @category_option
-@click.option(
-    "--split",
-    type=click.Choice(SPLITS),
-    default=DEFAULTS.split,
-    show_default=True,
-    help="Which pair lists to pack.",
-)
-@click.option(
-    "--limit", type=click.IntRange(1), help="At most so many people per category.  [default: all]"
-)
+@split_option(help="Which pair lists to pack.", default=DEFAULTS.split, show_default=True)
+@limit_option()
 @size_option(help="Height x width of everything in the shards, in pixels.")
 @click.option(
     "--images",

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from commands.common import SizeType, WeightsType, frame_option, note, tell_own
+from commands.options import device_option
 from commands.photo_options import map_finder, photo_options, pose_finder
 
 ANY = ("0.0.0.0", "::")
@@ -29,9 +30,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
     help="Height x width at which the network works, in pixels.  [default: as it was trained, or "
     "512x384]",
 )
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]"
-)
+@device_option
 @click.option(
     "--host",
     default="127.0.0.1",

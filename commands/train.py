@@ -14,6 +14,7 @@ from typing import Any, NoReturn, get_type_hints
 import click
 
 from commands.common import WeightsType, live_progress, note
+from commands.options import device_option
 from model.training.config import TrainConfig
 from pipeline.base.errors import DataError
 from pipeline.base.storage import read_json
@@ -133,9 +134,7 @@ def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
 @click.option("--vgg19", type=FILE, help="VGG19 weights (torchvision's) for style and content.")
 @click.option("--vgg16", type=FILE, help="VGG16 weights (torchvision's) for LPIPS.")
 @click.option("--lpips", type=FILE, help="Linear layers of LPIPS 0.1 for VGG16.")
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]"
-)
+@device_option
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON and stop.")
 @click.option(
     "--fit",

@@ -17,8 +17,14 @@ from commands.common import (
     progress,
     tell_own,
 )
-from pipeline.base.names import REGION, SPLITS, WHOLE
-from pipeline.masks.styles import ALL_STYLES, STANDARD
+from commands.options import (
+    device_option,
+    limit_option,
+    mask_style_option,
+    split_option,
+    weights_option,
+)
+from pipeline.base.names import REGION, WHOLE
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)
@@ -63,16 +69,8 @@ class ResultSize(SizeType):
 @click.option(
     "--pairs", type=FILE, help="List: a person and garments on each line, categories where needed."
 )
-@click.option(
-    "--split",
-    type=click.Choice(SPLITS),
-    help="Dress the pairs of this split.",
-)
-@click.option(
-    "--limit",
-    type=click.IntRange(1),
-    help="At most so many: per category with --split.  [default: all]",
-)
+@split_option(help="Dress the pairs of this split.")
+@limit_option(help="At most so many: per category with --split.  [default: all]")
 @click.option(
     "--out",
     required=True,
@@ -94,13 +92,7 @@ class ResultSize(SizeType):
     help="Height x width at which the network works.  [default: as trained, or 512x384; that of "
     "--shards]",
 )
-@click.option(
-    "--mask-style",
-    type=click.Choice(ALL_STYLES),
-    default=STANDARD,
-    show_default=True,
-    help="How much is hidden.",
-)
+@mask_style_option(help="How much is hidden.")
 @frame_option
 @click.option(
     "--raw",
@@ -121,20 +113,11 @@ class ResultSize(SizeType):
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also one picture (JPEG or PNG) of the first three people of each category.",
 )
-@click.option(
-    "--weights",
-    "choice",
-    type=click.Choice(["auto", "ema", "raw"]),
-    default="auto",
-    show_default=True,
-    help="Moving average or weights as trained; auto: what the run validated with.",
-)
+@weights_option
 @click.option(
     "--batch-size", type=click.IntRange(1), help="People at once.  [default: 8 on a GPU, else 1]"
 )
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda where there is one]"
-)
+@device_option
 @click.option(
     "--jobs",
     type=click.IntRange(1),
