@@ -333,7 +333,7 @@ def test_people_without_what_the_reader_opens_are_listed(sample_dataset, tmp_pat
     [
         (["--layout", "ladi-vton", "--form", "viton-hd"], "has no form viton-hd"),
         (["--layout", "idm-vton", "--size", "512x384"], "takes no other"),
-        (["--layout", "folder", "--style", "wide"], "one of standard"),
+        (["--layout", "folder", "--style", "wide"], "is not one of 'standard'"),
     ],
 )
 def test_what_cannot_be_had_is_told(source, tmp_path, words, told):
