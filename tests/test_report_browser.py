@@ -324,6 +324,21 @@ def test_page_fits_every_width(browser, single, width):
     )
 
 
+def test_on_a_phone_no_line_is_cut_and_a_further_picture_looks_in(browser, single):
+    page = visit(browser, single, 390)
+    page.execute_script("document.getElementById('list').scrollIntoView(); drawVisible()")
+    cut = ask(
+        page,
+        "[...document.querySelectorAll('.facts > *')].filter("
+        "e => e.clientHeight + 1 < e.scrollHeight).length",
+    )
+    third = ask(
+        page,
+        "document.querySelectorAll('.row .panels')[0].children[2].getBoundingClientRect().left",
+    )
+    assert cut == 0 and third < 370
+
+
 def test_everything_has_a_name_for_those_who_cannot_see(page):
     unnamed = ask(
         page,

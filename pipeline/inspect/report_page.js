@@ -3,7 +3,7 @@
 const filters = { range: null };
 let shown = people, current = -1, rowHeight = 300, pictureHeight = 220;
 const drawn = new Map(); // index in `shown` -> element
-const GAP = 10;
+const GAP = 10, NARROW_FACTS = 142; // pixels; on a phone: id, list, four lines of scores
 
 function fillSelects() {
   const fill = (id, entries) => { $(id).innerHTML = entries.map(([v, t]) => `<option value="${escapeText(v)}">${escapeText(t)}</option>`).join(""); };
@@ -78,11 +78,12 @@ const wantsDown = (by) => by === "trouble" || (scoreIndex[by] !== undefined && d
 function measure() {
   const narrow = matchMedia("(max-width: 860px)").matches, width = $("list").clientWidth, count = data.against === null ? 7 : 9;
   const room = (width - 216 - 14 - 26 - (count - 1) * 10) / count;
-  const wide = narrow ? Math.min(170, (width - 40) / 2) : Math.max(112, Math.min(360, room));
+  const wide = narrow ? Math.min(170, (width - 40) / 2.35) /* the third one looks in: there are more */ : Math.max(112, Math.min(360, room));
   pictureHeight = wide / aspect;
   document.documentElement.style.setProperty("--pw", `${wide}px`);
+  document.documentElement.style.setProperty("--facts", `${NARROW_FACTS}px`);
   document.documentElement.style.setProperty("--aspect", `${data.picture[1]} / ${data.picture[0]}`);
-  rowHeight = Math.ceil(narrow ? pictureHeight + 118 + 8 + 22 + 34 : Math.max(190, pictureHeight + 22 + 26 + (room < 112 ? 16 : 0)));
+  rowHeight = Math.ceil(narrow ? pictureHeight + NARROW_FACTS + 8 + 22 + 34 : Math.max(190, pictureHeight + 22 + 26 + (room < 112 ? 16 : 0)));
 }
 
 function redraw() {
