@@ -18,6 +18,8 @@ from model.data.dataset import TryOnDataset, to_image, to_tensor
 from model.data.people import PeopleDataset
 from model.evaluation.evaluate import evaluate
 from model.evaluation.methods import Network
+from model.tryon.dress import Look, try_on
+from model.tryon.orders import Order
 from model.tryon.predictor import TryOn
 from model.tryon.step import prepare_step
 from pipeline.base.errors import DataError
@@ -25,6 +27,7 @@ from pipeline.base.labels import Category
 from pipeline.base.names import REGION, WHOLE
 from pipeline.dataset.crop import Crop
 from pipeline.dataset.pose import joints_inside, render_pose
+from pipeline.dataset.readers import resize_image
 from pipeline.masks.person import person_masks
 from pipeline.masks.region import SHOWN, cut_region, region_of
 from pipeline.masks.styles import ALL_STYLES, PEER_STYLES, STYLES
@@ -229,6 +232,18 @@ def test_an_outfit_is_dressed_part_by_part(people):
     hidden, seen = second.crop.map(second.mask, SIZE), second.crop.image(after, SIZE)
     shown = np.where(hidden[..., None], 0, seen)
     np.testing.assert_array_equal(to_image(second.inputs[2]), shown)
+
+
+def test_a_smaller_result_is_the_large_one_made_smaller(sample_dataset):
+    """The part is cut from the photo at its own size, whatever size is asked for."""
+    source = open_people(sample_dataset)
+    order, found = Order.of(source.names[0]), []
+    for size in (None, (128, 96)):
+        look = Look((64, 48), size, frame=REGION)
+        list(try_on(predictor(REGION), source, [order], look, finish=found.append))
+    whole, small = found
+    assert small.picture.shape == (128, 96, 3) and small.mask.shape == (128, 96)
+    np.testing.assert_array_equal(small.picture, resize_image(whole.picture, (128, 96)))
 
 
 def test_a_network_of_parts_is_measured_on_whole_photos(sample_shards):

@@ -22,7 +22,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.names import DEFAULT_HW, REGION, WHOLE
 from pipeline.dataset.person import Person
-from pipeline.dataset.readers import resize_image
+from pipeline.dataset.readers import resize_image, resize_map
 from pipeline.inspect.overlays import grid
 from pipeline.masks.render import apply_mask
 from pipeline.people.source import People
@@ -54,10 +54,11 @@ class Dressed:
     """One person, before, between and after the pieces of an order.
 
     Attributes:
-        person: as photographed, at the result's size; small: at the network's, where that
-            sees whole photos.
+        person: as photographed, at the result's size, or at its own where the network sees a
+            part; small: at the network's, where that sees whole photos.
         picture: the result so far, (H, W, 3) uint8.
         garments: pictures at the network's size, one for each piece.
+        result_hw: of the result; None for the photo's own.
         step: the piece that is put on now.
         masks: of the pieces so far, at the result's size.
         explained: what lies behind the last piece, where the look asked for it.
@@ -68,6 +69,7 @@ class Dressed:
     small: Person | None
     picture: np.ndarray
     garments: list[np.ndarray]
+    result_hw: tuple[int, int] | None = None
     step: Step | None = None
     masks: list[np.ndarray] = field(default_factory=list)
     explained: Explained | None = None
@@ -93,6 +95,11 @@ class Dressed:
         last = self.is_last(number)
         self.picture = self.step.finish(output, raw=look.raw and last)
         self.step = None
+        if last and self.result_hw and self.picture.shape[:2] != self.result_hw:
+            self.picture = resize_image(self.picture, self.result_hw)
+            self.masks = [
+                resize_map(mask.view(np.uint8), self.result_hw).view(bool) for mask in self.masks
+            ]
 
     def is_last(self, number: int) -> bool:
         return number == len(self.order.pieces) - 1
@@ -184,12 +191,12 @@ def start(people: People, order: Order, look: Look) -> Dressed:
     """Everything of an order read and the first step prepared. Raises DataError."""
     order = resolve(people, order)
     whole = people.person(order.person, order.pieces[0].category)
-    person = whole.at(look.size_hw or whole.size_hw)
+    parted = look.frame == REGION and whole.crop is None  # then each step cuts its own part
+    person = whole if parted else whole.at(look.size_hw or whole.size_hw)
     assert person.photo is not None  # of whoever has no photo nobody is told by name
     garments = [garment_picture(people, piece, look.network_hw) for piece in order.pieces]
-    parted = look.frame == REGION and whole.crop is None  # then each step cuts its own part
     small = None if parted else whole.at(look.network_hw)
-    dressed = Dressed(order, person, small, person.photo, garments)
+    dressed = Dressed(order, person, small, person.photo, garments, look.size_hw)
     dressed.prepare(0, look)
     return dressed
 
