@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.base.labels import Category as Category
     from pipeline.base.labels import DensePart as DensePart
     from pipeline.base.labels import Joint as Joint
-    from pipeline.dataset.person import Identity as Identity
+    from pipeline.dataset.identity import Identity as Identity
     from pipeline.dataset.person import Person as Person
     from pipeline.dataset.readers import read_dense as read_dense
     from pipeline.dataset.readers import read_dense_uv as read_dense_uv
@@ -41,7 +41,7 @@ _HOME = {
     "Category": "pipeline.base.labels",
     "DataError": "pipeline.base.errors",
     "DensePart": "pipeline.base.labels",
-    "Identity": "pipeline.dataset.person",
+    "Identity": "pipeline.dataset.identity",
     "Joint": "pipeline.base.labels",
     "People": "pipeline.people.source",
     "Person": "pipeline.dataset.person",

@@ -14,8 +14,8 @@ from tiny_dresscode import write_dataset
 
 from cli import main
 from pipeline.base.labels import Category
+from pipeline.dataset.identity import Identity
 from pipeline.dataset.index import index_pairs, read_exclude
-from pipeline.dataset.person import Identity
 from pipeline.inspect.inspection import Question, Verdict, choose, iou, judge_all
 from pipeline.people.open import open_people
 from pipeline.preprocess.run import preprocess

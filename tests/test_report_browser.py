@@ -15,7 +15,7 @@ from browser_kit import ask, complaints, eventually, headless, needs_browser, op
 from tiny_dresscode import write_dataset
 
 from pipeline.base.labels import Category
-from pipeline.dataset.person import Identity
+from pipeline.dataset.identity import Identity
 from pipeline.inspect.inspection import Question, Verdict, iou, judge_all
 from pipeline.inspect.report import About, build_page, write_report
 from pipeline.masks.person import person_masks

@@ -11,7 +11,8 @@ import pytest
 from test_agnostic import SMALL, people, standing
 
 from pipeline.base.labels import Atr, Category
-from pipeline.dataset.person import Identity, Person
+from pipeline.dataset.identity import Identity
+from pipeline.dataset.person import Person
 from pipeline.inspect.inspection import Question, judge
 from pipeline.inspect.scores import joints_outside, oddities, score_mask
 from pipeline.masks.render import render_agnostic_mask

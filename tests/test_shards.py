@@ -22,7 +22,8 @@ from tiny_dresscode import write_dataset
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
-from pipeline.dataset.person import Identity, Person
+from pipeline.dataset.identity import Identity
+from pipeline.dataset.person import Person
 from pipeline.preprocess.run import preprocess
 from pipeline.shards import format as shard_format
 from pipeline.shards.checksums import content_checksum

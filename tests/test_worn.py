@@ -19,7 +19,8 @@ from model.tryon.worn import after, worn_garment
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Atr, Category, is_in
 from pipeline.dataset.crop import Crop
-from pipeline.dataset.person import Identity, Person
+from pipeline.dataset.identity import Identity
+from pipeline.dataset.person import Person
 from pipeline.masks.person import person_masks
 from pipeline.people.in_dataset import DatasetPeople
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from pipeline.base.labels import Category
 from pipeline.base.storage import file_sha256, write_json
-from pipeline.dataset.person import Identity, Person
+from pipeline.dataset.identity import Identity
+from pipeline.dataset.person import Person
 from pipeline.shards.folder import ShardInfo, ShardWriter
 
 SIZE = (64, 64)

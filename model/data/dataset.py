@@ -35,7 +35,7 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, MIRROR_JOINTS, Category
 from pipeline.base.names import REGION, WHOLE
 from pipeline.dataset.flows import mirror
-from pipeline.dataset.person import Identity
+from pipeline.dataset.identity import Identity
 from pipeline.dataset.pose import draw_pose, joints_inside
 from pipeline.shards.folder import ShardFolder
 

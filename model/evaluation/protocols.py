@@ -19,7 +19,7 @@ from PIL import Image
 
 from pipeline.base.errors import DataError
 from pipeline.base.manifest import load_manifest
-from pipeline.dataset.person import Identity
+from pipeline.dataset.identity import Identity
 from pipeline.dataset.readers import read_image
 
 OURS = "ours"

@@ -12,7 +12,7 @@ from model.tryon.worn import worn_garment
 from pipeline.annotate.photos import fit_garment, read_garment
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
-from pipeline.dataset.person import Identity
+from pipeline.dataset.identity import Identity
 from pipeline.people.source import People, parse_name
 
 WORN = "worn:"

@@ -13,7 +13,8 @@ from pipeline.annotate.photos import Frame, person_frame, whole_frame
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category, Joint
 from pipeline.dataset.frames import Silhouette, frame_that_fits
-from pipeline.dataset.person import GUESSED, Identity, Person
+from pipeline.dataset.identity import Identity
+from pipeline.dataset.person import GUESSED, Person
 from pipeline.masks.body import find_body
 
 SIZE_HW = (1024, 768)

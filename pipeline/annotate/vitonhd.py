@@ -23,7 +23,8 @@ from pipeline.base.errors import DataError
 from pipeline.base.files import ReadError, picture_header, read_bytes
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
-from pipeline.dataset.person import Identity, Person
+from pipeline.dataset.identity import Identity
+from pipeline.dataset.person import Person
 from pipeline.dataset.readers import check_aspect, read_image
 
 SPLITS = {"train": "train", "test": "test_unpaired"}

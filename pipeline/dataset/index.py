@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
-from pipeline.dataset.person import Identity
+from pipeline.dataset.identity import Identity
 
 PERSON_NAME = re.compile(r"(\d{1,12})_0(\.jpg)?")
 GARMENT_NAME = re.compile(r"(\d{1,12})_1(\.jpg)?")

@@ -1,12 +1,11 @@
-"""A person: the names, and in memory what there is of photo, garment, joints, label map and
-DensePose."""
+"""A person in memory: what there is of photo, garment, joints, label map and DensePose."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +13,8 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, Category, is_in
 from pipeline.base.manifest import load_manifest
 from pipeline.dataset.crop import Crop
+from pipeline.dataset.identity import Identity
+from pipeline.dataset.index import PairRecord
 from pipeline.dataset.readers import (
     read_dense,
     read_image,
@@ -23,9 +24,6 @@ from pipeline.dataset.readers import (
     resize_map,
 )
 
-if TYPE_CHECKING:
-    from pipeline.dataset.index import PairRecord
-
 Read = TypeVar("Read")
 PICTURES = ("photo", "garment")
 LEAST_GARMENT = 0.01
@@ -34,42 +32,6 @@ LEAST_GARMENT = 0.01
 
 GUESSED = "geometry"
 """Source of a map that no program has seen in the photo: it follows from joints and colours."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Names of one person with one garment.
-
-    Attributes:
-        category: of the garment.
-        split: ``train``, ``test_paired`` or ``test_unpaired``; empty where no list says.
-        person_id, garment_id: such as ``000123``; they differ in unpaired lists.
-    """
-
-    category: Category
-    split: str
-    person_id: str
-    garment_id: str
-
-    @property
-    def key(self) -> str:
-        """Such as ``dresses/020714``."""
-        return f"{self.category}/{self.person_id}"
-
-    @property
-    def name(self) -> str:
-        """A file name for the pair, without suffix."""
-        return f"{self.category}-{self.person_id}-{self.garment_id}"
-
-    @property
-    def paired(self) -> bool:
-        """Whether the garment is the one that the person wears in the photo."""
-        return self.person_id == self.garment_id
-
-    @property
-    def identity(self) -> Identity:
-        """The names alone, of this and of whatever carries them."""
-        return Identity(self.category, self.split, self.person_id, self.garment_id)
 
 
 @dataclass

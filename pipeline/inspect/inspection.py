@@ -16,8 +16,9 @@ from joblib import Parallel, delayed
 
 from pipeline.base.errors import DataError
 from pipeline.base.storage import write_json, write_whole
+from pipeline.dataset.identity import Identity
 from pipeline.dataset.index import PairRecord
-from pipeline.dataset.person import GUESSED, Identity, Person, read_person
+from pipeline.dataset.person import GUESSED, Person, read_person
 from pipeline.dataset.pose import joints_inside
 from pipeline.inspect.room import Donor, room
 from pipeline.inspect.score_zones import find_zones

@@ -25,7 +25,8 @@ from joblib import Parallel, delayed
 from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, Category, Joint, is_in
 from pipeline.base.storage import unwritable, write_whole
-from pipeline.dataset.person import Identity, Person
+from pipeline.dataset.identity import Identity
+from pipeline.dataset.person import Person
 from pipeline.inspect import overlays, report_pictures
 from pipeline.inspect.inspection import CHUNK, Question, Verdict, load, score_names
 from pipeline.inspect.thresholds import higher_is_better, limit_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.base.labels import Atr
-from pipeline.dataset.person import Identity
+from pipeline.dataset.identity import Identity
 
 CLASS_NAMES = {int(label): label.name.lower().replace("_", " ") for label in Atr}
 """Class of the label map -> its name in the tools; 0, ``background``, is there to paint with."""

@@ -12,8 +12,9 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
 from pipeline.base.storage import read_json
+from pipeline.dataset.identity import Identity
 from pipeline.dataset.index import PairRecord, find_record
-from pipeline.dataset.person import Identity, Person, read_person
+from pipeline.dataset.person import Person, read_person
 from pipeline.dataset.readers import read_image, read_thumbnail
 from pipeline.people.source import PERSON, People, parse_name
 

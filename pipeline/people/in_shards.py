@@ -11,7 +11,8 @@ import numpy as np
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
-from pipeline.dataset.person import GUESSED, Identity, Person
+from pipeline.dataset.identity import Identity
+from pipeline.dataset.person import GUESSED, Person
 from pipeline.dataset.readers import resize_image
 from pipeline.people.source import GARMENT, PERSON, People, parse_name
 from pipeline.shards.folder import INDEX_NAME, ShardFolder, read_index

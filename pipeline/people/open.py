@@ -8,8 +8,8 @@ from pathlib import Path
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
+from pipeline.dataset.identity import Identity
 from pipeline.dataset.index import PairRecord, index_pairs
-from pipeline.dataset.person import Identity
 from pipeline.people.in_dataset import DatasetPeople
 from pipeline.people.in_shards import ShardPeople
 from pipeline.people.source import People

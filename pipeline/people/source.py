@@ -10,7 +10,8 @@ import numpy as np
 
 from pipeline.base.labels import Category
 from pipeline.base.names import WHOLE
-from pipeline.dataset.person import Identity, Person
+from pipeline.dataset.identity import Identity
+from pipeline.dataset.person import Person
 
 NAME = re.compile(r"(?:(?P<category>[a-z_]+)/)?(?P<id>\d+)(?:_[01])?(?:\.jpg)?")
 PERSON, GARMENT = "person", "garment"

@@ -17,7 +17,8 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.names import FRAMES, MAX_SIDE, WHOLE
 from pipeline.base.storage import read_json
-from pipeline.dataset.person import Identity, Person
+from pipeline.dataset.identity import Identity
+from pipeline.dataset.person import Person
 from pipeline.shards.checksums import content_checksum
 from pipeline.shards.format import FORMAT, MAX_SAMPLES, READ_VERSIONS, ShardInfo
 from pipeline.shards.reader import REMAKE, ShardReader

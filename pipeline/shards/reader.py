@@ -16,7 +16,8 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.names import MAX_SIDE, WHOLE
 from pipeline.dataset.crop import Crop
-from pipeline.dataset.person import Identity, Person
+from pipeline.dataset.identity import Identity
+from pipeline.dataset.person import Person
 from pipeline.shards.checksums import (
     ATTRIBUTES,
     attribute_checksum,
