@@ -24,6 +24,8 @@ CASES = [
     {"sources": 2, "batch": 3, "flows": 2, "out": (6, 7)},
     {"batch": 1, "flows": 6, "channels": 1, "size": (1, 1)},
     {"sources": 2, "batch": 4, "flows": 1, "channels": 33, "size": (2, 9), "out": (1, 1)},
+    # more channels than the kernels take at once, and no multiple of that
+    {"batch": 1, "flows": 2, "channels": 70, "size": (3, 4), "out": (5, 4)},
 ]
 
 
