@@ -17,6 +17,7 @@ from model.training.fits import Fit, advice, what_fits
 from model.training.processes import Processes
 from model.training.setup import Data, build_network, build_setting
 from model.training.trainer import Trainer
+from pipeline.base.errors import DataError
 
 
 @pytest.fixture
@@ -53,6 +54,15 @@ def test_a_full_memory_ends_the_trial_and_is_told(run, monkeypatch):
     assert [fit.batch for fit in found] == [1, 2, 4] and not found[-1].fits
     assert "more than the" in str(found[-1])
     assert "batch 2 fits" in advice(found, run[0]) and "--batch-size" in advice(found, run[0])
+
+
+def test_another_fault_is_not_taken_for_a_full_memory(run, monkeypatch):
+    def broken(*_):
+        raise DataError("a.h5", "sample 3 is damaged")
+
+    monkeypatch.setattr(Trainer, "update", broken)
+    with pytest.raises(DataError, match="sample 3"):
+        list(what_fits(*run))
 
 
 def test_what_is_left_free_counts_and_nothing_may_fit(run):

@@ -62,6 +62,16 @@ def test_a_worn_garment_lies_on_white_without_hand_and_hair_before_it():
     assert rows.max() - rows.min() > 40, "it fills the frame as a shop's picture does"
 
 
+def test_a_ragged_label_map_is_cut_out_all_the_same():
+    person = standing()
+    ragged = np.zeros((64, 48), bool)
+    ragged[::2, ::2] = True
+    assert (ragged & (person.label_map == 0)).sum() > 300
+    person.label_map[ragged & (person.label_map == 0)] = Atr.UPPER_CLOTHES
+    cut = worn_garment(person, Category.UPPER_BODY, (64, 48))
+    assert (cut[0] > 250).all() and ((cut[..., 0] > 150) & (cut[..., 1] < 120)).mean() > 0.3
+
+
 def test_who_wears_nothing_of_the_category_is_told():
     with pytest.raises(DataError, match="wears nothing of dresses"):
         worn_garment(standing(), Category.DRESSES, (64, 48))

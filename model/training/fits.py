@@ -23,6 +23,7 @@ from pipeline.base.errors import DataError
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 STEPS = 3
 """Steps of each batch; the optimiser's memory is there from the second on, so the last is timed."""
+FULL = "out of memory"
 SPARE = 0.1
 """Part of a card that is left alone: looks at held-out people and fragments take theirs."""
 
@@ -85,7 +86,9 @@ def _try(setting: Setting, data: Data, processes: Processes, batch: int, place: 
     try:
         with full_memory_told("", ""):
             seconds = _steps(trainer, device)
-    except DataError:
+    except DataError as error:
+        if not error.found.startswith(FULL):  # a broken shard is no full memory
+            raise
         seconds = float("nan")
     return Fit(batch, seconds, *memory(device))
 

@@ -91,10 +91,10 @@ def worn_garment(person: Person, category: Category, size_hw: tuple[int, int]) -
 
 def _large_parts(region: np.ndarray) -> np.ndarray:
     """(H, W) bool: the region without specks, which label maps have at every edge."""
-    count, numbers, facts, _ = cv2.connectedComponentsWithStats(region.view(np.uint8))
+    _, numbers, facts, _ = cv2.connectedComponentsWithStats(region.view(np.uint8))
     areas = facts[:, cv2.CC_STAT_AREA].copy()
-    areas[0] = 0
-    return is_in(numbers, np.flatnonzero(areas >= SPECK * areas.max())) if count > 1 else region
+    areas[0] = 0  # the ground
+    return (areas >= max(1, SPECK * areas.max()))[numbers]
 
 
 def _before(garment: np.ndarray, label_map: np.ndarray) -> np.ndarray:
