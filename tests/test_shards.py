@@ -18,6 +18,7 @@ from folders import contents, ended, in_process
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
+from tiny import tiny_sample
 from tiny_dresscode import write_dataset
 
 from pipeline.base.errors import DataError
@@ -636,3 +637,24 @@ def test_a_pipe_in_place_of_a_shard_is_refused(tmp_path):
     os.mkfifo(tmp_path / "shard.h5")
     with pytest.raises(DataError, match="not a regular file"):
         ShardReader(tmp_path / "shard.h5")
+
+
+@pytest.mark.parametrize("images", ["jpeg", "raw"])
+def test_an_attribute_that_claims_gigabytes_is_refused_before_they_are_taken(tmp_path, images):
+    """One bit of a text's length: HDF5 itself takes two gigabytes and then finds the error."""
+    path = tmp_path / "upper_body-00000.h5"
+    info = ShardInfo(Category.UPPER_BODY, "train", (64, 64), images, ("standard", "loose"), 1)
+    with ShardWriter(path, info) as writer:
+        for number in range(3):
+            writer.add(tiny_sample(Category.UPPER_BODY, number))
+    assert len(ShardReader(path)) == 3
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL").to_bytes(8, "little")
+    lengths = [m.start() - 4 for m in re.finditer(re.escape(heap), bytes(data))]
+    assert len(lengths) > 8
+    for place in lengths[1::3]:
+        data[place + 3] ^= 0x80
+        path.write_bytes(data)
+        with pytest.raises(DataError, match="lies in no heap"):
+            ShardReader(path)
+        data[place + 3] ^= 0x80

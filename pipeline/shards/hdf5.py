@@ -22,10 +22,11 @@ MAX_CHUNK_BYTES = 16 << 20
 """HDF5 reads and unpacks whole chunks, however little of one is wanted."""
 MAX_ID_BYTES = 64
 MAX_NAMES = 1000
-HEAP, HEAP_HEAD, TAIL_BYTES = b"GCOL", 16, 1 << 16
-TEXT_TYPE, TEXT_TYPE_ROOM = bytes.fromhex("1901010010000000100000000100000000000800"), 24
-"""A text of any length, UTF-8, ended by a zero, as h5py writes it; and its room with padding."""
-REFERENCE = ((0, 4), (4, 12))
+HEAP, HEAP_HEAD, MAX_HEAP = b"GCOL", 16, 1 << 20
+SUPERBLOCK_0, ROOT_ADDRESS = b"\x89HDF\r\n\x1a\n\0", 64
+PREFIX, MESSAGE, ATTRIBUTE_HEAD, MAX_HEADER = 16, 8, 8, 1 << 20
+"""Bytes before a header's messages, before each one's content, and before an attribute's name."""
+ATTRIBUTE, CONTINUATION = 0x0C, 0x10
 
 
 def open_shard(path: Path) -> h5py.File:
@@ -50,38 +51,76 @@ def check_texts(file: IO[bytes]) -> None:
     than its heap holds, or where a heap's chain of texts does not end.
 
     HDF5 takes the memory first, up to 4 GB for one flipped bit, and finds out afterwards; a text
-    of a wrong size can keep it in a loop. In a shard all of it lies at the end of the file (HDF5's
-    format specification, "Global Heap" and "Attribute Message"): heaps of signature, version and
-    size, then number, count and size before each text; attributes of a type, a shape, and for each
-    text its length, its heap's address and its number there.
+    of a wrong size can keep it in a loop. What is read here is what h5py writes by default (HDF5's
+    format specification: superblock 0, object header 1, attribute message 1, global heap); of
+    other forms nothing is said.
     """
     size = file.seek(0, os.SEEK_END)
-    begin = max(0, size - TAIL_BYTES)
-    file.seek(begin)
-    tail = file.read()
-    heaps = {}
-    for place in _places(tail, HEAP):
-        held = int.from_bytes(tail[place + 8 : place + 16], "little")
-        _check_chain(tail[place : place + min(held, size)])
-        heaps[begin + place] = held
-    for place in _places(tail, TEXT_TYPE):
-        space = place + TEXT_TYPE_ROOM
-        ranks, bounded = tail[space + 1 : space + 2] == b"\1", tail[space + 2 : space + 3] == b"\1"
-        count = int.from_bytes(tail[space + 8 : space + 16], "little") if ranks else 1
-        first = space + 8 + (8 + 8 * bounded) * ranks
-        for at in range(first, first + 16 * min(count, MAX_ATTRIBUTE_VALUES), 16):
-            length, address = (
-                int.from_bytes(tail[at + a : at + b], "little") for a, b in REFERENCE
-            )
-            if length > heaps.get(address, 0):
+    heaps: dict[int, int] = {}
+    for message in _attribute_messages(file, size):
+        for length, address in _references(message):
+            if length and length > heaps.setdefault(address, _heap_size(file, address, size)):
                 raise ValueError(f"a text of {length:,} bytes that lies in no heap")
 
 
-def _places(data: bytes, mark: bytes) -> Iterator[int]:
-    place = data.find(mark)
-    while place >= 0:
-        yield place
-        place = data.find(mark, place + 1)
+def _attribute_messages(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """Those of the root's object header, in whichever blocks it has."""
+    start = _read(file, 0, ROOT_ADDRESS + 8)
+    if not start.startswith(SUPERBLOCK_0):
+        return
+    address = int.from_bytes(start[ROOT_ADDRESS:], "little")
+    prefix = _read(file, address, PREFIX)
+    if prefix[:1] != b"\1":
+        return
+    blocks = [(address + PREFIX, int.from_bytes(prefix[8:12], "little"))]
+    for number, (address, length) in enumerate(blocks):
+        if length > MAX_HEADER or number > MAX_ATTRIBUTES or address + length > size:
+            raise ValueError("an object header that is damaged")
+        block, at = _read(file, address, length), 0
+        while at + MESSAGE <= length:
+            kind, long = (int.from_bytes(block[at + n : at + n + 2], "little") for n in (0, 2))
+            content = block[at + MESSAGE : at + MESSAGE + long]
+            if kind == ATTRIBUTE:
+                yield content
+            elif kind == CONTINUATION:
+                where = content[:8], content[8:16]
+                blocks.append(
+                    (int.from_bytes(where[0], "little"), int.from_bytes(where[1], "little"))
+                )
+            at += MESSAGE + long
+
+
+def _references(message: bytes) -> Iterator[tuple[int, int]]:
+    """(length, heap's address) of each text of an attribute; none of one that is no text."""
+    version = message[0] if message else 0
+    sizes = [int.from_bytes(message[n : n + 2], "little") for n in (2, 4, 6)]
+    if version == 1:
+        sizes = [-(-n // 8) * 8 for n in sizes]  # name, type and shape are padded
+    begin = ATTRIBUTE_HEAD + (version == 3)  # which tells the name's encoding
+    kind = message[begin + sizes[0] : begin + sizes[0] + 1]
+    if not kind or kind[0] & 0x0F != h5py.h5t.VLEN:
+        return
+    first = begin + sum(sizes)
+    for at in range(first, min(len(message) - 11, first + 16 * MAX_ATTRIBUTE_VALUES), 16):
+        reference = message[at : at + 12]
+        yield int.from_bytes(reference[:4], "little"), int.from_bytes(reference[4:], "little")
+
+
+def _heap_size(file: IO[bytes], address: int, size: int) -> int:
+    """Bytes of the heap at an address, its chain looked through; 0 where there is none."""
+    head = _read(file, address, HEAP_HEAD) if address < size else b""
+    if not head.startswith(HEAP):
+        return 0
+    held = int.from_bytes(head[8:], "little")
+    if held > min(size - address, MAX_HEAP):
+        raise ValueError(f"a heap of {held:,} bytes")
+    _check_chain(_read(file, address, held))
+    return held
+
+
+def _read(file: IO[bytes], address: int, length: int) -> bytes:
+    file.seek(address)
+    return file.read(length)
 
 
 def _check_chain(heap: bytes) -> None:
