@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import click
@@ -299,17 +300,15 @@ def main(device: str, quick: bool, out: Path, minutes: float, train_minutes: flo
     torch.backends.cudnn.benchmark = True
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict] = []
-    shards: list[Path] = []
-    place = Path(tempfile.mkdtemp(prefix="gpu_"))
+    shards = cache(lambda: drawn_shards(Path(tempfile.mkdtemp(prefix="gpu_")), quick))
     parts = {
         "correctness": lambda: correctness(device, quick),
         "warp": lambda: warp_times(device, quick, repeat),
-        "shards": lambda: shards.append(drawn_shards(place, quick)) or [],
-        "training": lambda: training(device, quick, shards[0]),
+        "training": lambda: training(device, quick, shards()),
         "profile": lambda: profile(device, quick),
         "extras": lambda: extras(device, quick, repeat),
         "networks": lambda: networks(device, quick, repeat, deadline),
-        "run": lambda: real_run(device, quick, shards[0], train_minutes),
+        "run": lambda: real_run(device, quick, shards(), train_minutes),
     }
     for name, part in parts.items():
         start = time.monotonic()

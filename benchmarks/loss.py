@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import model.loss.losses as losses  # noqa: E402
 import model.loss.vgg as vgg  # noqa: E402
-from commands.common import SizeType  # noqa: E402
+from commands.options import SizeType  # noqa: E402
 
 
 def kept_mib(loss: losses.TryOnLoss, run) -> float:

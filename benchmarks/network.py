@@ -29,7 +29,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.plain_daflow import PlainDAFlow  # noqa: E402
-from commands.common import SizeType  # noqa: E402
+from commands.options import SizeType  # noqa: E402
 from model.loss.losses import PerceptualNetworks, TryOnLoss  # noqa: E402
 from model.network.config import PRESETS, NetworkConfig  # noqa: E402
 from model.network.daflow import DAFlow  # noqa: E402

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from commands.common import CATEGORY_NAMES, note, progress
-from commands.options import limit_option
+from commands.common import note, progress
+from commands.options import CATEGORY_NAMES, limit_option
 from commands.photo_options import map_finder, photo_options, pose_finder
 
 PLACE = click.Path(exists=True, path_type=Path)

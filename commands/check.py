@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from commands.common import category_option, check_writable, jobs_option, note, progress
-from commands.options import split_option
+from commands.common import check_writable, note, progress
+from commands.options import category_option, jobs_option, split_option
 
 EXAMPLES = 3
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}

@@ -9,17 +9,17 @@ from typing import Any
 
 import click
 
-from commands.common import (
+from commands.common import check_writable, note, progress, tell_own
+from commands.options import (
     WeightsType,
     available_jobs,
     category_option,
-    check_writable,
+    device_option,
     frame_option,
-    note,
-    progress,
-    tell_own,
+    limit_option,
+    mask_style_option,
+    weights_option,
 )
-from commands.options import device_option, limit_option, mask_style_option, weights_option
 from pipeline.base.errors import DataError
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

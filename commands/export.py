@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from commands.common import SIZE_TEXT, SizeType, WeightsType, check_writable, note
-from commands.options import weights_option
+from commands.common import check_writable, note
+from commands.options import SIZE_TEXT, SizeType, WeightsType, weights_option
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

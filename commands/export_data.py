@@ -6,16 +6,17 @@ from pathlib import Path
 
 import click
 
-from commands.common import (
+from commands.common import note, progress
+from commands.options import (
     SizeType,
     category_option,
     check_aspect,
     jobs_option,
-    note,
-    progress,
+    limit_option,
+    mask_style_option,
+    split_option,
     stretch_option,
 )
-from commands.options import limit_option, mask_style_option, split_option
 from pipeline.layouts.tables import FORMS, NAMES
 
 

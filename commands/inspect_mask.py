@@ -8,15 +8,14 @@ from pathlib import Path
 
 import click
 
-from commands.common import (
+from commands.common import check_writable, note, progress
+from commands.options import (
     category_option,
-    check_writable,
     jobs_option,
-    note,
-    progress,
+    mask_style_option,
     size_option,
+    split_option,
 )
-from commands.options import mask_style_option, split_option
 from pipeline.base.names import LABELLING_TOOLS
 from pipeline.masks.styles import ALL_STYLES
 

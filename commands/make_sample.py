@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from commands.common import SizeType, category_option, jobs_option, note, progress
+from commands.common import note, progress
+from commands.options import SizeType, category_option, jobs_option
 
 
 class PhotoSize(SizeType):

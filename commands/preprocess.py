@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from commands.common import category_option, jobs_option, note, progress, size_option
-from commands.options import limit_option, split_option
+from commands.common import note, progress
+from commands.options import category_option, jobs_option, limit_option, size_option, split_option
 from pipeline.base.names import FRAMES, IMAGE_KINDS
 from pipeline.masks.styles import ALL_STYLES
 from pipeline.preprocess.config import PreprocessConfig

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from commands.common import SizeType, WeightsType, frame_option, note, tell_own
-from commands.options import device_option
+from commands.common import note, tell_own
+from commands.options import SizeType, WeightsType, device_option, frame_option
 from commands.photo_options import map_finder, photo_options, pose_finder
 
 ANY = ("0.0.0.0", "::")

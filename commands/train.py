@@ -13,8 +13,8 @@ from typing import Any, NoReturn, get_type_hints
 
 import click
 
-from commands.common import WeightsType, live_progress, note
-from commands.options import device_option
+from commands.common import live_progress, note
+from commands.options import WeightsType, device_option
 from model.training.config import TrainConfig
 from pipeline.base.errors import DataError
 from pipeline.base.storage import read_json

@@ -6,19 +6,14 @@ from pathlib import Path
 
 import click
 
-from commands.common import (
+from commands.common import check_writable, note, progress, tell_own
+from commands.options import (
     CATEGORY_NAMES,
     SizeType,
     WeightsType,
     available_jobs,
-    check_writable,
-    frame_option,
-    note,
-    progress,
-    tell_own,
-)
-from commands.options import (
     device_option,
+    frame_option,
     limit_option,
     mask_style_option,
     split_option,

@@ -168,6 +168,17 @@ def test_a_folder_keeps_going_past_what_it_cannot_use(published, tmp_path):
     assert "c.onnx" in result.stderr and (tmp_path / "cache/annotators/parser.json").is_file()
 
 
+def test_a_model_that_fails_its_trial_is_taken_by_nobody(published, tmp_path):
+    place = tmp_path / "mine"
+    place.mkdir()
+    write_onnx(place / "a.onnx", (18,))
+    [found] = known_models.take_from(place, tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/a.onnx").write_bytes(b"other bytes since")
+    with pytest.raises(DataError, match="cannot be opened"):
+        tried(found)
+    assert not found.description.exists()
+
+
 def test_a_model_that_finds_nobody_is_said_to(published, tmp_path):
     place = tmp_path / "mine"
     place.mkdir()

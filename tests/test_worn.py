@@ -73,7 +73,7 @@ def test_a_ragged_label_map_is_cut_out_all_the_same():
 
 
 def test_who_wears_nothing_of_the_category_is_told():
-    with pytest.raises(DataError, match="wears nothing of dresses"):
+    with pytest.raises(DataError, match="dress covers 0.0% of the person"):
         worn_garment(standing(), Category.DRESSES, (64, 48))
     with pytest.raises(DataError, match="no label map"):
         worn_garment(replace(standing(), label_map=None), Category.UPPER_BODY, (64, 48))
@@ -88,6 +88,8 @@ def test_orders_name_what_a_person_wears(people):
     worn = person.photo[is_in(person.label_map, (Atr.SKIRT, Atr.PANTS))].mean(0)
     inside = picture[(picture < 250).any(2)].mean(0)
     assert picture.shape == (128, 96, 3) and np.abs(worn - inside).max() < 25
+    with pytest.raises(DataError, match="names nobody"):
+        resolve(people, Order(UPPER, (Piece("worn:"),)))
     with pytest.raises(DataError, match="999999"):
         resolve(people, Order(UPPER, (Piece("worn:999999"),)))
 

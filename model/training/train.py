@@ -91,11 +91,11 @@ def train(
             if dry_run:
                 return plan(setting, data, processes.count, processes.device)
             if fit:
-                found = []
-                for found_one in what_fits(setting, data, processes):
-                    note(str(found_one))
-                    found.append(found_one)
-                return {"text": advice(found, setting)}
+                trials = []
+                for trial in what_fits(setting, data, processes):
+                    note(str(trial))
+                    trials.append(trial)
+                return {"text": advice(trials, setting)}
             folder = RunFolder(Path(run), writes=processes.first)
             if not resume and processes.first:
                 folder.refuse_used()

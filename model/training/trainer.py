@@ -66,7 +66,7 @@ class Trainer:
     """One run: the network, its optimiser, and where it stands.
 
     Args:
-        setting: configuration, network, loss: what ``model.prepare`` made of the user's choices.
+        setting: configuration, network, loss: what ``setup`` made of the user's choices.
         data: training and validation pairs, and who is drawn.
         run: the folder that everything goes to.
         note: takes a line for the person who watches.

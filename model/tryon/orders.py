@@ -73,6 +73,8 @@ def resolve(people: People, order: Order) -> Order:
         category = piece.category
         if piece.garment.startswith(WORN):
             wearer = piece.garment.removeprefix(WORN)
+            if not wearer:
+                raise DataError(piece.garment, "names nobody", f"{WORN}000123, or another id")
             category = category or people.locate("person", wearer)[0]
         elif category is None:
             if is_picture_file(people, piece.garment):

@@ -12,10 +12,8 @@ from model.tryon.step import Step
 from pipeline.annotate.photos import frame_garment
 from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, Atr, Category, DensePart, is_in
-from pipeline.dataset.person import Person
+from pipeline.dataset.person import Person, require_garment
 
-LEAST_WORN = 0.002
-"""Share of the photo: less is the edge of something, not a garment."""
 SPECK = 0.02
 """Of the largest part's pixels: smaller ones are no part of the garment."""
 OCCLUDERS = (Atr.HAIR, Atr.LEFT_ARM, Atr.RIGHT_ARM, Atr.BAG, Atr.SCARF, Atr.BELT, Atr.SUNGLASSES)
@@ -67,12 +65,8 @@ def worn_garment(person: Person, category: Category, size_hw: tuple[int, int]) -
     if person.photo is None or person.label_map is None:
         missing = "photo" if person.photo is None else "label map"
         raise DataError(key, f"no {missing}", "one, to cut out what is worn", "Annotate the photo")
-    found = is_in(person.label_map, GARMENT_LABELS[category])
-    if found.mean() < LEAST_WORN:
-        names = " or ".join(label.name.lower() for label in GARMENT_LABELS[category])
-        told = f"wears nothing of {category} (no {names} in the label map)"
-        raise DataError(key, told, "a person who wears it", "Name another person or --category")
-    found = _large_parts(found)
+    require_garment(category, person.label_map, key)
+    found = _large_parts(is_in(person.label_map, GARMENT_LABELS[category]))
     hidden = _before(found, person.label_map)
     picture = np.full_like(person.photo, 255)
     picture[found] = person.photo[found]

@@ -7,8 +7,7 @@ file is told by what it gives: 25 classes are DensePose's parts, 18 are ATR's, 2
 
 from __future__ import annotations
 
-import hashlib
-import json
+import shutil
 import urllib.error
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -19,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.annotate.models import Finder, open_onnx, read_description
-from pipeline.base.download import BLOCK, ProgressBar, cache_folder, fetch
+from pipeline.base.download import ProgressBar, cache_folder, fetch
 from pipeline.base.errors import DataError
 from pipeline.base.files import brief
 from pipeline.base.labels import N_ATR, N_DENSE, Category
-from pipeline.base.storage import whole
+from pipeline.base.storage import file_sha256, unwritable, whole, write_json
 from pipeline.sample.scene import render_person
 from pipeline.sample.wearer import describe_wearer
 
@@ -57,10 +56,6 @@ class KnownModel:
     size: int
     licence: str
     description: dict[str, Any] = field(repr=False)
-
-    @property
-    def kind(self) -> str:
-        return self.description["kind"]
 
 
 SCHP_INPUT = {
@@ -149,7 +144,7 @@ def fetch_known(folder: Path, mirror: str | None = None) -> Iterator[PutUp]:
     for model in KNOWN:
         path = folder / model.file
         url = f"{mirror.rstrip('/')}/{model.file}" if mirror else model.url
-        if not (path.is_file() and _digest(path) == model.sha256):
+        if not (path.is_file() and file_sha256(path) == model.sha256):
             try:
                 bar = lambda there, total, name=model.name: ProgressBar(name, there, total)
                 fetch(url, path, model.sha256, model.size, bar)
@@ -187,7 +182,7 @@ def take_from(
     taken: set[str] = set()
     for file in files:
         try:
-            known = next((m for m in KNOWN if m.sha256 == _digest(file)), None)
+            known = next((m for m in KNOWN if m.sha256 == file_sha256(file)), None)
             about = known.description if known else describe_onnx(file, classes)
             if about["kind"] in taken:
                 option = OPTIONS[about["kind"]]
@@ -263,12 +258,17 @@ def tried(model: PutUp) -> PutUp:
     """The model with what it finds on a drawn person, whose truth is known.
 
     Raises:
-        DataError: it can't be run, or gives something else than its description says.
+        DataError: it can't be run, or gives something else than its description says; then the
+            description is gone, and nobody takes the model.
     """
     about = read_description(model.description)
     picture, _, _ = render_person(describe_wearer(Category.UPPER_BODY, "000000"), TRIED_HW)
     body = picture.labels > 0
-    found = Finder(about, open_onnx(about.model))(picture.photo) > 0
+    try:
+        found = Finder(about, open_onnx(about.model))(picture.photo) > 0
+    except DataError:
+        model.description.unlink()
+        raise
     return replace(model, body=float(found[body].mean()), ground=float((~found)[~body].mean()))
 
 
@@ -277,8 +277,7 @@ def _describe(
 ) -> PutUp:
     """Writes the description of a file that lies in the folder."""
     path = folder / FILES[about["kind"]]
-    with whole(path) as part:
-        part.write_text(json.dumps({"model": file} | about, indent=1) + "\n")
+    write_json(path, {"model": file} | about)
     return PutUp(name, path, about["kind"], (folder / file).stat().st_size, licence, told)
 
 
@@ -287,13 +286,7 @@ def _copy(source: Path, path: Path) -> None:
     if path.exists() and path.samefile(source):
         return
     try:
-        with whole(path) as part, open(source, "rb") as file, open(part, "wb") as copy:
-            while block := file.read(BLOCK):
-                copy.write(block)
+        with whole(path) as part:
+            shutil.copyfile(source, part)
     except OSError as error:
-        raise DataError(path, f"could not be written ({error.strerror or error})") from None
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        raise unwritable(path, error) from None
