@@ -8,7 +8,8 @@ people are made. Beside the scores of ``inspect-mask`` there are two: ``spill`` 
 beside the garment, in square body units (about the width of the shoulders), and ``room`` the mean
 share of other people's garments of the category, laid on this body by shift and scale, that would
 not fit under the mask. Wrong labels: the whole garment or a part of it bears the class that the
-category protects; what is told is how much of it stays visible.
+category protects; told is how much of it stays visible, with masks that see labels and joints
+alone and with masks that see the photo as well.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pipeline.base.errors import DataError  # noqa: E402
 from pipeline.base.labels import GARMENT_LABELS, Atr, Category, Joint, is_in  # noqa: E402
 from pipeline.dataset.index import index_pairs  # noqa: E402
-from pipeline.dataset.readers import read_dense, read_keypoints, read_label_map  # noqa: E402
+from pipeline.dataset.readers import (  # noqa: E402
+    read_dense,
+    read_image,
+    read_keypoints,
+    read_label_map,
+)
 from pipeline.inspect.score_zones import find_zones  # noqa: E402
 from pipeline.inspect.scores import score_mask  # noqa: E402
 from pipeline.masks.body import Body, find_body  # noqa: E402
@@ -52,6 +58,7 @@ class Sitter:
         garment: (H, W) bool.
         body: completed joints.
         anchors: the two points that garments are laid on this body by.
+        photo: (H, W, 3) uint8 RGB.
     """
 
     category: Category
@@ -61,6 +68,14 @@ class Sitter:
     garment: np.ndarray
     body: Body
     anchors: tuple[np.ndarray, np.ndarray]
+    photo: np.ndarray
+
+    def mask(
+        self, labels: np.ndarray, style: str = "standard", photo: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The mask that a label map gives, by labels alone unless there is a photo."""
+        sources = self.keypoints, self.dense, labels
+        return render_agnostic_mask(self.category, *sources, style, photo)
 
     def scores(
         self, draw: Callable[[np.ndarray], np.ndarray], others: np.ndarray
@@ -81,6 +96,7 @@ def read_sitters(root: Path, category: Category, limit: int) -> Iterator[Sitter]
         keypoints = read_keypoints(pair.keypoints, SIZE)
         labels = read_label_map(pair.label_map, SIZE)
         dense = read_dense(pair.dense, SIZE) if pair.dense else None
+        photo = read_image(pair.image, SIZE)
         body = find_body(keypoints[:, :2], SIZE, dense, labels)
         garment = is_in(labels, GARMENT_LABELS[category])
         if body is None or not garment.any() or np.isnan(keypoints[8:14]).any():
@@ -89,7 +105,7 @@ def read_sitters(root: Path, category: Category, limit: int) -> Iterator[Sitter]
         ankles = (points[Joint.R_ANKLE] + points[Joint.L_ANKLE]) / 2
         first = body.hips if category is Category.LOWER_BODY else body.shoulders
         last = body.hips if category is Category.UPPER_BODY else ankles
-        yield Sitter(category, keypoints, dense, labels, garment, body, (first, last))
+        yield Sitter(category, keypoints, dense, labels, garment, body, (first, last), photo)
 
 
 def laid(sitter: Sitter, donors: Sequence[Sitter]) -> np.ndarray:
@@ -123,8 +139,7 @@ def table(people: Sequence[Sitter], styles: Sequence[str]) -> Iterator[str]:
         for sitter, room in zip(people, others):
 
             def draw(labels: np.ndarray, sitter=sitter, style=style) -> np.ndarray:
-                person = sitter.category, sitter.keypoints, sitter.dense
-                return render_agnostic_mask(*person, labels, style)
+                return sitter.mask(labels, style, sitter.photo)
 
             rows.append(sitter.scores(draw, room))
         means = (np.nanmean([row.get(column, np.nan) for row in rows]) for column in COLUMNS)
@@ -154,25 +169,30 @@ def parts(garment: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def wrong_table(people: Sequence[Sitter]) -> Iterator[str]:
-    """Markdown rows: what stays visible of a garment where its label is wrong."""
+    """Markdown rows: what stays visible of a garment where its label is wrong, by labels and joints
+    alone and with the photo."""
     category = people[0].category
-    visible: dict[str, list[float]] = {}
-    hidden = 0
+    visible: dict[str, list[tuple[float, ...]]] = {}
+    hidden = []
     for sitter in people:
+        seen = None, sitter.photo
         for name, part in parts(sitter.garment).items():
             labels = sitter.labels.copy()
             labels[part] = WRONG[category]
-            mask = render_agnostic_mask(category, sitter.keypoints, sitter.dense, labels)
-            share = (sitter.garment & ~mask).sum() / sitter.garment.sum()
-            visible.setdefault(name, []).append(float(share))
-        mask = render_agnostic_mask(category, sitter.keypoints, sitter.dense, sitter.labels)
-        hidden += bool((mask & (sitter.labels == WRONG[category])).any())
-    for name, shares in visible.items():
-        above = np.mean(np.array(shares) > 0.15)
-        found = map(figure, (np.mean(shares), max(shares), above))
-        yield f"| {category} | {name} | " + " | ".join(found) + " |"
-    share = figure(hidden / len(people))
-    yield f"| {category} | nothing wrong: people whose other clothes are hidden | {share} | | |"
+            shown = [sitter.garment & ~sitter.mask(labels, photo=photo) for photo in seen]
+            shares = tuple(float(left.sum() / sitter.garment.sum()) for left in shown)
+            visible.setdefault(name, []).append(shares)
+        doubted = sitter.labels == WRONG[category]
+        masks = [sitter.mask(sitter.labels, photo=photo) for photo in seen]
+        hidden.append([bool((mask & doubted).any()) for mask in masks])
+    for name, found in visible.items():
+        rows = np.array(found)
+        told = zip(rows.mean(0), rows.max(0), (rows > 0.15).mean(0))
+        figures = [figure(value) for way in told for value in way]
+        yield f"| {category} | {name} | " + " | ".join(figures) + " |"
+    alone, with_photo = map(figure, np.mean(hidden, 0))
+    told = f"{alone} | | | {with_photo} | | |"
+    yield f"| {category} | nothing wrong: people whose other clothes are hidden | {told}"
 
 
 @click.command(help=__doc__)
@@ -200,8 +220,9 @@ def main(data: tuple[Path, ...], limit: int, seed: int, styles: tuple[str, ...])
     for people in crowds:
         for line in table(people, styles):
             click.echo(line)
-    click.echo("\n| category | wrong part | visible: mean | worst | people above .15 |")
-    click.echo("|---|---|---|---|---|")
+    columns = "mean | worst | people above .15"
+    click.echo(f"\n| category | wrong part | visible: {columns} | with the photo: {columns} |")
+    click.echo("|---|---|---|---|---|---|---|---|")
     for people in crowds:
         if people[0].category in WRONG:
             for line in wrong_table(people):

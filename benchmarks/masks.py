@@ -27,7 +27,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pipeline.base.labels import GARMENT_LABELS, Category  # noqa: E402
 from pipeline.dataset.index import PairRecord, index_pairs  # noqa: E402
-from pipeline.dataset.readers import read_dense, read_keypoints, read_label_map  # noqa: E402
+from pipeline.dataset.readers import (  # noqa: E402
+    read_dense,
+    read_image,
+    read_keypoints,
+    read_label_map,
+)
 from pipeline.inspect.scores import score_mask  # noqa: E402
 from pipeline.masks.render import STYLES, render_agnostic_mask, render_agnostic_masks  # noqa: E402
 from pipeline.masks.rules import RULES  # noqa: E402
@@ -87,6 +92,8 @@ def measure(record: PairRecord, size_hw: tuple[int, int], repeats: int) -> dict[
     for style in STYLES:
         found[style] = cpu(lambda style=style: render_agnostic_mask(*person, style=style), repeats)
     if labels is not None:
+        photo = read_image(record.image, size_hw)
+        found["with the photo"] = cpu(lambda: render_agnostic_mask(*person, photo=photo), repeats)
         found["plain way"] = cpu(
             lambda: plain_mask(record.category, keypoints, labels), max(3, repeats // 5)
         )
@@ -98,10 +105,12 @@ def measure(record: PairRecord, size_hw: tuple[int, int], repeats: int) -> dict[
 def ratios(times: dict[str, float], size_hw: tuple[int, int]) -> dict[str, float]:
     """The promises as ratios; each is kept where it is at most 1."""
     part = 1.0 if size_hw == SIZES[0] else 0.5
+    decode, nan = part * times["decode"], float("nan")
     return {
-        f"standard / ({part:g} x decode)": times["standard"] / (part * times["decode"]),
+        f"standard / ({part:g} x decode)": times["standard"] / decode,
+        f"with the photo / ({part:g} x decode)": times.get("with the photo", nan) / decode,
         "four styles / (2 x standard)": times["four styles"] / (2 * times["standard"]),
-        "standard / plain way": times["standard"] / times.get("plain way", float("nan")),
+        "standard / plain way": times["standard"] / times.get("plain way", nan),
     }
 
 

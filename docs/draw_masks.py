@@ -38,6 +38,7 @@ def row(record: PairRecord) -> np.ndarray:
         read_keypoints(record.keypoints, SIZE),
         read_dense(record.dense, SIZE),
         read_label_map(record.label_map, SIZE),
+        photo=photo,
     )
     cells = [photo]
     for style in STYLES:

@@ -11,6 +11,7 @@ from pipeline.check.defects import Defect
 from pipeline.check.task import PersonTask, defect, relative
 from pipeline.dataset.label_sets import likely_set
 from pipeline.dataset.person import LEAST_GARMENT, garment_share
+from pipeline.masks.layers import same_shape
 from pipeline.masks.render import mislabelled_share
 
 LIMB_SKIN = {
@@ -31,6 +32,7 @@ def check_label_map(
     label_map: np.ndarray,
     keypoints: np.ndarray | None = None,
     dense: np.ndarray | None = None,
+    photo: np.ndarray | None = None,
 ) -> list[Defect]:
     """Defects of what a label map holds.
 
@@ -38,6 +40,7 @@ def check_label_map(
         label_map: (H, W) uint8, of about 256 rows.
         keypoints: (18, 3) in the stored frame, or None.
         dense: (H, W) uint8 DensePose parts of the same size, or None.
+        photo: (h, w, 3) uint8 RGB of any size, or None.
     """
     person = int(np.count_nonzero(label_map))
     if person == 0:
@@ -54,7 +57,9 @@ def check_label_map(
         defects.append(defect(task, "map_interpolated", "label_map", told))
     if dense is not None and dense.shape != label_map.shape:
         dense = None
-    return defects + _check_garment(task, label_map, person, points, dense)
+    if photo is not None and not same_shape(photo, label_map):
+        photo = None
+    return defects + _check_garment(task, label_map, person, points, dense, photo)
 
 
 def _check_silhouette(task: PersonTask, share: float) -> list[Defect]:
@@ -70,6 +75,7 @@ def _check_garment(
     person: int,
     points: np.ndarray | None,
     dense: np.ndarray | None,
+    photo: np.ndarray | None,
 ) -> list[Defect]:
     """Whether the category's garment is there, and not under another class."""
     known = {i.key: i for i in load_manifest().known_issues if i.kind == "garment_mislabelled"}
@@ -84,7 +90,7 @@ def _check_garment(
         return [defect(task, "garment_missing", "label_map", told)]
     if points is None:
         return []
-    share = mislabelled_share(task.category, points, dense, label_map)
+    share = mislabelled_share(task.category, points, dense, label_map, photo)
     if share < MISLABELLED:
         return []
     told = f"{share:.0%} of the {names} bears the class of other clothes"

@@ -77,9 +77,9 @@ def inspect_person(task: PersonTask, ear) -> Findings:
         ear: an open temporary file that catches what the JPEG decoder prints.
     """
     found = Findings(task.key)
-    grey = _attempt(found, task, "image", partial(_read_photo, task, "image", found, ear))
-    if grey is not None:
-        found.hash, found.thumb = photo_hash(grey)
+    photo = _attempt(found, task, "image", partial(_read_photo, task, "image", found, ear))
+    if photo is not None:
+        found.hash, found.thumb = photo_hash(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY))
     for modality in ("garment", "skeleton"):
         _attempt(found, task, modality, partial(_read_photo, task, modality, found, ear))
     maps = {}
@@ -101,7 +101,8 @@ def inspect_person(task: PersonTask, ear) -> Findings:
         found.digest = keypoints_digest(keypoints)
         found.defects += check_joints(task, keypoints, maps.get("label_map"))
     if "label_map" in maps:
-        found.defects += check_label_map(task, maps["label_map"], keypoints, maps.get("dense"))
+        sources = keypoints, maps.get("dense"), photo
+        found.defects += check_label_map(task, maps["label_map"], *sources)
     if "dense" in maps:
         found.defects += check_dense(
             task, maps["dense"], maps.get("label_map"), maps.get("dense_uv")
@@ -124,8 +125,8 @@ def _attempt(
 
 
 def _read_photo(task: PersonTask, modality: str, found: Findings, ear) -> np.ndarray:
-    """(h, w) uint8: the photo in grey at an eighth of its size, decoded once; every byte of it is
-    looked at."""
+    """The picture at an eighth of its size, decoded once, every byte of it looked at: (h, w, 3)
+    uint8 RGB of a photo, (h, w) in grey of all else."""
     path = task.path(modality)
     data = read_bytes(path)
     hw, format_name, mode = picture_header(path, data, PICTURES)
@@ -135,16 +136,22 @@ def _read_photo(task: PersonTask, modality: str, found: Findings, ear) -> np.nda
     check_upright(path, data)
     check_aspect(path, hw)
     check_jpeg_is_whole(path, data, hw)
-    flag = cv2.IMREAD_REDUCED_GRAYSCALE_8 if min(hw) >= 8 * 32 else cv2.IMREAD_GRAYSCALE
+    colour = modality == "image"
+    small, whole = (
+        (cv2.IMREAD_REDUCED_COLOR_8, cv2.IMREAD_COLOR)
+        if colour
+        else (cv2.IMREAD_REDUCED_GRAYSCALE_8, cv2.IMREAD_GRAYSCALE)
+    )
+    flag = small if min(hw) >= 8 * 32 else whole
     with _heard(ear) as complaints:
-        grey = imdecode(path, data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
+        picture = imdecode(path, data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
     if complaints:
         raise ReadError(
             "unreadable", path, f"corrupted picture data ({complaints[0]})", "a whole picture"
         )
-    if float(grey.std()) < 1:
+    if float(np.max(picture.std(axis=(0, 1)))) < 1:
         found.defects.append(defect(task, "blank_picture", modality, "one colour all over"))
-    return grey
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if colour else picture
 
 
 @contextlib.contextmanager

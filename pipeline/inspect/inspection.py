@@ -157,7 +157,7 @@ def _scores(person: Person, mask: np.ndarray, question: Question) -> dict[str, f
     cut_off = person.crop is not None and not person.crop.is_whole
 
     def render(label_map: np.ndarray) -> np.ndarray:
-        return render_agnostic_mask(who.category, *sources, label_map, style)
+        return render_agnostic_mask(who.category, *sources, label_map, style, person.photo)
 
     again = render if question.change and not cut_off else None
     scores = score_mask(who.category, *sources, person.label_map, mask, again)
@@ -181,7 +181,11 @@ def _compare_with_dataset(
     size_hw, style = (mask.shape[0], mask.shape[1]), question.style
     whole = person.crop is None
     twin = read_person(
-        record, size_hw if whole else None, pictures=() if whole else ("photo",), tolerant=True
+        record,
+        size_hw if whole else None,
+        pictures=("photo",),
+        reduced=whole,
+        tolerant=True,
     )
     try:
         if whole:

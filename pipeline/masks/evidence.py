@@ -1,8 +1,9 @@
-"""Labels are evidence, not law: clothes that bear the wrong class, where the body tells better.
+"""Labels are evidence, not law: clothes that bear the wrong class, where body or photo tell better.
 
 Parsers give a garment the class of another, whole or in part. A class that a category protects is
 believed only where such clothes can be: trousers and skirts not on the chest, upper clothes not
-far down on both legs, and a garment of the category has to be somewhere.
+far down on both legs, and a garment of the category has to be somewhere. What is left, around the
+waist, the photo may tell (``colours``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 
 from pipeline.base.labels import Atr
+from pipeline.masks import colours
 from pipeline.masks.body import LIMBS, Body, bounded, draw_limb
 from pipeline.masks.rules import ARM_PARTS, BOTTOMS, LEG_PARTS, LEGS, TRUNK_PARTS, Rule, label_table
 
@@ -38,9 +40,14 @@ LEG_RADIUS = 0.14
 
 
 def corrected(
-    labels: np.ndarray, small: np.ndarray, dense: np.ndarray | None, body: Body, rule: Rule
+    labels: np.ndarray,
+    small: np.ndarray,
+    dense: np.ndarray | None,
+    body: Body,
+    rule: Rule,
+    photo: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A label map in which the garment has its own class wherever the body shows a wrong one.
+    """A label map in which the garment has its own class wherever a wrong one is seen.
 
     Args:
         labels: (H, W) uint8 ATR classes; not changed.
@@ -48,6 +55,7 @@ def corrected(
         dense: (h, w) uint8 DensePose parts on the canvas, or None.
         body: joints on the canvas.
         rule: whose ``doubt`` are the classes that may be wrong.
+        photo: (h, w, 3) uint8 RGB of any size; None: body and labels alone decide.
 
     Returns:
         (H, W) uint8: ``labels`` itself where nothing is wrong.
@@ -55,6 +63,8 @@ def corrected(
     if not rule.doubt or not rule.garment:
         return labels
     wrong = _wrong(small, dense, body, rule)
+    if photo is not None:
+        wrong = _with_alike(wrong, small, photo, body, rule)
     if wrong is None:
         return labels
     wrong = cv2.resize(wrong, labels.shape[::-1], interpolation=cv2.INTER_NEAREST)
@@ -62,6 +72,17 @@ def corrected(
     mended = labels.copy()
     mended[wrong > 0] = rule.garment[-1]
     return mended
+
+
+def _with_alike(
+    wrong: np.ndarray | None, small: np.ndarray, photo: np.ndarray, body: Body, rule: Rule
+) -> np.ndarray | None:
+    """What body or photo show to be garment, (h, w) uint8, or None."""
+    if wrong is not None:
+        small = small.copy()
+        small[wrong > 0] = rule.garment[-1]
+    alike = colours.of_the_garment(small, photo, body, rule)
+    return alike if wrong is None else wrong if alike is None else cv2.max(wrong, alike)
 
 
 def _wrong(

@@ -38,6 +38,12 @@ def remembered(method: Method) -> Method:
     return look_up  # type: ignore[return-value]
 
 
+def same_shape(photo: np.ndarray, whole: np.ndarray) -> bool:
+    """Whether height and width stand to each other alike, as far as whole pixels allow."""
+    (height, width), (rows, columns) = photo.shape[:2], whole.shape
+    return abs(height * columns - width * rows) <= max(rows, columns)
+
+
 class Layers:
     """What is known of one person.
 
@@ -46,16 +52,17 @@ class Layers:
         dense: (H, W) uint8 DensePose parts, or None.
         labels: (H, W) uint8 ATR classes, or None.
         standard: the rule of the category whose ``doubt`` says which labels may be wrong.
+        photo: (h, w, 3) uint8 RGB of any size, which may tell that they are; or None.
 
     Attributes:
-        labels, dense: in full size; labels without those that the body shows to be wrong.
+        labels, dense: in full size; labels without those that body or photo show to be wrong.
         small_labels, small_dense: on the canvas.
         body: joints on the canvas; None where nobody is seen.
         shape, canvas: height and width.
         scale: of the canvas, at most 1.
 
     Raises:
-        ValueError: no map at all, or maps of different sizes.
+        ValueError: no map at all, or maps of different sizes, or a photo of another shape.
     """
 
     def __init__(
@@ -64,6 +71,7 @@ class Layers:
         dense: np.ndarray | None,
         labels: np.ndarray | None,
         standard: Rule,
+        photo: np.ndarray | None = None,
     ):
         whole = labels if labels is not None else dense
         if whole is None:
@@ -72,6 +80,8 @@ class Layers:
             raise ValueError(
                 f"label map {labels.shape} and DensePose {dense.shape} differ in size."
             )
+        if photo is not None and not same_shape(photo, whole):
+            raise ValueError(f"photo {photo.shape[:2]} and maps {whole.shape} differ in shape.")
         self.memory: dict[tuple[Any, ...], Any] = {}
         self.standard, self.labels, self.dense = standard, labels, dense
         self.shape: tuple[int, int] = whole.shape
@@ -83,9 +93,8 @@ class Layers:
         joints = np.asarray(keypoints)[:, :2] * self.scale
         self.body = find_body(joints, self.canvas, self.small_dense, self.small_labels)
         if self.body is not None and labels is not None and self.small_labels is not None:
-            self.labels = corrected(
-                labels, self.small_labels, self.small_dense, self.body, standard
-            )
+            maps = labels, self.small_labels, self.small_dense
+            self.labels = corrected(*maps, self.body, standard, photo)
             if self.labels is not labels:
                 self.small_labels = self.small(self.labels)
 

@@ -41,7 +41,6 @@ def person_masks(
                 "Preprocess again with --mask-style " + " --mask-style ".join(own),
             )
         require_map(person.label_map, person.dense_i, person.who.key)
-        drawn = render_agnostic_masks(
-            category, person.keypoints, person.dense_i, person.label_map, lacking
-        )
+        sources = person.keypoints, person.dense_i, person.label_map
+        drawn = render_agnostic_masks(category, *sources, lacking, person.photo)
     return {style: stored[style] if style in stored else drawn[style] for style in styles}

@@ -20,7 +20,7 @@ from pipeline.masks.rules import RULES, UNLABELLED, Rule
 from pipeline.masks.shapes import draw_shapes, drop_islands
 from pipeline.masks.styles import PEER_STYLES, STYLES
 
-MASK_VERSION = 11
+MASK_VERSION = 12
 """Goes up whenever a mask changes for the same input; shards record it."""
 
 
@@ -30,6 +30,7 @@ def render_agnostic_mask(
     dense_i: np.ndarray | None,
     label_map: np.ndarray | None,
     style: str = "standard",
+    photo: np.ndarray | None = None,
 ) -> np.ndarray:
     """Where a person is hidden so that any garment of ``category`` can be put on.
 
@@ -41,6 +42,8 @@ def render_agnostic_mask(
         label_map: (H, W) uint8 ATR classes, or None; at least one of the two maps is there.
         style: one that ``RULES`` knows for the category, or one of ``PEER_STYLES``; a peer's that
             does not know the category gives the mask of "standard".
+        photo: (h, w, 3) uint8 RGB, as the maps are or smaller, or None. Its colours tell more of a
+            garment that bears the class of other clothes.
 
     Returns:
         (H, W) bool, True = hidden. With a label map the garment's pixels are all True (not in the
@@ -48,9 +51,11 @@ def render_agnostic_mask(
         are not changed.
 
     Raises:
-        ValueError: no map at all, maps of different sizes, or an unknown style.
+        ValueError: no map at all, maps of different sizes, a photo of another
+            shape, or an unknown style.
     """
-    return render_agnostic_masks(category, keypoints, dense_i, label_map, (style,))[style]
+    sources = keypoints, dense_i, label_map
+    return render_agnostic_masks(category, *sources, (style,), photo)[style]
 
 
 def render_agnostic_masks(
@@ -59,6 +64,7 @@ def render_agnostic_masks(
     dense_i: np.ndarray | None,
     label_map: np.ndarray | None,
     styles: Iterable[str] = STYLES,
+    photo: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Style -> mask, each as ``render_agnostic_mask`` gives it, for less work than one by one."""
     category, styles = Category(category), tuple(styles)
@@ -66,7 +72,7 @@ def render_agnostic_masks(
     for style in styles:
         if style not in known:
             raise ValueError(f"no mask style {style!r}; there are {', '.join(known)}.")
-    layers = Layers(keypoints, dense_i, label_map, RULES[category, "standard"])
+    layers = Layers(keypoints, dense_i, label_map, RULES[category, "standard"], photo)
     masks = np.empty(
         (len(styles), *layers.shape), bool
     )  # one block: fewer pages to fetch than one by one
@@ -83,12 +89,14 @@ def mislabelled_share(
     keypoints: np.ndarray,
     dense_i: np.ndarray | None,
     label_map: np.ndarray,
+    photo: np.ndarray | None = None,
 ) -> float:
     """Share, 0 to 1, of the garment that bears the class of other clothes, as the masks see it.
 
     Args: as of ``render_agnostic_mask``; the label map has to be there.
     """
-    layers = Layers(keypoints, dense_i, label_map, RULES[Category(category), "standard"])
+    rule = RULES[Category(category), "standard"]
+    layers = Layers(keypoints, dense_i, label_map, rule, photo)
     if layers.labels is label_map or layers.labels is None:
         return 0.0
     garment = np.isin(layers.labels, GARMENT_LABELS[Category(category)])

@@ -83,8 +83,10 @@ class DatasetPeople(People):
         return read_person(self.records[i], self._size_hw)
 
     def load(self, i: int, pictures: bool = False) -> Person:
-        shown = ("photo", "garment") if pictures else ()
-        person = read_person(self.records[i], self._size_hw, pictures=shown, tolerant=True)
+        shown = ("photo", "garment") if pictures else ("photo",)
+        person = read_person(
+            self.records[i], self._size_hw, pictures=shown, reduced=not pictures, tolerant=True
+        )
         person.sources = origins_of(self.root).get(person.who.key, {})
         return person
 

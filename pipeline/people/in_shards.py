@@ -112,8 +112,9 @@ class ShardPeople(People):
                 person.missing.append(label)
         masks = {style: read(reader.mask, style) for style in reader.styles}
         person.masks = {style: mask for style, mask in masks.items() if mask is not None}
+        person.photo = read(reader.photo)
         if pictures:
-            person.photo, person.garment = read(reader.photo), read(reader.garment)
+            person.garment = read(reader.garment)
         return person
 
     def locate(self, kind: str, name: str, hint: Category | None = None) -> tuple[Category, str]:

@@ -55,7 +55,9 @@ class People(ABC):
     def load(self, i: int, pictures: bool = False) -> Person:
         """Person ``i`` as far as it can be read: the rest is told in its ``problems``.
 
-        Photo and garment only with ``pictures``, though their absence is told in any case.
+        The garment's picture only with ``pictures``, though its absence is told in any case. The
+        photo is always there, because masks look at it, though without ``pictures`` it may be
+        decoded more quickly.
         """
 
     @abstractmethod
