@@ -38,9 +38,8 @@ def people(source):
     mine = source_people(source, tuple(Category), ["train"], PER_CATEGORY)["train"]
     for i, who in enumerate(mine.names):
         person = mine.load(i, pictures=True)
-        mask = render_agnostic_mask(
-            who.category, person.keypoints, person.dense_i, person.label_map
-        )
+        sources = person.keypoints, person.dense_i, person.label_map
+        mask = render_agnostic_mask(who.category, *sources, photo=person.photo)
         found[str(who.category), who.person_id] = (person, mask)
     return found
 
