@@ -147,16 +147,14 @@ def layers_of(pictures: report_pictures.Pictures, names, size=SIZE) -> dict[str,
 
 @pytest.mark.parametrize("row", range(6))
 def test_tiles_hold_maps_and_masks_to_the_pixel(people, row):
-    from pipeline.masks.render import render_agnostic_masks
+    from pipeline.masks.person import person_masks
 
     person = people.load(row, pictures=True)
     question = Question("tight", "loose")
     made = layers_of(
         report_pictures.make_pictures(person, question, SIZE, 999), report_pictures.COMPARED_LAYERS
     )
-    masks = render_agnostic_masks(
-        person.who.category, person.keypoints, person.dense_i, person.label_map, question.styles
-    )
+    masks = person_masks(person, question.styles)
     assert np.array_equal(made["labels"], person.label_map)
     assert np.array_equal(made["dense"] > 0, person.dense_i > 0)
     assert np.array_equal(
