@@ -13,6 +13,7 @@ from model.network.checkpoint import save_official
 from model.network.config import NetworkConfig
 from model.network.daflow import DAFlow, Flows
 from model.network.warp import absolute_grids
+from model.training.banner import _loss
 from model.training.config import TrainConfig
 from model.training.setup import GUIDED, build_loss, depth_at, resolved
 from tests.tiny import tiny_network
@@ -213,6 +214,22 @@ def test_a_named_factor_wins_and_a_resumed_run_keeps_its_own():
 def test_every_factor_has_an_option():
     options = {item.name for item in fields(TrainConfig)}
     assert set(GUIDED) <= options and {f"loss_{name}" for name in GUIDES} <= options
+
+
+def test_a_run_says_every_term_of_its_loss_and_what_is_missing_for_others():
+    loss = TryOnLoss(weights=LossWeights(edges=0.5), inside=10.0, guides=GuideWeights(1, 0, 20, 2))
+    told = _loss(loss.describe(), flows=True)
+    assert told == (
+        "1 l1 + 0.5 edges + 1 share + 20 flow + 2 together, hidden pixels 11-fold "
+        "(without the perceptual terms)"
+    )
+    told = _loss(loss.describe(), flows=False)
+    assert "flow +" not in told and told.endswith(
+        "(without the perceptual terms and true flows, which these shards do not hold)"
+    )
+    assert _loss(TryOnLoss().describe() | {"perceptual": True}, flows=False) == (
+        "1 l1 + 1 lpips + 100 style + 0.1 content"
+    )
 
 
 def test_coarse_levels_learn_first():

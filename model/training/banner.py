@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from model.loss.losses import TERMS
 from model.training.setup import Data, Setting, plan
 from pipeline.base.names import REGION
 
@@ -36,7 +36,7 @@ def opening(
         f"Pairs: {told['pairs']:,} ({_counted(told['by_category'])}), "
         f"{told['validation_pairs']:,} held out, {told['size'].replace('x', ' x ')}{parts}, "
         f"masks {config.mask_style}",
-        f"Loss: {_loss(told['loss'])}",
+        f"Loss: {_loss(told['loss'], data.train.flows)}",
         f"Steps: {config.epochs} epochs of {told['steps_per_epoch']:,} = {told['steps']:,}, "
         f"{_pairs(told['pairs_per_step'])} each, AdamW at {config.lr:g}, {config.schedule}",
     ]
@@ -86,17 +86,18 @@ def _counted(categories: dict[str, int]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in categories.items())
 
 
-def _loss(terms: dict[str, Any]) -> str:
-    factors = {
-        name: value
-        for name, value in terms.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value
-    }
-    if not terms.get("perceptual"):
-        factors = {n: v for n, v in factors.items() if n not in ("lpips", "style", "content")}
-    shown: Sequence[str] = [f"{value:g} {name}" for name, value in factors.items()]
-    without = "" if terms.get("perceptual") else " (without the perceptual terms)"
-    return " + ".join(shown) + without
+def _loss(terms: dict[str, Any], flows: bool) -> str:
+    """The terms with their factors, and what is missing for others."""
+    perceptual, inside = terms["perceptual"], terms["inside"]
+    silent = () if perceptual else ("lpips", "style", "content")
+    factors = {name: terms[name] for name in TERMS if name not in silent} | terms["guides"]
+    lacking = [] if perceptual else ["the perceptual terms"]
+    if factors["flow"] and not flows:
+        factors["flow"] = 0.0
+        lacking.append("true flows, which these shards do not hold")
+    shown = " + ".join(f"{value:g} {name}" for name, value in factors.items() if value)
+    hidden = f", hidden pixels {1 + inside:g}-fold" if inside else ""
+    return shown + hidden + (f" (without {' and '.join(lacking)})" if lacking else "")
 
 
 def _pairs(count: int) -> str:

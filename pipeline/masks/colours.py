@@ -21,7 +21,7 @@ WAIST, CHEST = 0.45, 0.50
 other up they are upper clothes for certain."""
 THIGHS = 0.35
 """Below the hips: other clothes may be an upper garment above it, and are not below."""
-LEAST_KNOWN = 0.10
+LEAST_KNOWN = 0.05
 """Square body units, of the garment and of the other clothes, below which colours are not known."""
 LEAST_PIECE = 0.04
 """Square body units below which a piece is too small to have borders."""
