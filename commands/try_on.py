@@ -23,9 +23,13 @@ from pipeline.base.names import REGION, WHOLE
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)
-WORN = (
+NOT_PLAIN = (
     "does not lie on a plain ground: all of the picture is taken for the garment. What somebody "
     "wears is cut out by a label map: annotate that photo and give --garment worn:ID."
+)
+GUESS = (
+    "is cut out by a label map that is guessed from the joints: edges and sleeves are not those of "
+    "the photo. setup-annotators puts up a parser; annotate that photo again with it."
 )
 
 
@@ -233,6 +237,19 @@ def _make_folder(folder: Path) -> None:
         raise unwritable(folder, error) from error
 
 
+def _remark(people, piece) -> str:
+    """What is to be said of where a garment's picture comes from; empty where nothing is."""
+    from model.tryon.orders import WORN
+    from pipeline.annotate.photos import has_plain_ground, read_photo
+    from pipeline.dataset.person import GUESSED
+
+    if piece.garment.startswith(WORN):
+        origins = people.origins(piece.garment.removeprefix(WORN), piece.category)
+        return GUESS if origins.get("label_map") == GUESSED else ""
+    path = Path(piece.garment)
+    return NOT_PLAIN if path.is_file() and not has_plain_ground(read_photo(path)) else ""
+
+
 def _dress(
     predictor,
     people,
@@ -247,7 +264,6 @@ def _dress(
     threads: int,
 ) -> None:
     from model.tryon.dress import Sheet, try_on
-    from pipeline.annotate.photos import has_plain_ground, read_photo
     from pipeline.base.errors import DataError
     from pipeline.inspect.overlays import write_picture
 
@@ -261,10 +277,9 @@ def _dress(
         if panel:
             write_picture(path.with_name(f"{path.stem}-panel.png"), dressed.panel())
         for piece in dressed.order.pieces:
-            if piece.garment not in told and Path(piece.garment).is_file():
-                told.add(piece.garment)
-                if not has_plain_ground(read_photo(Path(piece.garment))):
-                    note(f"{piece.garment} {WORN}")
+            if piece.garment not in told and (remark := _remark(people, piece)):
+                note(f"{piece.garment} {remark}")
+            told.add(piece.garment)
         if dressed.explained:
             write_picture(path.with_name(f"{path.stem}-explain.png"), dressed.explanation())
             note(f"{dressed.order.name}: {dressed.explained.told()}")

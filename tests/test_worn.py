@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from test_colours import COLUMNS, HIPS, dressed
 from tiny import tiny_network
 from tiny_dresscode import FIRST, write_dataset
 
+from commands.try_on import _remark
 from model.network.daflow import DAFlow
 from model.tryon.dress import Look, try_on
 from model.tryon.orders import Order, Piece, garment_picture, resolve
 from model.tryon.predictor import TryOn
-from model.tryon.step import Step
+from model.tryon.step import Step, prepare_step
 from model.tryon.worn import after, worn_garment
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Atr, Category, is_in
+from pipeline.base.names import REGION, WHOLE
 from pipeline.dataset.crop import Crop
 from pipeline.dataset.identity import Identity
-from pipeline.dataset.person import Person
+from pipeline.dataset.person import GUESSED, Person
 from pipeline.masks.person import person_masks
-from pipeline.people.in_dataset import DatasetPeople
+from pipeline.people.in_dataset import ORIGINS, DatasetPeople, origins_of
 
 UPPER = f"{FIRST[Category.UPPER_BODY, 'test']:06}"
 LOWER = f"{FIRST[Category.LOWER_BODY, 'test']:06}"
@@ -143,3 +147,34 @@ def test_the_second_piece_is_masked_on_the_labels_of_the_first(people):
     drawn = person_masks(now, ("standard",), Category.LOWER_BODY)["standard"]
     assert (outfit.masks[1] == drawn).all()
     assert (outfit.photo == before.photo).all()
+
+
+@pytest.mark.parametrize("frame", [WHOLE, REGION])
+def test_the_next_mask_looks_at_the_result_before_it(frame):
+    """A hem under the trousers' label is known by its colours in the photo; in a picture where it
+    has the trousers' colours it is theirs."""
+    keypoints, dense, labels, photo = dressed((200, 40, 40), (40, 60, 180))
+    labels[HIPS - 26 : HIPS, COLUMNS] = Atr.PANTS
+    who = Identity(Category.UPPER_BODY, "train", "000001", "000001")
+    person = Person(who, photo, photo, keypoints, labels, dense)
+    trousers = np.where((labels == Atr.PANTS)[..., None], np.uint8((40, 60, 180)), photo)
+    garment = np.full((64, 48, 3), 255, np.uint8)
+    before, after = (
+        prepare_step(person, garment, Category.UPPER_BODY, picture=picture, frame=frame).mask
+        for picture in (None, trousers)
+    )
+    hem = np.s_[HIPS - 20 : HIPS - 4, COLUMNS]
+    assert before[hem].all() and not after[hem].any()
+
+
+def test_a_garment_that_a_guessed_map_cuts_out_is_told(tmp_path):
+    root = write_dataset(tmp_path / "data")
+    worn = Piece(f"worn:{LOWER}", Category.LOWER_BODY)
+    assert _remark(DatasetPeople(root), worn) == ""
+    origins = {f"lower_body/{LOWER}": {"sources": {"label_map": GUESSED}}}
+    (root / ORIGINS).write_text(json.dumps(origins))
+    origins_of.cache_clear()
+    people = DatasetPeople(root)
+    assert "guessed from the joints" in _remark(people, worn)
+    assert people.person(LOWER, Category.LOWER_BODY).sources == {"label_map": GUESSED}
+    assert _remark(people, Piece(f"worn:{UPPER}", Category.UPPER_BODY)) == ""

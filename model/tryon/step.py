@@ -5,7 +5,7 @@ Every way to try on (the command, lists and outfits, the page, ``TryOn.dress``) 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -95,16 +95,18 @@ def prepare_step(
         missing = "photo" if person.photo is None else "keypoints"
         raise DataError(person.who.key, f"no {missing}", "a person with photo and keypoints")
     network_hw = garment.shape[0], garment.shape[1]
+    if picture is not None:  # masks look at what is worn now
+        person = replace(person, photo=picture)
+        small = small and replace(small, photo=resize_image(picture, small.size_hw))
     if frame == REGION and person.crop is None:
-        return _region_step(person, garment, category, style, network_hw, picture)
+        return _region_step(person, garment, category, style, network_hw)
     small = small or person.at(network_hw)
-    assert small.photo is not None and small.keypoints is not None
-    before = small.photo if picture is None else resize_image(picture, small.size_hw)
+    assert person.photo is not None and small.photo is not None and small.keypoints is not None
     hidden = person_masks(small, (style,), category)[style]
     return Step(
-        person.photo if picture is None else picture,
+        person.photo,
         person_masks(person, (style,), category)[style],
-        network_inputs(before, garment, hidden, small.keypoints),
+        network_inputs(small.photo, garment, hidden, small.keypoints),
     )
 
 
@@ -114,17 +116,14 @@ def _region_step(
     category: Category,
     style: str,
     network_hw: tuple[int, int],
-    picture: np.ndarray | None,
 ) -> Step:
     """A step of a network that sees the part around the garment."""
     region = cut_region(person, (style,), network_hw, category)
     part, crop = region.person, region.person.crop
-    photo = person.photo if picture is None else picture
-    assert photo is not None and crop is not None and part.keypoints is not None
-    inputs = network_inputs(
-        crop.image(photo, network_hw), garment, region.masks[style], part.keypoints
-    )
-    return Step(photo, region.whole[style], inputs, crop)
+    assert person.photo is not None and part.photo is not None
+    assert crop is not None and part.keypoints is not None
+    inputs = network_inputs(part.photo, garment, region.masks[style], part.keypoints)
+    return Step(person.photo, region.whole[style], inputs, crop)
 
 
 def composite(

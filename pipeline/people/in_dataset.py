@@ -116,7 +116,12 @@ class DatasetPeople(People):
     def person(self, name: str, hint: Category | None = None) -> Person:
         category, identity = self.locate(PERSON, name, hint)
         record = find_record(self.root, Identity(category, "", identity, identity))
-        return read_person(record, pictures=("photo",))
+        person = read_person(record, pictures=("photo",))
+        person.sources = self.origins(f"{category}/{identity}")
+        return person
+
+    def origins(self, name: str, hint: Category | None = None) -> dict[str, str]:
+        return origins_of(self.root).get("/".join(self.locate(PERSON, name, hint)), {})
 
     def garment(
         self, name: str, size_hw: tuple[int, int] | None = None, hint: Category | None = None

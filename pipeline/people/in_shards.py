@@ -128,6 +128,9 @@ class ShardPeople(People):
         person.sources = self._origins(i)
         return person
 
+    def origins(self, name: str, hint: Category | None = None) -> dict[str, str]:
+        return self._origins(self._find(PERSON, name, hint))
+
     def garment(
         self, name: str, size_hw: tuple[int, int] | None = None, hint: Category | None = None
     ) -> np.ndarray:

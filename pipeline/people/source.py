@@ -77,6 +77,12 @@ class People(ABC):
         """
 
     @abstractmethod
+    def origins(self, name: str, hint: Category | None = None) -> dict[str, str]:
+        """Annotation -> what it comes from, of the person called ``name``; nothing of a dataset's
+        own ones. ``dataset.person.GUESSED`` is a map that no program has seen in the photo. Raises
+        DataError."""
+
+    @abstractmethod
     def person(self, name: str, hint: Category | None = None) -> Person:
         """The person called ``name`` (see ``locate``), without a garment, as large as it is stored.
         Raises DataError."""
