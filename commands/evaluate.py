@@ -175,47 +175,23 @@ def command(
     weights, shards = _split(ctx, paths)
     if not weights and not results and not baselines:
         raise click.UsageError("Say what to measure: WEIGHTS, --results or --baselines.")
-    from model.evaluation.tables import FORMS
-
-    for path in tables:
-        if path.suffix.lower() not in FORMS:
-            raise click.UsageError(f"--table {path}: a name that ends in {' or '.join(FORMS)}.")
+    if (dataset or backbone) and protocol_name == "ours":
+        raise click.UsageError("--dataset and --backbone belong to --protocol ladi or catvton.")
+    _check_forms(tables)
     check_writable(json_file, html_file, *tables)
 
     from model.evaluation import evaluate as measures
     from model.evaluation.fid import Inception
-    from model.evaluation.lpips_backbones import load_backbone
-    from model.evaluation.methods import Method, Network, ResultFolder
-    from model.evaluation.methods import baselines as plain_ways
-    from model.evaluation.page import render_page
     from model.evaluation.protocols import PROTOCOLS, Truths
-    from model.evaluation.tables import as_text, methods_table, write_table
-    from model.loss.perceptual import load_lpips
-    from model.tryon.predictor import TryOn
-    from pipeline.base.storage import write_json, write_whole
 
-    methods: list[Method] = []
-    for path in weights:
-        methods.append(Network(TryOn.load(path, device, choice, frame)))
-        tell_own(path)
-    _tell_apart(methods, weights)
-    methods += [ResultFolder(folder, name) for name, folder in results]
-    methods += plain_ways() if baselines else []
+    methods = _methods(weights, device, choice, frame)
+    on = methods[0].predictor.device if methods else device or "cpu"
     if disturbed:
-        _check_disturbed(methods[0], shards)
-    on = methods[0].predictor.device if isinstance(methods[0], Network) else device or "cpu"
+        _check_disturbed(methods, shards)
+    methods += _other_methods(results, baselines)
     protocol = PROTOCOLS.get(protocol_name)
-    if (dataset or backbone) and protocol is None:
-        raise click.UsageError("--dataset and --backbone belong to --protocol ladi or catvton.")
-    measure = None
-    if protocol and (backbone or linear or download):
-        measure = load_backbone(protocol.backbone, backbone, linear).to(on)
-    elif not protocol and (vgg16 or linear or download):
-        measure = load_lpips(vgg16, linear).to(on)
+    lpips = _likeness(protocol, backbone if protocol else vgg16, linear, download, on)
     network = Inception(inception, on) if inception else None
-    if not measure:
-        file = "--backbone" if protocol else "--vgg16"
-        note(f"LPIPS is left out: give {file} and --lpips, or --download.")
     if protocol and dataset is None:
         note("The shards' photos are the truth: give --dataset for the originals.")
     options = {"batch_size": batch_size, "limit": limit, "categories": categories}
@@ -226,7 +202,7 @@ def command(
             shards,
             mask_style=mask_style,
             inception=network,
-            lpips=measure,
+            lpips=lpips,
             protocol=protocol,
             truths=Truths(dataset),
             composited=composite,
@@ -238,14 +214,7 @@ def command(
         ),
     )
     if sensitivity:
-        from model.evaluation.sensitivity import mask_sensitivity
-
-        found.result["sensitivity"] = _with_progress(
-            "With every mask",
-            lambda begin, advance: mask_sensitivity(
-                methods[0], shards, progress=advance, begin=begin, **options
-            ),
-        )
+        found.result["sensitivity"] = _sensitivity(methods[0], shards, options)
     if disturbed:
         found.result["disturbed"] = _disturbed(methods, shards, mask_style, composite, options)
     if not found.rows and not network:
@@ -253,19 +222,84 @@ def command(
             "Unpaired people have no truth to measure against: give --inception for FID and KID, "
             "or paired shards."
         )
+    _write(found, json_file, html_file, tables)
+    _tell(found.result)
+    for path in filter(None, (json_file, html_file, *tables)):
+        note(f"Written: {path}")
+
+
+def _check_forms(tables: tuple[Path, ...]) -> None:
+    from model.evaluation.tables import FORMS
+
+    for path in tables:
+        if path.suffix.lower() not in FORMS:
+            raise click.UsageError(f"--table {path}: a name that ends in {' or '.join(FORMS)}.")
+
+
+def _methods(weights: list[Path], device, choice: str, frame: str | None) -> list[Any]:
+    """The networks. Those whose files have one name are called by their folder too."""
+    from model.evaluation.methods import Network
+    from model.tryon.predictor import TryOn
+
+    methods = []
+    for path in weights:
+        methods.append(Network(TryOn.load(path, device, choice, frame)))
+        tell_own(path)
+    names = [method.name for method in methods]
+    for method, path in zip(methods, weights):
+        if names.count(method.name) > 1:
+            method.name = f"{path.resolve().parent.name}/{path.name}"
+    return methods
+
+
+def _other_methods(results: tuple[tuple[str, Path], ...], baselines: bool) -> list[Any]:
+    """Pictures of other programs, and plain ways."""
+    from model.evaluation.methods import ResultFolder
+    from model.evaluation.methods import baselines as plain_ways
+
+    return [
+        *(ResultFolder(folder, name) for name, folder in results),
+        *(plain_ways() if baselines else ()),
+    ]
+
+
+def _likeness(protocol, backbone: Path | None, linear: Path | None, download: bool, on):
+    """LPIPS as the protocol has it, or None, which is told."""
+    from model.evaluation.lpips_backbones import load_backbone
+    from model.loss.perceptual import load_lpips
+
+    if not (backbone or linear or download):
+        file = "--backbone" if protocol else "--vgg16"
+        note(f"LPIPS is left out: give {file} and --lpips, or --download.")
+        return None
+    if protocol:
+        return load_backbone(protocol.backbone, backbone, linear).to(on)
+    return load_lpips(backbone, linear).to(on)
+
+
+def _sensitivity(method, shards: list[Path], options: dict[str, Any]) -> dict[str, Any]:
+    """Figures with every mask style."""
+    from model.evaluation.sensitivity import mask_sensitivity
+
+    return _with_progress(
+        "With every mask",
+        lambda begin, advance: mask_sensitivity(
+            method, shards, progress=advance, begin=begin, **options
+        ),
+    )
+
+
+def _write(found, json_file: Path | None, html_file: Path | None, tables: tuple[Path, ...]) -> None:
+    from model.evaluation.page import render_page
+    from model.evaluation.tables import write_table
+    from pipeline.base.storage import write_json, write_whole
+
     if json_file:
         write_json(json_file, found.result)
     if html_file:
         write_whole(html_file, render_page(found).encode())
     for path in tables:
         write_table(path, found.result)
-    for kind in ("paired", "unpaired"):
-        heads, rows = methods_table(found.result, (kind,))
-        if rows:
-            click.echo(as_text(heads, rows))
-    _tell_more(found.result)
-    for path in filter(None, (json_file, html_file, *tables)):
-        note(f"Written: {path}")
 
 
 def _split(ctx: click.Context, paths: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
@@ -289,14 +323,6 @@ def _split(ctx: click.Context, paths: tuple[str, ...]) -> tuple[list[Path], list
     return weights, shards
 
 
-def _tell_apart(methods: list[Any], weights: list[Path]) -> None:
-    """Networks whose files have one name are called by their folder too."""
-    names = [method.name for method in methods]
-    for method, path in zip(methods, weights):
-        if names.count(method.name) > 1:
-            method.name = f"{path.resolve().parent.name}/{path.name}"
-
-
 def _with_progress(text: str, work):
     """``work(begin, advance)``, with a bar once the total is known."""
     with contextlib.ExitStack() as stack:
@@ -308,15 +334,14 @@ def _with_progress(text: str, work):
         return work(begin, lambda count: bar[-1](count))
 
 
-def _check_disturbed(method, shards: list[Path]) -> None:
+def _check_disturbed(networks: list[Any], shards: list[Path]) -> None:
     """Refuses before anybody is dressed."""
     from model.evaluation.evaluate import check_disturbable
-    from model.evaluation.methods import Network
     from pipeline.shards.folder import ShardFolder
 
-    if not isinstance(method, Network):
+    if not networks:
         raise click.UsageError("--disturbed makes new photos: it is for networks alone.")
-    check_disturbable([method], ShardFolder(shards[0]).frame)
+    check_disturbable(networks[:1], ShardFolder(shards[0]).frame)
 
 
 def _disturbed(methods: list[Any], shards: list[Path], mask_style: str, composite: bool, options):
@@ -343,7 +368,14 @@ def _disturbed(methods: list[Any], shards: list[Path], mask_style: str, composit
     return told
 
 
-def _tell_more(result: dict[str, Any]) -> None:
+def _tell(result: dict[str, Any]) -> None:
+    """Prints the tables, and a line for each further figure."""
+    from model.evaluation.tables import as_text, methods_table
+
+    for kind in ("paired", "unpaired"):
+        heads, rows = methods_table(result, (kind,))
+        if rows:
+            click.echo(as_text(heads, rows))
     if found := result.get("sensitivity"):
         for group, told in found.items():
             styles = ", ".join(f"{s} {v['l1']:.4f}" for s, v in told["styles"].items())
