@@ -30,6 +30,7 @@ WINDOW = 0.16
 pixels."""
 LEVELS = 32, 32, 12
 """Of a and b in Lab, which fill half of their range, and of lightness."""
+COLOURS = LEVELS[0] * LEVELS[1] * LEVELS[2]
 _HALF = np.clip(np.arange(256) - 64, 0, 127)
 _STEPS = np.stack(
     (
@@ -40,6 +41,9 @@ _STEPS = np.stack(
     axis=-1,
 ).astype(np.int32)[None]
 """(1, 256, 3): what each channel of Lab adds to the number of a pixel's colour."""
+_NEAR = np.exp(-0.5 * np.subtract.outer(*2 * (np.arange(LEVELS[2]),)) ** 2).astype(np.float32)
+_NEAR /= _NEAR.sum(1)
+"""(levels, levels): how much of each level of lightness runs into each other."""
 RARE = 1e-5
 """Share of a garment that a colour has which was not seen there."""
 MOST = 3.0
@@ -119,15 +123,16 @@ def _in_lab(photo: np.ndarray, box: tuple[slice, slice], shape: tuple[int, ...])
 def _evidence(lab: np.ndarray, garment: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(h, w) float32, -MOST to MOST: the logarithm of how much likelier each pixel's colour is on
     the garment than on the other clothes."""
-    level = cv2.LUT(lab, _STEPS).sum(2)
+    lightness, a, b = cv2.split(cv2.LUT(lab, _STEPS))
+    level = a + b + lightness
     own, other = (_shares(level[where > 0])[level] + RARE for where in (garment, others))
     return np.clip(np.log(own / other), -MOST, MOST)
 
 
 def _shares(level: np.ndarray) -> np.ndarray:
     """(colours,) float32: share of each colour, which runs into its neighbours."""
-    counts = np.bincount(level, minlength=np.prod(LEVELS)).astype(np.float32) / len(level)
-    by_lightness = cv2.GaussianBlur(counts.reshape(-1, LEVELS[2]), (5, 1), 1)
+    counts = np.bincount(level, minlength=COLOURS).astype(np.float32) / len(level)
+    by_lightness = counts.reshape(-1, LEVELS[2]) @ _NEAR  # several times as quick as a narrow blur
     return cv2.GaussianBlur(by_lightness.reshape(LEVELS), (5, 5), 1).ravel()
 
 
