@@ -247,8 +247,8 @@ def _tell_stored(people, question) -> None:
     for style in question.styles:
         if style not in people.stored_styles:
             note(
-                f"The shards hold no masks of style {style}: drawn now from their keypoints and "
-                f"maps."
+                f"The shards hold no masks of style {style}: drawn now from their keypoints, "
+                "maps and photos."
             )
     versions = people.mask_versions
     if versions != {MASK_VERSION}:

@@ -170,6 +170,19 @@ def test_oddities_tell_a_missing_garment_and_a_skirt_called_upper_clothes():
     assert "7 of 13 body joints missing" in " ".join(oddities("lower_body", keypoints, None))
 
 
+def test_inspection_tells_that_a_part_of_the_garment_bears_another_class():
+    keypoints, _, labels, _ = figure(Category.LOWER_BODY)
+    who = Identity(Category.LOWER_BODY, "train", "000001", "000001")
+    person = Person(who, keypoints=keypoints, label_map=labels)
+    told = lambda: [n for n in judge(person, 0, Question()).notes if "another class" in n]
+    assert told() == []
+    rows = np.flatnonzero((labels == Atr.PANTS).any(1))
+    half = labels[rows[len(rows) // 2] :]
+    half[half == Atr.PANTS] = Atr.UPPER_CLOTHES
+    (note,) = told()
+    assert 30 < int(note.split("%")[0]) < 70
+
+
 def test_inspection_tells_oddities_of_a_person():
     keypoints, dense, labels, _ = figure(Category.LOWER_BODY)
     who = Identity(Category.LOWER_BODY, "train", "000001", "000001")

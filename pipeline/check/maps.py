@@ -12,15 +12,13 @@ from pipeline.check.task import PersonTask, defect, relative
 from pipeline.dataset.label_sets import likely_set
 from pipeline.dataset.person import LEAST_GARMENT, garment_share
 from pipeline.masks.layers import same_shape
-from pipeline.masks.render import mislabelled_share
+from pipeline.masks.render import MISLABELLED, mislabelled_share
 
 LIMB_SKIN = {
     (Atr.LEFT_ARM, Atr.RIGHT_ARM): (3, 4, *range(15, 23)),
     (Atr.LEFT_LEG, Atr.RIGHT_LEG): tuple(range(5, 15)),
 }
 """Skin labels -> the DensePose parts that they belong to."""
-MISLABELLED = 0.2
-"""Share of the garment that bears another class, from which on it is told."""
 SEAMS = 0.22
 """Thin pixels relative to those at borders between classes, at 256 rows, from which on a map was
 resized with interpolation: drawn people reach .20, real ones .03, resized maps begin at .24."""

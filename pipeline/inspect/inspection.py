@@ -26,7 +26,7 @@ from pipeline.inspect.scores import oddities, score_mask
 from pipeline.inspect.thresholds import LIMITS, concern, higher_is_better, limit_of, tell, trouble
 from pipeline.masks.person import person_masks
 from pipeline.masks.region import cut_region
-from pipeline.masks.render import render_agnostic_mask
+from pipeline.masks.render import MISLABELLED, mislabelled_share, render_agnostic_mask
 from pipeline.people.source import People
 
 CHUNK = 16
@@ -123,6 +123,7 @@ def judge(person: Person, row: int, question: Question) -> Verdict:
             verdict.notes += oddities(
                 person.who.category, joints, person.label_map, person.dense_i, person.keypoints
             )
+            verdict.notes += _mislabelled(person)
         if question.against:
             verdict.scores["iou"] = iou(mask, masks[question.against])
         if question.twins is not None:
@@ -140,6 +141,17 @@ def _seen_joints(person: Person) -> np.ndarray | None:
     if person.keypoints is None or person.crop is None:
         return person.keypoints
     return joints_inside(person.keypoints, person.size_hw)
+
+
+def _mislabelled(person: Person) -> list[str]:
+    """A note where much of the garment bears another class: masks hide it, but scores count it as
+    the other clothes."""
+    cut_off = person.crop is not None and not person.crop.is_whole
+    if cut_off or person.label_map is None or person.keypoints is None:
+        return []
+    sources = person.keypoints, person.dense_i, person.label_map, person.photo
+    share = mislabelled_share(person.who.category, *sources)
+    return [f"{share:.0%} of the garment bears another class"] if share >= MISLABELLED else []
 
 
 def _scores(person: Person, mask: np.ndarray, question: Question) -> dict[str, float]:

@@ -24,6 +24,10 @@ MASK_VERSION = 12
 """Goes up whenever a mask changes for the same input; shards record it."""
 
 
+MISLABELLED = 0.2
+"""Share of a garment under the class of other clothes from which on it is worth telling."""
+
+
 def render_agnostic_mask(
     category: Category | str,
     keypoints: np.ndarray,
