@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,18 @@ def test_onnx_agrees_with_torch_on_other_pictures_and_leaves_the_network_as_it_w
         None, dict(zip(("reference", "garment", "agnostic"), (i.numpy() for i in inputs())))
     )[0]
     np.testing.assert_allclose(found, result_of(checkpoint).numpy(), atol=1e-4)
+
+
+def test_onnx_of_a_network_that_estimates_flows_on_smaller_pictures(tmp_path):
+    """As all that come with the program do."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    network = DAFlow(replace(tiny_network(), work_rows=64)).eval()
+    predictor = TryOn(network)
+    assert save_onnx(predictor, tmp_path / "tryon.onnx", (128, 64)) < 1e-3
+    with pytest.raises(DataError, match="whole multiple of the 64 rows"):
+        save_onnx(predictor, tmp_path / "other.onnx", (96, 64))
+    assert not (tmp_path / "other.onnx").exists()
 
 
 def test_onnx_that_disagrees_is_not_written(checkpoint, tmp_path, monkeypatch):

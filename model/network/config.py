@@ -76,6 +76,13 @@ class NetworkConfig:
         """Height and width of every image must be multiples of this many pixels."""
         return 2 ** len(self.channels)
 
+    def work_hw(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width at which flows of a picture of this size are estimated."""
+        rows, multiple = self.work_rows, self.size_multiple
+        if not rows or height <= rows:
+            return height, width
+        return rows, max(multiple, round(width * rows / height / multiple) * multiple)
+
     @classmethod
     def preset(cls, name: str) -> NetworkConfig:
         """The named shape: "full" is the published network, "small" trains on a CPU.

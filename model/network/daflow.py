@@ -400,12 +400,10 @@ class DAFlow(nn.Module):
 
     def _shrunk(self, image: Tensor) -> Tensor:
         """An image as large as flows are estimated on."""
-        rows, multiple = self.config.work_rows, self.config.size_multiple
-        height, width = image.shape[-2:]
-        if not rows or height <= rows:
-            return image
-        columns = max(multiple, round(width * rows / height / multiple) * multiple)
-        return F.interpolate(image, size=(rows, columns), mode="area")
+        height, width = map(int, image.shape[-2:])  # while ONNX is traced they are tensors
+        work_hw = self.config.work_hw(height, width)
+        same = work_hw == (height, width)
+        return image if same else F.interpolate(image, size=work_hw, mode="area")
 
     def _check(self, reference: Tensor, garment: Tensor, agnostic: Tensor) -> None:
         batch, _, height, width = reference.shape

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from model.data.styles import final_style
 from model.network.checkpoint import save_official
+from model.network.config import NetworkConfig
 from model.network.weight_files import write_safetensors
 from model.tryon.figures import figure_table
 from model.tryon.predictor import TryOn
@@ -86,7 +87,8 @@ def save_onnx(predictor: TryOn, path: Path, size_hw: tuple[int, int]) -> float:
         The largest difference between onnxruntime and torch on random pictures in [-1, 1].
 
     Raises:
-        DataError: the extra is not installed, or the two do not agree; then nothing is written.
+        DataError: the extra is not installed, a size that ONNX cannot have, or the two do not
+            agree; then nothing is written.
     """
     try:
         import onnx  # noqa: F401
@@ -97,6 +99,7 @@ def save_onnx(predictor: TryOn, path: Path, size_hw: tuple[int, int]) -> float:
         ) from None
     network = predictor.network.cpu().float()
     height, width = size_hw
+    _check_whole_steps(network.config, height, width)
     generator = torch.Generator().manual_seed(0)
     inputs = tuple(
         torch.rand(1, count, height, width, generator=generator) * 2 - 1 for count in (6, 3, 3)
@@ -144,6 +147,19 @@ def save_onnx(predictor: TryOn, path: Path, size_hw: tuple[int, int]) -> float:
     finally:
         cascade.lean, cascade.warp_method = before
         predictor.network.to(predictor.device)
+
+
+def _check_whole_steps(config: NetworkConfig, height: int, width: int) -> None:
+    """ONNX makes pictures smaller by whole numbers alone."""
+    rows, columns = config.work_hw(height, width)
+    if height % rows or width % columns:
+        fitting = " or ".join(f"{rows * n}x{rows * n * 3 // 4}" for n in (1, 2, 4))
+        raise DataError(
+            "--size",
+            f"{height}x{width}",
+            f"for ONNX a whole multiple of the {rows} rows that this network estimates flows on",
+            f"Choose {fitting}, or export safetensors",
+        )
 
 
 def save_official_form(predictor: TryOn, path: Path) -> None:
