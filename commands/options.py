@@ -38,6 +38,10 @@ frame_option = click.option(
 )
 
 
+RUN_WEIGHTS = ("best.pt", "last.pt")
+"""In a run's folder."""
+
+
 class WeightsType(click.Path):
     """A file with a network's weights, the name of some that come with the program, or
     ``hf:owner/name`` of Hugging Face's hub.
@@ -58,6 +62,14 @@ class WeightsType(click.Path):
             value = fetch(str(value))
         if str(value) in OWN_WEIGHTS and not Path(value).exists():
             value = own_weights(str(value))
+        path = Path(value)
+        if path.is_dir():
+            best = next((f"{path / name}" for name in RUN_WEIGHTS if (path / name).is_file()), "")
+            given = f"give {best}" if best else "no weights lie in it"
+            self.fail(f"{path} is a folder: {given}.", param, ctx)
+        if not path.exists():
+            names = " or ".join(OWN_WEIGHTS)
+            self.fail(f"{path}: no such file, nor weights of that name ({names}).", param, ctx)
         return super().convert(value, param, ctx)
 
 

@@ -125,6 +125,11 @@ def test_records_travel_to_workers(whole):
 
 def test_folder_without_categories_is_refused(tmp_path):
     with pytest.raises(
+        DataError, match="an empty folder, expected Dress Code's layout.*Name the folder"
+    ):
+        index_pairs(tmp_path)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(
         DataError, match="no folder upper_body/ or lower_body/ or dresses/.*Name the folder"
     ):
         index_pairs(tmp_path)

@@ -380,7 +380,10 @@ def write_signed(folder: Path, index: dict) -> None:
 def test_an_unfinished_folder_and_a_damaged_index_are_errors(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         ShardFolder(tmp_path / "none")
-    with pytest.raises(DataError, match="has not finished"):
+    with pytest.raises(DataError, match="an empty folder, expected a folder that preprocess has"):
+        ShardFolder(tmp_path)
+    (tmp_path / ".progress").mkdir()
+    with pytest.raises(DataError, match="has not finished.*it goes on where it stopped"):
         ShardFolder(tmp_path)
     for text in (
         "{",

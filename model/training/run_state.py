@@ -23,6 +23,7 @@ import torch
 
 from model.network.weight_files import read_torch
 from pipeline.base.errors import DataError
+from pipeline.base.places import Holds, refuse_to_write
 from pipeline.base.storage import whole
 
 FORMAT, VERSION = "fittingroom", 1
@@ -187,7 +188,8 @@ class RunFolder:
 
     def refuse_used(self) -> None:
         """Raises a DataError if another run lives here. One that ended before its first checkpoint
-        leaves nothing to go on with, and is no reason."""
+        leaves nothing to go on with, and is no reason. Nor may a dataset or shards lie here."""
+        refuse_to_write(self.path, Holds.DATASET, Holds.SHARDS, Holds.UNFINISHED)
         if any(self.path.glob("*.pt")):
             raise DataError(
                 self.path,

@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
+from pipeline.base.places import no_dataset
 from pipeline.dataset.identity import Identity
 
 PERSON_NAME = re.compile(r"(\d{1,12})_0(\.jpg)?")
@@ -247,12 +248,7 @@ def present_categories(root: Path, categories: Sequence[Category], split: str) -
         )
     present = [c for c in Category if c in categories and (root / c.value).is_dir()]
     if not present:
-        raise DataError(
-            root,
-            f"no folder {' or '.join(f'{c}/' for c in categories)}",
-            "Dress Code's layout",
-            "Name the folder that holds the categories' folders",
-        )
+        raise no_dataset(root, [c.value for c in categories])
     return present
 
 

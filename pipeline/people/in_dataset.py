@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
+from pipeline.base.places import no_dataset
 from pipeline.base.storage import read_json
 from pipeline.dataset.identity import Identity
 from pipeline.dataset.index import PairRecord, find_record
@@ -60,6 +61,8 @@ class DatasetPeople(People):
                 "a folder in Dress Code's layout",
                 "Name the folder that holds the categories' folders",
             )
+        if not any((self.root / category).is_dir() for category in Category):
+            raise no_dataset(self.root, [category.value for category in Category])
 
     @property
     def stored_styles(self) -> tuple[str, ...]:

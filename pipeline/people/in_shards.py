@@ -11,11 +11,12 @@ import numpy as np
 
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
+from pipeline.base.places import INDEX_NAME
 from pipeline.dataset.identity import Identity
 from pipeline.dataset.person import GUESSED, Person
 from pipeline.dataset.readers import resize_image
 from pipeline.people.source import GARMENT, PERSON, People, parse_name
-from pipeline.shards.folder import INDEX_NAME, ShardFolder, read_index
+from pipeline.shards.folder import ShardFolder, read_index
 from pipeline.shards.reader import ShardReader
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
+from pipeline.base.places import INDEX_NAME
 from pipeline.dataset.identity import Identity
 from pipeline.dataset.index import PairRecord, index_pairs
 from pipeline.people.in_dataset import DatasetPeople
 from pipeline.people.in_shards import ShardPeople
 from pipeline.people.source import People
-from pipeline.shards.folder import INDEX_NAME
 
 
 def open_people(

@@ -13,6 +13,7 @@ import cv2
 
 from pipeline.base.errors import DataError
 from pipeline.base.names import WHOLE
+from pipeline.base.places import PROGRESS_NAME
 from pipeline.base.storage import file_sha256, read_json, write_json, write_whole
 from pipeline.dataset.flows import flow_path, read_flow
 from pipeline.dataset.index import PairRecord
@@ -27,8 +28,6 @@ from pipeline.preprocess.plan import SOFTWARE, ShardPlan
 from pipeline.preprocess.sources import held, newer_than, seen
 from pipeline.shards.format import ShardInfo
 from pipeline.shards.writer import ShardWriter
-
-PROGRESS_NAME = ".progress"
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,15 @@ import cv2
 
 from pipeline.base.errors import DataError
 from pipeline.base.manifest import load_manifest
+from pipeline.base.places import INDEX_NAME, PROGRESS_NAME, Holds, refuse_to_write
 from pipeline.base.storage import only_run_in, read_json, unwritable, write_json
 from pipeline.preprocess.backends import run_tasks
 from pipeline.preprocess.config import PreprocessConfig
-from pipeline.preprocess.make_shard import PROGRESS_NAME, Task, make_shard
+from pipeline.preprocess.make_shard import Task, make_shard
 from pipeline.preprocess.plan import Plan, differences, make_plan
 from pipeline.preprocess.sources import read_seen, write_seen
 from pipeline.shards.checksums import content_checksum
-from pipeline.shards.folder import INDEX_NAME, read_index
+from pipeline.shards.folder import read_index
 from pipeline.shards.format import FORMAT, FORMAT_VERSION
 
 CONFIGURATION_NAME = "configuration.json"
@@ -160,6 +161,7 @@ def run_plan(
         DataError: as ``preprocess``.
     """
     out = Path(out).absolute()
+    refuse_to_write(out, Holds.DATASET, Holds.RUN)
     threads = cv2.getNumThreads()
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -202,6 +204,7 @@ def run_part(
     """
     number, count = part
     out = Path(out).absolute()
+    refuse_to_write(out, Holds.DATASET, Holds.RUN)
     mine = replace(plan, shards=plan.shards[number - 1 :: count])
     own = out / PROGRESS_NAME / f"part-{number}-of-{count}"
     try:

@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.names import FRAMES, MAX_SIDE, WHOLE
+from pipeline.base.places import INDEX_NAME, no_shards
 from pipeline.base.storage import read_json
 from pipeline.dataset.identity import Identity
 from pipeline.dataset.person import Person
@@ -32,7 +33,6 @@ __all__ = [
     "read_index",
 ]
 
-INDEX_NAME = "index.json"
 OPEN_FILES = 128  # at once in one process; the usual limit for all its files is 1,024
 KEPT_READERS = 1024  # with their small tables, 50 KB each; opening a file again is then quick
 
@@ -167,12 +167,7 @@ def read_index(folder: Path | str) -> dict[str, Any]:
     """
     path = Path(folder) / INDEX_NAME
     if not path.is_file():
-        found = f"no {INDEX_NAME}: preprocess has not finished here"
-        if not Path(folder).is_dir():
-            found = "not a folder" if Path(folder).exists() else "no such folder"
-        raise DataError(
-            folder, found, remedy="Run preprocess into this folder until it ends with its summary"
-        )
+        raise no_shards(Path(folder))
     index = read_json(path)
     version = index.get("format_version")
     if index.get("format") != f"{FORMAT}s" or version not in READ_VERSIONS:
