@@ -110,8 +110,8 @@ def _figures(result: dict[str, Any]) -> list[str]:
 def _explained(result: dict[str, Any]) -> list[str]:
     text = (
         "Composite: with the photo's visible pixels put back; own: as the method made it. L1 lies "
-        "in [0, 1]. Inside: over the pixels that the mask hides. Higher is better for SSIM, PSNR "
-        "and gradients alike, detail is best at 1, lower is better for all others."
+        "in [0, 1]. Inside: over the pixels that the mask hides. Higher is better for SSIM, PSNR, "
+        "likeness and gradients alike, detail is best at 1, lower is better for all others."
     )
     notes = [text]
     unpaired = [m["pictures"][COMPOSITE][UNPAIRED] for m in result["methods"]]

@@ -12,7 +12,7 @@ import torch
 
 from model.loss.losses import TERMS
 from model.training.setup import Data, Setting, plan
-from pipeline.base.names import REGION
+from pipeline.base.names import REGION, TRAIN
 
 FORMATS = {"none": "float32", "torch.bfloat16": "bfloat16 where it can", "torch.float16": "float16"}
 
@@ -29,6 +29,8 @@ def opening(
     many = f"{processes} processes" if processes > 1 else "1 process"
     parts = " of the part around the garment" if setting.identity["frame"] == REGION else ""
     statistics = f"batch statistics {config.statistics}"
+    tested = sorted({folder.split for folder in data.train.folders} - {TRAIN})
+    careful = [f"Careful: these are people of {', '.join(tested)}: measure on others."]
     return [
         f"Device: {_named(device)}, {FORMATS.get(told['autocast'], told['autocast'])}, {many}",
         f"Network: {told['parameters']:,} parameters, "
@@ -39,6 +41,7 @@ def opening(
         f"Loss: {_loss(told['loss'], data.train.flows)}",
         f"Steps: {config.epochs} epochs of {told['steps_per_epoch']:,} = {told['steps']:,}, "
         f"{_pairs(told['pairs_per_step'])} each, AdamW at {config.lr:g}, {config.schedule}",
+        *(careful if tested else ()),
     ]
 
 

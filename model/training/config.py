@@ -99,7 +99,8 @@ class TrainConfig:
     )
     perceptual: str = option(
         "auto",
-        "VGG19 and LPIPS terms of the loss: where their weights can be had, or not at all.",
+        "auto: with the VGG19 and LPIPS terms of the official loss, whose weights are "
+        "downloaded once; a run without them does not begin. none: without these terms.",
         ("auto", "none"),
     )
     loss_inside: float | None = option(

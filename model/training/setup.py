@@ -112,6 +112,7 @@ class Data:
             flows=bool(config.loss_flow) and has_flows(shards),
             cloth=needs_labels(config),
         )
+        _check_pairs(train, paired=True)
         style = train.plan.final
         try:
             held_out = (
@@ -123,6 +124,7 @@ class Data:
         others = None
         if unpaired:
             others = TryOnDataset(unpaired, mask_style=style, size_hw=train.size_hw)
+            _check_pairs(others, paired=False)
         people = (
             (shown, FixedPeople.choose(shown, config.pictures)),
             (others, FixedPeople.choose(others, config.pictures)) if others else None,
@@ -141,6 +143,16 @@ class Data:
             "digest": digest,
             "styles": list(self.train.styles),
         }
+
+
+def _check_pairs(people: TryOnDataset, paired: bool) -> None:
+    """A network learns from people in their own garment, and is shown on others."""
+    if all((row.person_id == row.garment_id) is not paired for row in people.rows):
+        place = ", ".join(str(folder.folder) for folder in people.folders)
+        found = "people with another's garment" if paired else "people with their own garment"
+        wanted = "people with their own, to learn from" if paired else "an unpaired list's"
+        split = "train" if paired else "test_unpaired"
+        raise DataError(place, found, wanted, f"Preprocess with --split {split}")
 
 
 GUIDED = {

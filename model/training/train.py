@@ -87,9 +87,12 @@ def train(
                 network, init = NetworkConfig.from_dict(state["config"]["network"]), None
             seed_all(config.seed)
             built = build_network(network, init, config.start)
-            setting = build_setting(config, data, built, processes.device, perceptual())
+            networks = None if dry_run else perceptual()  # a plan needs no weights
+            setting = build_setting(config, data, built, processes.device, networks)
             if dry_run:
-                return plan(setting, data, processes.count, processes.device)
+                told = plan(setting, data, processes.count, processes.device)
+                told["loss"]["perceptual"] = config.perceptual != "none"
+                return told
             if fit:
                 trials = []
                 for trial in what_fits(setting, data, processes):
