@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from test_evaluate import Shows
 from tiny import tiny_sample, write_shards
 
@@ -95,6 +96,17 @@ def test_people_without_a_picture_are_counted_and_left_out(folders, tmp_path):
     method = evaluate([ResultFolder(folder)], folders).result["methods"][0]
     assert method["absent"] == 1
     assert method["pictures"]["own"]["paired"]["dresses"]["count"] == 1
+
+
+def test_pictures_of_nobody_in_the_shards_are_refused_with_a_name_that_would_do(folders, tmp_path):
+    others = tmp_path / "others"
+    others.mkdir()
+    Image.new("RGB", (48, 64)).save(others / "upper_body-999998_upper_body-999999.png")
+    Image.new("RGB", (48, 64)).save(others / "999998_999999-explain.png")
+    row = TryOnDataset(folders).rows[0]
+    named = f"{row.person_id}_{row.garment_id}.png"
+    with pytest.raises(DataError, match=f"no picture of any.*999999.png, expected.*{named}"):
+        evaluate([ResultFolder(others)], folders)
 
 
 def test_pictures_of_another_size_are_brought_to_the_shards_and_that_is_recorded(folders, tmp_path):

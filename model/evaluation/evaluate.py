@@ -143,6 +143,9 @@ def evaluate(
         shards, mask_style=mask_style, categories=categories, augmentation=augmentation
     )
     dataset.rows = _first(dataset, limit)
+    for method in listed:
+        if isinstance(method, ResultFolder):
+            method.require(dataset.rows)
     if augmentation:
         check_disturbable(listed, dataset.frame)
     if protocol and dataset.frame != WHOLE:

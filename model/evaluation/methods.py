@@ -26,6 +26,8 @@ from pipeline.dataset.person import Person
 from pipeline.dataset.readers import read_image, resize_image
 
 PICTURE_TYPES = (".png", ".jpg", ".jpeg")
+BESIDE = ("-panel", "-explain")
+"""Endings of what ``try-on`` writes beside a result."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +131,26 @@ class ResultFolder:
         if not self.folder.is_dir():
             raise DataError(self.folder, "no such folder", "a folder of pictures")
         for path in sorted(self.folder.rglob("*")):
-            if path.suffix.lower() in PICTURE_TYPES and not path.stem.endswith("-panel"):
+            if path.suffix.lower() in PICTURE_TYPES and not path.stem.endswith(BESIDE):
                 self._places[path.stem].append(path)
         if not self._places:
             raise DataError(self.folder, "no pictures", "PNG or JPEG files", "Name another folder")
         self.name = self.name or self.folder.name
         count = sum(map(len, self._places.values()))
         self.facts |= {"folder": self.folder.name, "pictures": count, "resized_from": []}
+
+    def require(self, rows: Sequence[Row]) -> int:
+        """How many of the rows have a picture here; DataError where none has."""
+        count = sum(self.find(row) is not None for row in rows)
+        if rows and not count:
+            row, some = rows[0], next(iter(self._places.values()))[0].name
+            raise DataError(
+                self.folder,
+                f"no picture of any of the {len(rows):,} people; there is {some}",
+                f"names such as {row.person_id}_{row.garment_id}.png, person and garment",
+                "Give shards of the pair list that the pictures were made from",
+            )
+        return count
 
     def draw(self, batch: dict[str, Any], people: Sequence[Shown]) -> list[np.ndarray | None]:
         return [self._read(shown) for shown in people]
