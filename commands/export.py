@@ -7,7 +7,14 @@ from pathlib import Path
 import click
 
 from commands.common import check_writable, note
-from commands.options import SIZE_TEXT, SizeType, WeightsType, weights_option
+from commands.options import (
+    SIZE_TEXT,
+    SizeType,
+    WeightsType,
+    check_aspect,
+    stretch_option,
+    weights_option,
+)
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -24,8 +31,10 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=SizeType(32),
     default=SIZE_TEXT,
     show_default=True,
+    callback=check_aspect,
     help="For .onnx: height x width of the pictures, fixed in the file.",
 )
+@stretch_option
 @click.option(
     "--evaluation", type=FILE, help="Figures to put into the card: what evaluate --json wrote."
 )

@@ -12,11 +12,13 @@ from commands.options import (
     SizeType,
     WeightsType,
     available_jobs,
+    check_aspect,
     device_option,
     frame_option,
     limit_option,
     mask_style_option,
     split_option,
+    stretch_option,
     weights_option,
 )
 from pipeline.base.names import REGION, WHOLE
@@ -49,7 +51,8 @@ class ResultSize(SizeType):
     "--shards", multiple=True, type=FOLDER, help="Shards that hold the people; repeat for several."
 )
 @click.option(
-    "--person", help="Id such as 000123 or upper_body/000123, or the photo's path inside --data."
+    "--person",
+    help="Id such as 000123 or upper_body/000123, or the photo's path, also below --data.",
 )
 @click.option(
     "--garment",
@@ -82,15 +85,18 @@ class ResultSize(SizeType):
     type=ResultSize(),
     default="original",
     show_default=True,
+    callback=check_aspect,
     help="Height x width of the results, in pixels, or the photo's own.",
 )
 @click.option(
     "--network-size",
     "network_hw",
     type=SizeType(32),
+    callback=check_aspect,
     help="Height x width at which the network works.  [default: as trained, or 512x384; that of "
     "--shards]",
 )
+@stretch_option
 @mask_style_option(help="How much is hidden.")
 @frame_option
 @click.option(

@@ -98,7 +98,16 @@ def test_the_command_draws_and_tells_what_lies_behind(tmp_path):
     torch.save({"config": config, "network": network.state_dict()}, path)
     root = write_dataset(tmp_path / "data")
     words = ["try-on", path, "--data", root, "--split", "test_paired", "--limit", "1"]
-    words += ["--explain", "--device", "cpu", "--network-size", "64x64", "--out", tmp_path / "out"]
+    words += [
+        "--explain",
+        "--device",
+        "cpu",
+        "--network-size",
+        "64x64",
+        "--stretch",
+        "--out",
+        tmp_path / "out",
+    ]
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code == 0
     assert all(f"{name} " in result.output for name in FLOW_FIGURES)

@@ -580,7 +580,7 @@ def test_command_tells_what_is_wrong_with_its_input(tmp_path):
     from cli import main
 
     result = CliRunner().invoke(main, ["serve", str(tmp_path / "none.pt")])
-    assert result.exit_code == 1 and "none.pt' does not exist" in result.output
+    assert result.exit_code == 1 and "none.pt: no such file" in result.output
 
 
 def page_address(address):

@@ -13,6 +13,7 @@ from pipeline.base.labels import Joint
 from pipeline.dataset.index import index_pairs
 from pipeline.dataset.person import Person, read_person
 from pipeline.people.in_dataset import DatasetPeople
+from pipeline.people.in_shards import ShardPeople
 from pipeline.preprocess.run import preprocess
 
 SIZE = (128, 96)
@@ -116,3 +117,26 @@ def test_a_person_at_another_size_has_joints_and_maps_there(sample_dataset):
         small.keypoints[Joint.NECK, :2] * 2, person.keypoints[Joint.NECK, :2], rtol=1e-5
     )
     assert person.at((height, width)) is person
+
+
+@pytest.mark.parametrize("kind", ["dataset", "shards"])
+def test_a_garments_picture_is_no_person_and_a_persons_photo_no_garment(
+    sample_dataset, sample_shards, kind
+):
+    people = (
+        DatasetPeople(sample_dataset) if kind == "dataset" else ShardPeople(sample_shards["train"])
+    )
+    number = "000000"
+    assert people.locate("person", f"upper_body/{number}_0.jpg")[1] == number
+    assert people.locate("garment", f"upper_body/{number}_1.jpg")[1] == number
+    with pytest.raises(DataError, match="is a garment's picture, expected a person's photo"):
+        people.locate("person", f"upper_body/{number}_1.jpg")
+    with pytest.raises(DataError, match=f"is a person's photo.*worn:{number}"):
+        people.locate("garment", f"{number}_0.jpg")
+
+
+def test_a_photo_is_also_called_by_its_path_below_the_folder(sample_dataset):
+    people = DatasetPeople(sample_dataset)
+    path = "upper_body/images/000000_0.jpg"
+    for name in (path, str(sample_dataset / path)):
+        assert people.locate("person", name) == (Category.UPPER_BODY, "000000")

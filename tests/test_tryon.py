@@ -253,6 +253,7 @@ def test_a_sheet_shows_the_first_people_of_each_category(root, weights, tmp_path
         "cpu",
         "--network-size",
         "64x64",
+        "--stretch",
     )
     run(*common, "--out", tmp_path / "all", "--sheet", sheet)
     run(*common, "--out", tmp_path / "few", "--category", "dresses", "--sheet", other)
@@ -318,6 +319,7 @@ def test_command_dresses_the_pairs_of_a_split_and_of_shards(root, weights, tmp_p
         "cpu",
         "--network-size",
         "64x64",
+        "--stretch",
     )
     assert len(list((tmp_path / "split").glob("*.png"))) == 6
     folder = write_shards(
@@ -423,3 +425,19 @@ def test_real_people_wear_each_others_garments(real_people):
     for dressed in found:
         assert 0.03 < dressed.mask.mean() < 0.6
         assert (dressed.picture[~dressed.mask] == dressed.photo[~dressed.mask]).all()
+
+
+def test_sizes_that_distort_people_are_refused(tmp_path):
+    """The same slip in every command that takes a size."""
+    words = ["try-on", "drawn", "--data", str(tmp_path), "--person", "1", "--garment", "2"]
+    for option, size, told in (
+        ("--size", "192x256", "Write 256x192"),
+        ("--network-size", "192x256", "Write 256x192"),
+        ("--size", "500x300", "--stretch"),
+    ):
+        result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "a.png"), option, size])
+        assert result.exit_code == 1 and told in " ".join(result.output.split()), result.output
+    result = CliRunner().invoke(
+        main, ["export", "drawn", str(tmp_path / "a.onnx"), "--size", "96x128"]
+    )
+    assert result.exit_code == 1 and "Write 128x96" in " ".join(result.output.split())

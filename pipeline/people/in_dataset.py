@@ -17,7 +17,7 @@ from pipeline.dataset.identity import Identity
 from pipeline.dataset.index import PairRecord, find_record
 from pipeline.dataset.person import Person, read_person
 from pipeline.dataset.readers import read_image, read_thumbnail
-from pipeline.people.source import PERSON, People, parse_name
+from pipeline.people.source import PERSON, People, check_kind, parse_name
 
 ORIGINS = "annotations.json"
 """Where ``annotate`` tells what each annotation comes from."""
@@ -95,6 +95,7 @@ class DatasetPeople(People):
 
     def locate(self, kind: str, name: str, hint: Category | None = None) -> tuple[Category, str]:
         found = self.parse(name)
+        check_kind(kind, name)
         if found is None:
             raise DataError(
                 name,
@@ -140,7 +141,7 @@ class DatasetPeople(People):
         """As ``People.parse``; a file inside the folder is called by its path, too."""
         found = parse_name(name)
         if found is None:
-            path = Path(name)
+            path = Path(name) if Path(name).is_file() else self.root / name
             inside = path.is_file() and path.resolve().is_relative_to(self.root.resolve())
             found = parse_name(f"{path.parent.parent.name}/{path.name}") if inside else None
         return found

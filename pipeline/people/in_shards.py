@@ -15,7 +15,7 @@ from pipeline.base.places import INDEX_NAME
 from pipeline.dataset.identity import Identity
 from pipeline.dataset.person import GUESSED, Person
 from pipeline.dataset.readers import resize_image
-from pipeline.people.source import GARMENT, PERSON, People, parse_name
+from pipeline.people.source import GARMENT, PERSON, People, check_kind, parse_name
 from pipeline.shards.folder import ShardFolder, read_index
 from pipeline.shards.reader import ShardReader
 
@@ -171,6 +171,7 @@ class ShardPeople(People):
 
     def _find(self, kind: str, name: str, hint: Category | None) -> int:
         parsed = parse_name(name)
+        check_kind(kind, name)
         if parsed is None:
             raise DataError(
                 name, f"is no {kind} of these shards", "an id such as 000123 or upper_body/000123"

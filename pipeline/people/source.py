@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.names import WHOLE
 from pipeline.dataset.identity import Identity
@@ -99,6 +101,19 @@ class People(ABC):
 
     def __iter__(self) -> Iterator[Person]:
         return (self[i] for i in range(len(self)))
+
+
+def check_kind(kind: str, name: str) -> None:
+    """DataError where a file's name says that it is the other picture of its id: ``000123_0.jpg``
+    is a person's photo, ``000123_1.jpg`` a garment's picture."""
+    ending = Path(name).stem[-2:]
+    if kind == PERSON and ending == "_1":
+        remedy = "A person is called by id, or by the photo, which ends in _0.jpg"
+        raise DataError(name, "is a garment's picture", "a person's photo", remedy)
+    if kind == GARMENT and ending == "_0":
+        number = Path(name).stem[:-2]
+        remedy = f"A garment's ends in _1.jpg; what the person wears is worn:{number}"
+        raise DataError(name, "is a person's photo", "a garment's picture", remedy)
 
 
 def parse_name(text: str) -> tuple[Category | None, str] | None:
