@@ -21,6 +21,7 @@ from commands.options import (
     weights_option,
 )
 from pipeline.base.errors import DataError
+from pipeline.base.places import Holds, place_of
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
@@ -311,6 +312,8 @@ def _split(ctx: click.Context, paths: tuple[str, ...]) -> tuple[list[Path], list
     shards: list[Path] = []
     for text in paths:
         path = Path(text)
+        if path.is_dir() and place_of(path) is Holds.RUN:
+            raise DataError(path, "a training run", "weights", f"Give {path / 'best.pt'}")
         if path.is_dir():
             shards.append(path)
         elif not path.exists() and text not in OWN_WEIGHTS and not is_hub(text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ from pipeline.base.errors import DataError
 from pipeline.base.storage import read_json
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+IN_FILES = ("preset", "init", "vgg19", "vgg16", "lpips", "device")
+"""What a file of options may hold beside the fields of TrainConfig."""
 DEEPEST_YAML = 10
 LARGEST_YAML = 1 << 16
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -88,15 +91,17 @@ def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
             told = f"{str(name)[:40]}: a {type(value).__name__}"
             raise DataError(path, told, "one value, such as 'epochs: 10'")
     values = {str(name).replace("-", "_"): value for name, value in values.items()}
-    known = {item.name for item in fields(TrainConfig)} | {"preset"}
+    known = {item.name for item in fields(TrainConfig)} | set(IN_FILES)
     for name in sorted(set(values) - known):
-        raise DataError(path, f"unknown option {name!r}", "one of " + ", ".join(sorted(known)))
+        near = difflib.get_close_matches(name, known, 1)
+        expected = f"perhaps {near[0]}" if near else "one of " + ", ".join(sorted(known))
+        raise DataError(path, f"unknown option {name!r}", expected)
     ctx.default_map = values
     return path
 
 
 @click.command(short_help="Train on shards.")
-@click.argument("shards", nargs=-1, required=True, type=FOLDER)
+@click.argument("shards", nargs=-1, type=FOLDER, metavar="SHARDS...")
 @click.argument("run", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--config",
@@ -105,7 +110,8 @@ def _read_yaml(ctx: click.Context, _param, path: Path | None) -> Path | None:
     is_eager=True,
     callback=_read_yaml,
     expose_value=False,
-    help="YAML file with any of the options below; the command line wins.",
+    help="YAML file with options, each on a line such as 'epochs: 10': all that have one value and "
+    "shape the run, and init, preset, device and the weights of the loss; the command line wins.",
 )
 @click.option(
     "--init",
@@ -180,6 +186,13 @@ def command(
     from model.training.train import train
     from model.training.watch import Ended
 
+    if not shards:
+        raise click.UsageError(
+            f"Two places are needed: SHARDS to learn from, and RUN, a new folder for what comes of "
+            f"it. There is only {run}."
+        )
+    if resume and ctx.get_parameter_source("init") is click.core.ParameterSource.DEFAULT_MAP:
+        init = None  # it stands in the file that the run was begun with
     if resume and init:
         raise click.UsageError("--resume goes on from the run's own weights: leave --init out.")
     config = TrainConfig(**(_of_run(ctx, run, values) if resume else values))

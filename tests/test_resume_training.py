@@ -63,7 +63,7 @@ def quick():
     torch.set_num_threads(before)
 
 
-def run(shards, folder, resume=False, **changes):
+def run(shards, folder, resume=False, note=lambda text: None, **changes):
     return train(
         [shards],
         folder,
@@ -71,8 +71,26 @@ def run(shards, folder, resume=False, **changes):
         network=tiny_network(),
         resume=resume,
         device="cpu",
-        note=lambda text: None,
+        note=note,
     )
+
+
+def test_a_finished_run_says_that_nothing_is_left_to_do(shards, tmp_path):
+    said: list[str] = []
+    options = {"epochs": 1, "pictures": 0, "schedule": "constant", "note": said.append}
+    run(shards, tmp_path / "run", **options)
+    before = (tmp_path / "run" / "last.pt").read_bytes()
+    run(shards, tmp_path / "run", resume=True, **options)
+    assert any("Nothing is left to do: all 1 epochs are done. --epochs" in line for line in said)
+    assert not any("Going on" in line for line in said)
+    assert (tmp_path / "run" / "last.pt").read_bytes() == before
+    run(shards, tmp_path / "run", resume=True, **options | {"epochs": 2})
+    assert any("Going on after step" in line for line in said)
+    said.clear()
+    options |= {"schedule": "cosine"}
+    run(shards, tmp_path / "cosine", **options)
+    run(shards, tmp_path / "cosine", resume=True, **options)
+    assert any(f"--init {tmp_path / 'cosine' / 'best.pt'}" in line for line in said)
 
 
 @pytest.fixture(scope="module")

@@ -58,3 +58,18 @@ def test_a_dry_run_needs_no_weights_of_the_loss(sample_shards, tmp_path, monkeyp
     assert json.loads(run(*words))["loss"]["perceptual"] is True
     assert json.loads(run(*words, "--perceptual", "none"))["loss"]["perceptual"] is False
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_of_options_may_hold_what_the_run_begins_from(sample_shards, tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("init: drawn-upper\nepochs: 3\ndevice: cpu\n")
+    words = (sample_shards["train"], tmp_path / "run", "--config", file, "--dry-run")
+    told = json.loads(run(*words))
+    assert told["config"]["train"]["epochs"] == 3 and told["config"]["network"]["work_rows"] == 128
+    file.write_text("epoch: 3\n")
+    assert "unknown option 'epoch', expected perhaps epochs" in run(*words, code=1)
+
+
+def test_a_place_that_was_forgotten_is_named(sample_shards):
+    told = run(sample_shards["train"], code=2)
+    assert "SHARDS to learn from, and RUN" in told and str(sample_shards["train"]) in told

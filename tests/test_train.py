@@ -782,7 +782,7 @@ def test_the_command_refuses_resume_without_a_run_and_other_options_with_one(
     assert other.exit_code == 1 and "lr: 0.001, now 0.5" in other.output.replace("\n", " ")
     (tmp_path / "empty").mkdir()
     empty = call(tmp_path / "empty", tmp_path / "run", "--perceptual", "none")
-    assert empty.exit_code == 1 and "index.json" in empty.output
+    assert empty.exit_code == 1 and "an empty folder" in empty.output
 
 
 def test_perceptual_terms_are_logged_and_lpips_is_validated(tmp_path):

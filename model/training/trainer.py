@@ -476,7 +476,17 @@ class Trainer:
             forget_after(self.run.path, self.place.epoch)
         for line in told_elsewhere(was, before, self.config, self.processes.count):
             self.report.note(line)
-        self.report.note(f"Going on after step {self.place.step}, in epoch {self.place.epoch + 1}.")
+        if self.place.epoch < self.config.epochs:
+            told = f"Going on after step {self.place.step}, in epoch {self.place.epoch + 1}."
+        else:
+            told = f"Nothing is left to do: all {self.place.epoch} epochs are done. "
+            if self.config.schedule == "cosine":  # its rate has come down to nothing
+                told += (
+                    f"To go on, train into another folder with --init {self.run.path / 'best.pt'}."
+                )
+            else:
+                told += "--epochs with a larger number goes on for longer."
+        self.report.note(told)
 
     # ---- small things
 
