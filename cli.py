@@ -6,7 +6,13 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import click
+try:
+    import click
+except ModuleNotFoundError:
+    sys.exit(
+        "Error: this Python lacks the program's packages (click is the first). make setup puts "
+        "them into .venv: then . .venv/bin/activate, or .venv/bin/python cli.py."
+    )
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("pipeline", "model", "commands")

@@ -166,11 +166,15 @@ def command(
     from pipeline.inspect.room import find_donors
     from pipeline.people.open import open_people
 
-    _check_places(out, sheet, export, csv_path, json_path, reject)
+    _check_places(out, sheet, export, reject, csv_path, json_path)
     asked = _check_names(by, fail_below, fail_above)
     if against == style:
         raise click.UsageError(f"--against {against}: the same as --style. Choose another.")
     people = open_people(data, categories, split, size_hw, limit, ids)
+    named = ctx.get_parameter_source("size_hw") is click.core.ParameterSource.COMMANDLINE
+    if named and people.stored_styles and tuple(size_hw) != tuple(people.size_hw):
+        told = "x".join(map(str, people.size_hw))
+        raise click.UsageError(f"--size is for datasets: the people of these shards have {told}.")
     if sample is not None:
         people = people.part(_by_chance(len(people.names), sample, seed))
     donors = find_donors(people) if costly or "room" in asked else ()
@@ -213,7 +217,9 @@ def _by_chance(count: int, sample: int, seed: int) -> list[int]:
     return sorted(random.Random(seed).sample(range(count), min(sample, count)))
 
 
-def _check_places(out, sheet, export: tuple[str, Path] | None, *others) -> None:
+def _check_places(
+    out, sheet, export: tuple[str, Path] | None, reject: Path | None, *others
+) -> None:
     """Wrong names and folders are told before the work, not after it."""
     if out and out.suffix.lower() not in (".html", ".htm"):
         raise click.BadParameter(f"{out}: a name that ends in .html.", param_hint="--out")
@@ -221,7 +227,11 @@ def _check_places(out, sheet, export: tuple[str, Path] | None, *others) -> None:
         raise click.BadParameter(
             f"{sheet}: a name that ends in .png or .jpg.", param_hint="--sheet"
         )
-    check_writable(out, sheet, *others)
+    check_writable(out, sheet, *others, reject)
+    if reject:
+        from pipeline.inspect.inspection import check_rejects
+
+        check_rejects(reject)
     if export:
         from pipeline.labelling.export import begin
 
@@ -265,11 +275,14 @@ def _tell_stored(people, question) -> None:
 def _check_names(by: str, *thresholds) -> set[str]:
     """Names of the scores that are asked for. A misspelt one is wrong usage, told before anybody is
     scored: a threshold on it would never fail."""
-    from pipeline.inspect.thresholds import all_score_names
+    from pipeline.inspect.thresholds import all_score_names, limit_of
 
     known = ["trouble", *all_score_names()]
     asked = [by, *(name for threshold in thresholds for name, _ in threshold)]
+    titles = {limit_of(name).title: name for name in known if name != "trouble"}
     if unknown := [name for name in asked if name not in known]:
+        if name := titles.get(unknown[0]):
+            raise click.UsageError(f"{unknown[0]!r} is what reports call {name}: write that.")
         raise click.UsageError(f"No score {unknown[0]!r}. There are: {', '.join(known)}.")
     return set(asked)
 

@@ -9,7 +9,7 @@ import click
 
 from commands.common import note, progress
 from commands.options import category_option, jobs_option, limit_option, size_option, split_option
-from pipeline.base.names import FRAMES, IMAGE_KINDS
+from pipeline.base.names import FRAMES, IMAGE_KINDS, SIZE_MULTIPLE, WHOLE
 from pipeline.masks.styles import ALL_STYLES
 from pipeline.preprocess.config import PreprocessConfig
 
@@ -70,8 +70,10 @@ class PartType(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option(
     "--exclude",
+    "excludes",
+    multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File with people to leave out, a line each, such as dresses/020714.",
+    help="File with people to leave out, a line each, such as dresses/020714; repeat for several.",
 )
 @click.option(
     "--flows",
@@ -120,7 +122,7 @@ def command(
     backend: str,
     scheduler: str | None,
     max_skips: int,
-    exclude: Path | None,
+    excludes: tuple[Path, ...],
     flows: bool,
     frame: str,
     masks: Path | None,
@@ -160,7 +162,7 @@ def command(
         size_hw=size_hw,
         images=images,
         styles=tuple(dict.fromkeys(styles)),
-        exclude=read_exclude(exclude) if exclude else frozenset(),
+        exclude=frozenset().union(*map(read_exclude, excludes)),
         flows=flows,
         frame=frame,
         masks=masks,
@@ -173,6 +175,8 @@ def command(
             f"{plan.absent:,} rows of the lists lie outside of this copy of the dataset and are "
             f"passed over."
         )
+    if enlarged := _enlarged(plan):
+        note(enlarged)
     for sentence in plan.unused:
         note(f"{masks}: {sentence}.")
     if part is not None:
@@ -200,6 +204,26 @@ def command(
             f"of the garment is not known. setup-annotators brings a parser."
         )
     click.echo(str(summary))
+
+
+def _enlarged(plan) -> str:
+    """A sentence where the first photo is smaller than it is packed; errors come later, by name."""
+    from pipeline.base.errors import DataError
+    from pipeline.base.files import PICTURES, picture_header, read_bytes
+
+    size_hw = tuple(plan.configuration["size_hw"])
+    if plan.configuration.get("frame", WHOLE) != WHOLE or not plan.shards:
+        return ""
+    photo = next(plan.shards[0].pairs(plan.root)).image
+    try:
+        height, width = picture_header(photo, read_bytes(photo), PICTURES)[0]
+    except DataError:
+        return ""
+    if height >= size_hw[0]:
+        return ""
+    as_they_are = f"; --size {height}x{width} packs them as they are"
+    remedy = "" if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE else as_they_are
+    return f"Photos of {height} x {width} are enlarged to {size_hw[0]} x {size_hw[1]}{remedy}."
 
 
 def _run_part(plan, out: Path, part: tuple[int, int], jobs: int, max_skips: int) -> None:

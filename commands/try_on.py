@@ -277,17 +277,23 @@ def _dress(
     shown = Sheet()
     told: set[str] = set()
 
+    def beside(path: Path, name: str, picture) -> None:
+        place = path.with_name(f"{path.stem}-{name}.png")
+        write_picture(place, picture)
+        if single:
+            note(f"Written: {place}")
+
     def finish(dressed) -> None:
         path = out if single else out / f"{dressed.order.name}.png"
         write_picture(path, dressed.picture)
         if panel:
-            write_picture(path.with_name(f"{path.stem}-panel.png"), dressed.panel())
+            beside(path, "panel", dressed.panel())
         for piece in dressed.order.pieces:
             if piece.garment not in told and (remark := _remark(people, piece)):
                 note(f"{piece.garment} {remark}")
             told.add(piece.garment)
         if dressed.explained:
-            write_picture(path.with_name(f"{path.stem}-explain.png"), dressed.explanation())
+            beside(path, "explain", dressed.explanation())
             note(f"{dressed.order.name}: {dressed.explained.told()}")
         if sheet:
             shown.add(dressed)

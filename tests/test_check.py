@@ -479,7 +479,11 @@ def test_choice_of_a_split_looks_at_that_list_alone(root):
     "prepare, message",
     [
         (lambda p: None, "no such folder, expected the folder that holds"),
-        (lambda p: p.mkdir(), "no folder upper_body/ or lower_body/ or dresses/"),
+        (lambda p: p.mkdir(), "an empty folder, expected Dress Code's layout"),
+        (
+            lambda p: (p / "x").mkdir(parents=True),
+            "no folder upper_body/ or lower_body/ or dresses/",
+        ),
         (lambda p: (p / "dresses").mkdir(parents=True), "no readable pair list"),
     ],
 )

@@ -22,11 +22,12 @@ from model.tryon.worn import after, worn_garment
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Atr, Category, is_in
 from pipeline.base.names import REGION, WHOLE
+from pipeline.base.places import ORIGINS
 from pipeline.dataset.crop import Crop
 from pipeline.dataset.identity import Identity
 from pipeline.dataset.person import GUESSED, Person
 from pipeline.masks.person import person_masks
-from pipeline.people.in_dataset import ORIGINS, DatasetPeople, origins_of
+from pipeline.people.in_dataset import DatasetPeople, origins_of
 
 UPPER = f"{FIRST[Category.UPPER_BODY, 'test']:06}"
 LOWER = f"{FIRST[Category.LOWER_BODY, 'test']:06}"

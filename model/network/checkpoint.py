@@ -176,7 +176,8 @@ def check_fit(network: torch.nn.Module, weights: dict[str, Tensor], path: Path |
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": examples}
     found = [f"{len(names)} {kind} ({_some(names)})" for kind, names in kinds.items() if names]
     if found:
-        raise DataError(path, "; ".join(found), f"the {len(own)} entries of this network", REMEDY)
+        remedy = f"{REMEDY}. If another --preset was named, leave it out" if other else REMEDY
+        raise DataError(path, "; ".join(found), f"the {len(own)} entries of this network", remedy)
     broken = [k for k, v in weights.items() if v.is_floating_point() and not v.isfinite().all()]
     if broken:
         raise DataError(

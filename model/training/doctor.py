@@ -287,9 +287,8 @@ def _weights() -> Iterator[Finding]:
     absent = [name for name in SOURCES if name not in there]
     found = f"in {cache_folder()}: " + (", ".join(there) or "none")
     if absent:
-        remedy = f"{', '.join(absent)}: downloaded at the first training, or give " + ", ".join(
-            SOURCES[name].option for name in absent
-        )
+        options = ", ".join(dict.fromkeys(SOURCES[name].option for name in absent))
+        remedy = f"{', '.join(absent)}: fetched where they are needed first, or give {options}"
         yield Finding("perceptual weights", NOTE, found, remedy)
     else:
         yield Finding("perceptual weights", WORKS, found)

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
+from pipeline.base.places import ORIGINS
 from pipeline.base.storage import write_json
 from pipeline.dataset.encode import (
     encode_dense,
@@ -21,7 +22,6 @@ from pipeline.dataset.encode import (
 )
 from pipeline.dataset.person import Person
 from pipeline.dataset.pose import render_skeleton
-from pipeline.people.in_dataset import ORIGINS
 
 FIRST_ID = 900_000
 """Far from the dataset's ids, which end at 053791."""

@@ -13,6 +13,10 @@ INDEX_NAME, PROGRESS_NAME = "index.json", ".progress"
 """In a folder of shards: written when all are whole; notes and unfinished parts of a run."""
 
 
+ORIGINS = "annotations.json"
+"""Where ``annotate`` tells what each annotation of a dataset comes from."""
+
+
 class Holds(Enum):
     """What a folder holds, in words."""
 

@@ -264,11 +264,16 @@ def _rows_by_category(
     found = [(c, own.get(c) or [row for row in shared if row.category is c]) for c in categories]
     found = [(c, rows) for c, rows in found if rows]
     if not found:
+        there = [
+            other
+            for other, file in load_manifest().lists.items()
+            if (root / file).is_file() or any((root / c / file).is_file() for c in categories)
+        ]
         raise DataError(
             lists[categories[0]],
             "no such list, nor rows of this category in one at the root",
             f"{name} with a person and a garment a line",
-            LISTS_REMEDY,
+            f"Give --split {' or '.join(there)}: that is there" if there else LISTS_REMEDY,
         )
     return found
 

@@ -389,7 +389,21 @@ def write_scores(path: Path, verdicts: Sequence[Verdict], about: Mapping[str, ob
     write_json(path, {**about, "people": people})
 
 
+REJECTS = "# People whose masks fail or are worth a look: category/person  # why"
+
+
 def write_rejects(path: Path, rejected: Sequence[tuple[Verdict, str]]) -> None:
     """``category/person_id  # reason`` a line: what ``preprocess --exclude`` takes."""
     lines = [f"{v.who.key}  # {' '.join(reason.split())}" for v, reason in rejected]
-    write_whole(path, "".join(f"{line}\n" for line in dict.fromkeys(lines)).encode())
+    write_whole(path, "".join(f"{line}\n" for line in (REJECTS, *dict.fromkeys(lines))).encode())
+
+
+def check_rejects(path: Path) -> None:
+    """DataError where a file is there that ``write_rejects`` has not written: such as the list of
+    ``check --exclude``, which nobody wants to lose."""
+    if path.is_file() and path.stat().st_size:
+        with path.open(errors="replace") as file:
+            if file.readline().rstrip() != REJECTS:
+                found, wanted = "another list is there", "a name of its own"
+                remedy = "preprocess takes several lists: repeat --exclude"
+                raise DataError(path, found, wanted, remedy)

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
-from pipeline.base.places import no_dataset
+from pipeline.base.places import ORIGINS, no_dataset
 from pipeline.base.storage import read_json
 from pipeline.dataset.identity import Identity
 from pipeline.dataset.index import PairRecord, find_record
@@ -19,8 +19,6 @@ from pipeline.dataset.person import Person, read_person
 from pipeline.dataset.readers import read_image, read_thumbnail
 from pipeline.people.source import PERSON, People, check_kind, parse_name
 
-ORIGINS = "annotations.json"
-"""Where ``annotate`` tells what each annotation comes from."""
 MODALITY = {"person": "image", "garment": "garment"}
 
 

@@ -88,8 +88,8 @@ class BadPairs(DataError):
             f"{len(self.skipped):,} bad pair{'s' * (len(self.skipped) != 1)}",
             f"at most {allowed}",
             "Mend or replace the files and run again, or allow more with --max-skips: finished "
-            "shards are "
-            "kept. The command check lists every defect",
+            "shards are kept. The command check lists every defect; to leave out whom its "
+            "--exclude lists, preprocess into another folder",
         )
         self.args = (root, self.skipped, allowed)
 
