@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes the weights that come with the program, drawn and drawn-upper, from nothing: drawn people,
-# shards, training, figures, files. Seeded; every step goes on where it was stopped. About ten
+# shards, training, figures, files. Seeded; every step goes on where it was stopped. About twelve
 # hours on one processor core (a Xeon), two thirds of that on a newer one; less on a GPU.
-#   scripts/pretrain.sh [FOLDER]     FOLDER (pretrained/) takes 7 GB; DEVICE=cuda, WORKERS=4 help on a GPU
+#   scripts/pretrain.sh [FOLDER]     FOLDER (pretrained/) takes 8 GB; DEVICE=cuda, WORKERS=4 help on a GPU
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-pretrained}
@@ -10,9 +10,11 @@ run=${FITTINGROOM:-.venv/bin/fittingroom}
 weights=model/network/weights
 mkdir -p "$out"
 
-people() {  # people FOLDER SEED PAIRS: drawn, or there already
-  [ -e "$out/$1/sample.json" ] ||
-    "$run" make-sample "$out/$1" --pairs "$3" --test-pairs 60 --size 512x384 --seed "$2" --flows
+people() {  # people FOLDER SEED PAIRS ARGUMENTS ...: drawn, or there already
+  local folder=$1 seed=$2 pairs=$3; shift 3
+  [ -e "$out/$folder/sample.json" ] ||
+    "$run" make-sample "$out/$folder" --pairs "$pairs" --test-pairs 60 --size 512x384 \
+      --seed "$seed" --flows "$@"
 }
 
 shards() {  # shards DATA NAME SIZE ARGUMENTS ...: preprocess goes on by itself
@@ -38,6 +40,7 @@ learn() {  # learn NAME SHARDS ARGUMENTS ...: trains, or goes on; the last optio
 people data 2026 1400
 people data-2 2027 1400
 people data-3 2028 3400
+people data-4 2029 3400 --category upper_body
 for size in 128x96 256x192; do
   shards data train $size
   shards data upper $size --category upper_body
@@ -45,10 +48,12 @@ for size in 128x96 256x192; do
 done
 shards data-2 others 256x192
 shards data-3 more 256x192
+shards data-4 fresh 256x192
 
 # Coarse levels first, for three fifths of the time; then all of them; then larger pictures.
 learn upper-1 upper-128x96 --preset small --lr 2e-3 --warmup 100 --coarse-first 0.6 --epochs 16
 learn upper-2 upper-256x192 --init "$out/upper-1/best.pt" --lr 8e-4 --warmup 50 --epochs 5
+learn upper-3 fresh-256x192 --init "$out/upper-2/best.pt" --lr 8e-4 --warmup 50 --epochs 5
 learn all-1 train-128x96 --preset small --lr 2e-3 --warmup 100 --coarse-first 0.6 --epochs 9
 learn all-2 train-128x96 --init "$out/all-1/best.pt" --lr 1.5e-3 --warmup 50 --epochs 5
 learn all-3 train-256x192 --init "$out/all-2/best.pt" --lr 6e-4 --warmup 50 --epochs 2
@@ -57,11 +62,11 @@ learn all-4 train-256x192 --init "$out/all-3/best.pt" --lr 6e-4 --warmup 50 --ep
 learn all-5 others-256x192 --init "$out/all-4/best.pt" --lr 8e-4 --warmup 50 --epochs 4
 learn all-6 more-256x192 --init "$out/all-5/best.pt" --lr 8e-4 --warmup 50 --epochs 5
 
-made='Made by scripts/pretrain.sh, on drawn people alone (make-sample, seeds 2026 to 2028): no photo was used, the
+made='Made by scripts/pretrain.sh, on drawn people alone (make-sample, seeds 2026 to 2029): no photo was used, the
 weights bear the licence of the program (MIT). The figures are of 30 unseen drawn people in each category.
 On photos the network is a first look and a beginning for fine-tuning, no measure of the method.'
 mkdir -p "$weights"
-for pair in upper-2:drawn-upper all-6:drawn; do
+for pair in upper-3:drawn-upper all-6:drawn; do
   best=$out/${pair%%:*}/best.pt name=${pair##*:}
   "$run" evaluate "$best" "$out/test_paired-256x192" --limit 30 --json "$out/$name.json"
   "$run" export "$best" "$weights/$name.safetensors" --half --evaluation "$out/$name.json" \
