@@ -167,6 +167,16 @@ def held_out(keys: Sequence[str], keypoints: Sequence[np.ndarray], share: float)
     return out
 
 
+def _check_once(folders: Sequence[Path]) -> None:
+    """DataError for no folder, or one that is given twice: its people would count twice."""
+    if not folders:
+        raise DataError("shards", "no folder", "one or more that preprocess wrote")
+    places = [folder.resolve() for folder in folders]
+    for folder, place in zip(folders, places):
+        if places.count(place) > 1:
+            raise DataError(folder, "given twice", "each folder once", "Leave one of them out")
+
+
 class TryOnDataset(Dataset[Any]):
     """Pairs of one or more shard folders as tensors (see ``Batch``); picklable, for any kind of
     loader worker.
@@ -216,7 +226,10 @@ class TryOnDataset(Dataset[Any]):
     ):
         if part not in PARTS:
             raise ValueError(f"part is {part!r}, not one of {PARTS}")
+        if isinstance(folders, (str, Path)):
+            folders = [folders]
         self.paths = [Path(folder) for folder in folders]
+        _check_once(self.paths)
         self.folders = [ShardFolder(path, categories) for path in self.paths]
         self.mirror, self.jitter, self.seed, self.mask_style = mirror, jitter, seed, mask_style
         self.augmentation = augmentation or Augmentation()

@@ -147,8 +147,9 @@ class Data:
 
 def _check_pairs(people: TryOnDataset, paired: bool) -> None:
     """A network learns from people in their own garment, and is shown on others."""
-    if all((row.person_id == row.garment_id) is not paired for row in people.rows):
-        place = ", ".join(str(folder.folder) for folder in people.folders)
+    wrong = [row for row in people.rows if (row.person_id == row.garment_id) is not paired]
+    if wrong and (paired or len(wrong) == len(people.rows)):
+        place = str(people.folders[wrong[0].folder].folder)
         found = "people with another's garment" if paired else "people with their own garment"
         wanted = "people with their own, to learn from" if paired else "an unpaired list's"
         split = "train" if paired else "test_unpaired"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.network.checkpoint import check_fit, load_network, read_checkpoint
 from model.network.devices import check_device, full_memory_told, half_type
-from model.network.own import is_own
+from model.network.own import file_of, is_own
 from model.tryon.step import Step, prepare_step
 from pipeline.annotate.photos import fit_garment, read_garment
 from pipeline.base.errors import DataError
@@ -48,7 +48,8 @@ class TryOn:
         """The network of a file, in evaluation mode.
 
         Args:
-            path: any file that ``model.checkpoint`` reads.
+            path: any file that ``model.checkpoint`` reads, or the name of weights that come with
+                the program (``drawn``).
             device: "cpu" or "cuda"; None takes CUDA where there is one. On CUDA it runs in bf16 or
                 fp16 autocast.
             choice: "ema", the moving average; "raw", the weights as trained; "auto", what the run
@@ -60,6 +61,7 @@ class TryOn:
             DataError: the file does not fit, or has no moving average; or CUDA is asked for and not
                 there.
         """
+        path = file_of(path)
         target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         check_device(target)
         network = load_network(path, target)
@@ -155,14 +157,15 @@ class TryOn:
 
         Raises:
             DataError: something of the person is missing, or the file is no usable picture.
+            ValueError: an array that is no such picture.
         """
         garment = person.garment if garment is None else garment
         if garment is None:
             raise DataError(person.who.key, "no garment", "one to put on")
-        if isinstance(garment, np.ndarray):
-            fitted = fit_garment(garment, self.network_hw)
-        else:
+        if isinstance(garment, (str, Path)):
             fitted = read_garment(garment, self.network_hw)
+        else:
+            fitted = fit_garment(garment, self.network_hw)
         step = prepare_step(person, fitted, category or person.category, style, frame=self.frame)
         return step.finish(self.draw(step), raw)
 

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from pipeline.annotate import modern_pictures
+from pipeline.base.arrays import check_picture
 from pipeline.base.errors import DataError
 from pipeline.base.files import (
     MAX_PIXELS,
@@ -273,8 +274,10 @@ def read_garment(
 def fit_garment(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     """(h, w, 3) uint8 RGB: a garment's picture of a dataset at another size.
 
-    Pictures of the dataset's shape lie in the frame already; any other is put into it.
+    Pictures of the dataset's shape lie in the frame already; any other is put into it. Raises
+    ValueError for arrays of another kind.
     """
+    check_picture(image, "garment")
     if has_aspect(image.shape[:2]):
         return resize_image(image, size_hw)
     return frame_garment(image, size_hw)

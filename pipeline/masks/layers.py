@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
+from pipeline.base.arrays import check_keypoints, check_map, check_picture
 from pipeline.base.labels import Atr
 from pipeline.masks.body import bounded, find_body
 from pipeline.masks.evidence import corrected
@@ -62,7 +63,8 @@ class Layers:
         scale: of the canvas, at most 1.
 
     Raises:
-        ValueError: no map at all, or maps of different sizes, or a photo of another shape.
+        ValueError: no map at all, maps of different sizes, a photo of another shape, or arrays of
+            another kind.
     """
 
     def __init__(
@@ -76,6 +78,12 @@ class Layers:
         whole = labels if labels is not None else dense
         if whole is None:
             raise ValueError("a mask needs a label map or DensePose; both are missing.")
+        check_keypoints(keypoints)
+        for name, map_ in (("label map", labels), ("DensePose", dense)):
+            if map_ is not None:
+                check_map(map_, name)
+        if photo is not None:
+            check_picture(photo, "photo")
         if dense is not None and labels is not None and dense.shape != labels.shape:
             raise ValueError(
                 f"label map {labels.shape} and DensePose {dense.shape} differ in size."

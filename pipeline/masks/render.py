@@ -117,7 +117,9 @@ def _rule_of(category: Category, style: str, labelled: bool) -> Rule:
 
 def apply_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8: the agnostic image, a copy of ``image`` that is black where ``mask`` is
-    True."""
+    True. Raises ValueError where the two differ in size."""
+    if mask.shape != image.shape[:2]:
+        raise ValueError(f"mask {mask.shape} and picture {image.shape[:2]} differ in size.")
     return cv2.copyTo(image, np.logical_not(mask).view(np.uint8))
 
 
