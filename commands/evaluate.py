@@ -375,6 +375,13 @@ def _tell(result: dict[str, Any]) -> None:
     """Prints the tables, and a line for each further figure."""
     from model.evaluation.tables import as_text, methods_table
 
+    for method in result["methods"]:
+        if absent := method.get("absent") if "folder" in method else 0:
+            note(f"{method['name']}: {absent:,} people have no picture there, and are left out.")
+        if sizes := method.get("resized_from"):
+            note(
+                f"{method['name']}: pictures of {', '.join(sizes)} are brought to the shards' size."
+            )
     for kind in ("paired", "unpaired"):
         heads, rows = methods_table(result, (kind,))
         if rows:

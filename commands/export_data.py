@@ -27,7 +27,7 @@ from pipeline.layouts.tables import FORMS, NAMES
 @click.option(
     "--form",
     type=click.Choice(FORMS),
-    help="Of layouts that have both.  [default: dresscode where there is one]",
+    help="Of layouts that have both.  [default: viton-hd of idm-vton, dresscode of all others]",
 )
 @mask_style_option(help="Mask style.", flag="--style")
 @category_option

@@ -119,7 +119,7 @@ def test_sample_random_is_even_and_another_for_every_sample_epoch_and_seed():
 
 
 def test_a_style_that_the_shards_lack_is_refused_with_the_ones_they_have(shards):
-    with pytest.raises(DataError, match="tight.*standard, loose, mix"):
+    with pytest.raises(DataError, match="tight.*standard, loose.*--mask-style tight"):
         TryOnDataset([shards], mask_style="tight")
 
 

@@ -98,6 +98,17 @@ def test_people_without_a_picture_are_counted_and_left_out(folders, tmp_path):
     assert method["pictures"]["own"]["paired"]["dresses"]["count"] == 1
 
 
+def test_the_command_tells_who_has_no_picture_and_what_was_resized(folders, tmp_path):
+    folder = written(folders, tmp_path / "theirs", "{pairing}/{category}/{person}.png")
+    gone, other, *_ = sorted(folder.glob("paired/dresses/*.png"))
+    gone.unlink()
+    Image.open(other).resize((96, 128)).save(other)
+    done = CliRunner().invoke(main, ["evaluate", *map(str, folders), "--results", str(folder)])
+    told = " ".join(done.output.split())
+    assert done.exit_code == 0, told
+    assert "1 people have no picture there" in told and "128x96 are brought to" in told
+
+
 def test_pictures_of_nobody_in_the_shards_are_refused_with_a_name_that_would_do(folders, tmp_path):
     others = tmp_path / "others"
     others.mkdir()

@@ -30,7 +30,7 @@ from model.data.packing import (
     widen,
     worn_codes,
 )
-from model.data.styles import MIX, StylePlan
+from model.data.styles import StylePlan
 from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, MIRROR_JOINTS, Category
 from pipeline.base.names import REGION, WHOLE
@@ -369,8 +369,8 @@ class TryOnDataset(Dataset[Any]):
             raise DataError(
                 self.paths[0],
                 f"no masks of style {error.args[0]!r}",
-                "one of " + ", ".join([*common, MIX]) + ", or two of them as A>B",
-                "Choose a style that the shards hold, or preprocess again.",
+                "one that the shards hold: " + ", ".join(common),
+                f"Choose one of these, or preprocess again with --mask-style {error.args[0]}",
             ) from None
 
     def _list_rows(self, limit: int | None) -> list[Row]:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from pipeline.base.errors import DataError
 
-REMEDY = "Take the published DAFlow checkpoint, or one that this program's training wrote."
+REMEDY = "Take the published DAFlow checkpoint, or one that this program's training wrote"
 HARMLESS: list[Any] = [argparse.Namespace, pathlib.PosixPath, pathlib.PurePosixPath]
 """Kinds of objects beside weights that training scripts store: made of plain values alone."""
 DIGEST = "sha256"

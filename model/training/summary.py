@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -145,6 +145,8 @@ def summarise_run(
     }
     lines = [_told_ending(summary["epochs"], ending)]
     lines += _told_best(config.best, best, start) if best else _told_nothing(config, epochs)
+    if verdict and verdict.kind == "best at the end" and summary["beats_start"] is False:
+        verdict = replace(verdict, text="the last epoch is the best of those trained")
     lines += [verdict.text] if verdict else []
     lines += [f"{len(warnings)} warnings, see log.jsonl"] if warnings else []
     return summary | {"text": "; ".join(lines) + "."}

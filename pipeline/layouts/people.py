@@ -9,15 +9,15 @@ from pipeline.base.errors import DataError
 from pipeline.base.labels import Category
 from pipeline.base.manifest import load_manifest
 from pipeline.layouts.tables import Layout
-from pipeline.masks.styles import STYLES
+from pipeline.masks.styles import ALL_STYLES
 from pipeline.people.open import open_people
 from pipeline.people.source import People
 
 
 def check_style(style: str) -> None:
     """DataError where there is no such mask style."""
-    if style not in STYLES:
-        raise DataError("--style", f"{style!r}", f"one of {', '.join(STYLES)}")
+    if style not in ALL_STYLES:
+        raise DataError("--style", f"{style!r}", f"one of {', '.join(ALL_STYLES)}")
 
 
 def source_people(
