@@ -84,7 +84,7 @@ def test_the_list_that_is_there_is_named(data):
         if "unpaired" not in path.name:
             path.unlink()
     told = run("inspect-mask", data, "--size", "128x96", code=1)
-    assert "Give --split test_unpaired: that is there" in told
+    assert "Copy the list from the dataset, or give --split test_unpaired: there it is" in told
 
 
 def test_a_python_without_the_packages_is_told_where_they_are():

@@ -273,7 +273,9 @@ def _rows_by_category(
             lists[categories[0]],
             "no such list, nor rows of this category in one at the root",
             f"{name} with a person and a garment a line",
-            f"Give --split {' or '.join(there)}: that is there" if there else LISTS_REMEDY,
+            f"Copy the list from the dataset, or give --split {' or '.join(there)}: there it is"
+            if there
+            else LISTS_REMEDY,
         )
     return found
 
