@@ -19,10 +19,12 @@ step() {  # step NAME COMMAND ...: shows what runs, and how long it took
 rm -rf "$out"; mkdir -p "$out"
 
 step "synthetic dataset"       make-sample "$out/data" --pairs 200 --test-pairs 8 --size 512x384 --flows
-step "check"                   check "$out/data"
-step "masks and shards, train" preprocess "$out/data" "$out/shards/train" --size 128x96 --flows
+# Drawn people carry the faults of real annotations: check ends with 1 where it finds one.
+step "check"                   check "$out/data" --exclude "$out/leave-out.txt" || true
+leave_out=(--exclude "$out/leave-out.txt")
+step "masks and shards, train" preprocess "$out/data" "$out/shards/train" --size 128x96 --flows "${leave_out[@]}"
 for split in test_paired test_unpaired; do
-  step "masks and shards, $split" preprocess "$out/data" "$out/shards/$split" --split $split --size 256x192
+  step "masks and shards, $split" preprocess "$out/data" "$out/shards/$split" --split $split --size 256x192 "${leave_out[@]}"
 done
 step "mask report"             inspect-mask "$out/data" --sample 24 --size 512x384 --out "$out/masks.html" --sheet "$out/masks.jpg"
 step "fine-tuning"             train "$out/shards/train" "$out/run" --init drawn-upper --perceptual none \
