@@ -21,6 +21,7 @@ from commands.options import (
     weights_option,
 )
 from pipeline.base.errors import DataError
+from pipeline.base.names import REGION, WHOLE
 from pipeline.base.places import Holds, place_of
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -189,6 +190,7 @@ def command(
     on = methods[0].predictor.device if methods else device or "cpu"
     if disturbed:
         _check_disturbed(methods, shards)
+    _tell_frames(methods, shards)
     methods += _other_methods(results, baselines)
     protocol = PROTOCOLS.get(protocol_name)
     lpips = _likeness(protocol, backbone if protocol else vgg16, linear, download, on)
@@ -251,6 +253,19 @@ def _methods(weights: list[Path], device, choice: str, frame: str | None) -> lis
         if names.count(method.name) > 1:
             method.name = f"{path.resolve().parent.name}/{path.name}"
     return methods
+
+
+def _tell_frames(networks: list[Any], shards: list[Path]) -> None:
+    """Says where a network sees other parts of photos than it has learnt from."""
+    from pipeline.shards.folder import ShardFolder
+
+    names = {WHOLE: "whole photos", REGION: "the parts around garments"}
+    shown = ShardFolder(shards[0]).frame
+    for network in networks:
+        learnt = network.predictor.trained_frame
+        seen = REGION if shown == REGION else network.predictor.frame
+        if seen != learnt:
+            note(f"{network.name} has learnt from {names[learnt]}; here it sees {names[seen]}.")
 
 
 def _other_methods(results: tuple[tuple[str, Path], ...], baselines: bool) -> list[Any]:

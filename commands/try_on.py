@@ -213,6 +213,8 @@ def command(
     tell_own(weights)
     if people.frame == REGION and predictor.frame == WHOLE:
         note("The shards show parts of photos; the network was trained on whole ones.")
+    elif predictor.frame != predictor.trained_frame:
+        note(f"--frame {predictor.frame}: the network was trained on {predictor.trained_frame}.")
     as_shards = shards and people.frame == predictor.frame
     own = people.size_hw if as_shards else predictor.network_hw
     look = Look(network_hw or own, size_hw, mask_style, raw, explain, predictor.frame)

@@ -94,3 +94,22 @@ def test_a_python_without_the_packages_is_told_where_they_are():
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "make setup" in done.stderr and ".venv/bin/activate" in done.stderr
+
+
+def test_weights_that_see_what_they_have_not_learnt_from_are_told(sample_dataset, tmp_path):
+    words = ("preprocess", sample_dataset, tmp_path / "parts", "--split", "test_paired")
+    run(*words, "--size", "128x96", "--frame", "region", "--limit", 1)
+    told = run("evaluate", "drawn", tmp_path / "parts", "--limit", 1, "--category", "dresses")
+    assert "has learnt from whole photos; here it sees the parts around garments" in told
+    out = ("--garment", "upper_body/000000", "--out", tmp_path / "a.png", "--size", "128x96")
+    person = ("--data", sample_dataset, "--person", "upper_body/000000", *out)
+    told = run("try-on", "drawn", *person, "--network-size", "128x96", "--frame", "region")
+    assert "--frame region: the network was trained on whole" in told
+    assert "--frame" not in run("try-on", "drawn", *person, "--network-size", "128x96")
+
+
+def test_a_garment_that_is_neither_id_nor_file_is_named(sample_dataset, tmp_path):
+    (tmp_path / "pairs.txt").write_text("000000 bar\n")
+    words = ("try-on", "drawn", "--data", sample_dataset, "--pairs", tmp_path / "pairs.txt")
+    told = run(*words, "--out", tmp_path / "out", "--network-size", "128x96", code=1)
+    assert "bar: no garment's id, nor a file, expected an id such as 000123" in told

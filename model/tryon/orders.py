@@ -77,6 +77,13 @@ def resolve(people: People, order: Order) -> Order:
                 raise DataError(piece.garment, "names nobody", f"{WORN}000123, or another id")
             category = category or people.locate("person", wearer)[0]
         elif category is None:
+            if people.parse(piece.garment) is None and not Path(piece.garment).is_file():
+                raise DataError(
+                    piece.garment,
+                    "no garment's id, nor a file",
+                    "an id such as 000123 or dresses/000123, or a picture",
+                    "A category is " + ", ".join(Category) + ", or 0, 1, 2",
+                )
             if is_picture_file(people, piece.garment):
                 raise DataError(
                     piece.garment,

@@ -78,6 +78,11 @@ class TryOn:
         return cls(network.eval(), target, half_type(target), facts)
 
     @property
+    def trained_frame(self) -> str:
+        """Of ``names.FRAMES``: what its file says that it has learnt to see."""
+        return _trained_frame(self.facts.get("config") or {})
+
+    @property
     def precision(self) -> str:
         return str(self.autocast or torch.float32).removeprefix("torch.")
 
