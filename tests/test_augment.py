@@ -153,7 +153,9 @@ def test_one_mask_style_gives_way_to_the_other_over_the_epochs():
 
 @pytest.mark.parametrize("wanted, named", [("daflow>standard", "daflow"), ("a>b>c", "a>b>c")])
 def test_styles_that_the_shards_do_not_hold_are_refused_by_name(shards, wanted, named):
-    with pytest.raises(DataError, match=f"no masks of style '{named}'.*standard, loose, mix"):
+    with pytest.raises(
+        DataError, match=f"no masks of style '{named}'.*standard, loose; training also takes mix"
+    ):
         TryOnDataset([shards], mask_style=wanted)
 
 

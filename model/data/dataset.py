@@ -37,6 +37,7 @@ from pipeline.base.names import REGION, WHOLE
 from pipeline.dataset.flows import mirror
 from pipeline.dataset.identity import Identity
 from pipeline.dataset.pose import draw_pose, joints_inside
+from pipeline.masks.styles import ALL_STYLES
 from pipeline.shards.folder import ShardFolder
 
 VIEW = 0xA06  # sets the augmentation's random numbers apart from the colours'
@@ -366,11 +367,14 @@ class TryOnDataset(Dataset[Any]):
         try:
             return StylePlan.of(wanted, common, epochs)
         except KeyError as error:
+            lacking = error.args[0]
+            again = f" with --mask-style {lacking}" if lacking in ALL_STYLES else ""
             raise DataError(
                 self.paths[0],
-                f"no masks of style {error.args[0]!r}",
-                "one that the shards hold: " + ", ".join(common),
-                f"Choose one of these, or preprocess again with --mask-style {error.args[0]}",
+                f"no masks of style {lacking!r}",
+                f"one that the shards hold: {', '.join(common)}; training also takes {MIX}, or two "
+                "of them as A>B",
+                f"Choose one of these, or preprocess again{again}",
             ) from None
 
     def _list_rows(self, limit: int | None) -> list[Row]:
