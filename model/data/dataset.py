@@ -30,7 +30,7 @@ from model.data.packing import (
     widen,
     worn_codes,
 )
-from model.data.styles import StylePlan
+from model.data.styles import MIX, StylePlan
 from pipeline.base.errors import DataError
 from pipeline.base.labels import GARMENT_LABELS, MIRROR_JOINTS, Category
 from pipeline.base.names import REGION, WHOLE
